@@ -1,0 +1,157 @@
+# Weir: build, tests, tools. `make help` lists the targets.
+# Sources are found by folder; the layers and what each may include stand in scripts/lint.
+
+BUILD   ?= build
+CXX     ?= g++
+CLANGXX ?= clang++
+PREFIX  ?= /usr
+DESTDIR ?=
+PYTHON  ?= /usr/bin/python3
+WERROR  ?= -Werror
+
+VERSION := $(shell cat packaging/VERSION)
+
+WARN := -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wnon-virtual-dtor \
+        -Wold-style-cast -Wnull-dereference -Wswitch-enum $(WERROR)
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -D_GLIBCXX_ASSERTIONS -fPIE
+OPT  ?= -O2 -g
+STD  := -std=c++20 -I. -pthread
+CPPFLAGS += -DWEIR_VERSION='"$(VERSION)"'
+ALL_CXXFLAGS = $(STD) $(OPT) $(WARN) $(HARDEN) $(SANITIZE) $(CPPFLAGS) $(CXXFLAGS)
+ALL_LDFLAGS  = -pie -Wl,-z,relro,-z,now -pthread $(SANITIZE) $(LDFLAGS)
+LIBS_EVENT := -levhtp -levent_openssl -levent_pthreads -levent -lcjson -lssl -lcrypto
+
+# One archive a layer, linked in the order of the include rules: a layer may use those after it.
+layer = $(patsubst %.cc,$(BUILD)/%.o,$(foreach dir,$(1),$(wildcard $(dir)/*.cc $(dir)/*/*.cc)))
+BASE_OBJS   := $(call layer,common/base)
+PROTO_OBJS  := $(call layer,common/proto)
+ROUTE_OBJS  := $(call layer,common/route)
+NET_OBJS    := $(call layer,common/net)
+CONFIG_OBJS := $(call layer,common/config)
+IPC_OBJS    := $(call layer,ipc)
+MAIN_OBJ    := $(BUILD)/supervisor/main.o
+SUPERVISOR_OBJS := $(filter-out $(MAIN_OBJ),$(call layer,supervisor))
+WORKER_OBJS := $(call layer,workers)
+# The pure halves of the workers: protocol state machines without I/O.
+SESSION_OBJS := $(patsubst %.cc,$(BUILD)/%.o,$(wildcard workers/*/*_session.cc))
+WEIR_OBJS := $(MAIN_OBJ) $(SUPERVISOR_OBJS) $(WORKER_OBJS) $(IPC_OBJS) $(CONFIG_OBJS) $(NET_OBJS) \
+             $(ROUTE_OBJS) $(PROTO_OBJS) $(BASE_OBJS)
+
+.PHONY: all
+all: $(BUILD)/weir  ## build/weir, the release binary (default)
+
+$(BUILD)/weir: $(WEIR_OBJS)
+	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT)
+
+$(BUILD)/%.o: %.cc Makefile packaging/VERSION
+	@mkdir -p $(@D)
+	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
+
+# Unit tests: t/00unit/<layer>_<what>_test.cc, one doctest binary a layer, linked only with what the
+# layer may use. That pure layers link without libevent and OpenSSL is itself a test.
+UNIT_LAYERS := base proto route session config net ipc supervisor workers
+DEPS_base    := $(BASE_OBJS)
+DEPS_proto   := $(PROTO_OBJS) $(BASE_OBJS)
+DEPS_route   := $(ROUTE_OBJS) $(PROTO_OBJS) $(BASE_OBJS)
+DEPS_session := $(SESSION_OBJS) $(ROUTE_OBJS) $(PROTO_OBJS) $(BASE_OBJS)
+DEPS_config  := $(CONFIG_OBJS) $(BASE_OBJS)
+DEPS_net     := $(NET_OBJS) $(PROTO_OBJS) $(BASE_OBJS)
+DEPS_ipc     := $(IPC_OBJS) $(ROUTE_OBJS) $(PROTO_OBJS) $(BASE_OBJS)
+DEPS_supervisor := $(SUPERVISOR_OBJS) $(WORKER_OBJS) $(IPC_OBJS) $(CONFIG_OBJS) $(NET_OBJS) $(ROUTE_OBJS) $(PROTO_OBJS) $(BASE_OBJS)
+DEPS_workers := $(DEPS_supervisor)
+LIBS_net     := $(LIBS_EVENT)
+LIBS_supervisor := $(LIBS_EVENT)
+LIBS_workers := $(LIBS_supervisor)
+unit_objs = $(patsubst %.cc,$(BUILD)/%.o,$(wildcard t/00unit/$(1)_*_test.cc))
+UNIT_BINS :=
+define UNIT_RULE
+ifneq ($(call unit_objs,$(1)),)
+UNIT_BINS += $(BUILD)/t/unit_$(1)
+$(BUILD)/t/unit_$(1): $(BUILD)/t/00unit/doctest_main.o $(call unit_objs,$(1)) $(DEPS_$(1))
+	$(CXX) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS_$(1))
+endif
+endef
+$(foreach l,$(UNIT_LAYERS),$(eval $(call UNIT_RULE,$(l))))
+
+.PHONY: unit
+unit: $(UNIT_BINS)  ## build the unit tests and run them
+	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
+
+# Tools of the tests and benchmarks: each t/support/*.cc and t/90bench/*.cc is a program.
+TOOL_BINS := $(patsubst %.cc,$(BUILD)/%,$(wildcard t/support/*.cc))
+BENCH_BINS := $(patsubst %.cc,$(BUILD)/%,$(wildcard t/90bench/*.cc))
+TOOL_DEPS := $(IPC_OBJS) $(NET_OBJS) $(ROUTE_OBJS) $(PROTO_OBJS) $(BASE_OBJS)
+$(TOOL_BINS): $(BUILD)/%: $(BUILD)/%.o $(TOOL_DEPS)
+	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT)
+$(BENCH_BINS): $(BUILD)/%: $(BUILD)/%.o $(TOOL_DEPS)
+	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT) -lbenchmark
+
+.PHONY: tools
+tools: $(TOOL_BINS)  ## build the test tools (protocol decoders, raw clients)
+
+.PHONY: check
+check: test-bins  ## the whole test suite
+	$(PYTHON) t/support/run_all.py --build $(BUILD)
+.PHONY: unit-bins test-bins
+unit-bins: $(UNIT_BINS)
+test-bins: all unit-bins tools $(BUILD)/t/90bench/rtmp_load
+
+.PHONY: bench
+bench: all $(BENCH_BINS) tools  ## side-by-side benchmarks against HAProxy and nginx
+	$(PYTHON) t/90bench/bench.py --build $(BUILD)
+
+.PHONY: asan
+asan:  ## the unit tests and the binary under ASan and UBSan (build/asan)
+	$(MAKE) BUILD=build/asan OPT="-O1 -g -fno-omit-frame-pointer" \
+	  HARDEN="-D_GLIBCXX_ASSERTIONS -fPIE -Wno-maybe-uninitialized -Wno-null-dereference" \
+	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all unit
+
+# Fuzz targets: t/fuzz/<name>_fuzz.cc with the corpus t/fuzz/corpus/<name>/.
+FUZZ_BINS := $(patsubst t/fuzz/%_fuzz.cc,build/fuzz/%,$(wildcard t/fuzz/*_fuzz.cc))
+FUZZ_SRCS := $(wildcard common/base/*.cc common/proto/*/*.cc common/proto/*.cc common/route/*.cc common/config/*.cc workers/*/*_session.cc)
+FUZZ_OBJS := $(patsubst %.cc,build/fuzz/obj/%.o,$(FUZZ_SRCS))
+FUZZ_FLAGS := $(STD) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+build/fuzz/obj/%.o: %.cc
+	@mkdir -p $(@D)
+	$(CLANGXX) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+build/fuzz/%: build/fuzz/obj/t/fuzz/%_fuzz.o $(FUZZ_OBJS)
+	$(CLANGXX) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
+# The one target with a library: cJSON under the registration parser.
+build/fuzz/registration: $(patsubst %,build/fuzz/obj/workers/control/%.o,registration json text)
+build/fuzz/registration: FUZZ_LIBS := -lcjson
+.PRECIOUS: build/fuzz/obj/%.o build/fuzz/obj/t/fuzz/%_fuzz.o
+FUZZ_SECONDS ?= 10
+.PHONY: fuzz fuzz-smoke
+fuzz: $(FUZZ_BINS)  ## build the fuzz targets
+fuzz-smoke: fuzz  ## run each fuzz target for FUZZ_SECONDS (10) on its corpus
+	scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_BINS)
+
+.PHONY: lint format
+lint:  ## dependency rules, formatting, options and metrics against docs, clang-tidy
+	scripts/lint
+format:  ## clang-format on every source
+	scripts/format
+
+.PHONY: docs
+docs: all  ## regenerate docs/OPTIONS.md and conf/weir.conf from the option table
+	$(BUILD)/weir --print-options-md > docs/OPTIONS.md
+	$(BUILD)/weir --print-options-conf > conf/weir.conf
+
+.PHONY: compdb
+compdb: compile_commands.json  ## compile_commands.json for editors and clang-tidy
+compile_commands.json: Makefile
+	$(MAKE) -B -n --no-print-directory all unit-bins tools | $(PYTHON) scripts/compdb > $@
+
+.PHONY: install
+install: all  ## install to $(DESTDIR)$(PREFIX)
+	install -D -m 0755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/sbin/weir
+	install -D -m 0644 conf/weir.conf $(DESTDIR)/etc/weir/weir.conf
+	install -D -m 0644 packaging/systemd/weir.service $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
+
+.PHONY: clean help
+clean:  ## remove build/
+	rm -rf build compile_commands.json
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,64 @@
+// Endpoint: the address of a socket as a plain value that can lie in shared memory and in a
+// message. Pure: numeric addresses only, no resolver.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/base/result.h"
+
+namespace weir {
+
+enum class Family : std::uint8_t { kNone = 0, kIpv4 = 4, kIpv6 = 6 };
+// The protocol part of `proto://ip:port`. kDefault: none was given.
+enum class Scheme : std::uint8_t {
+  kDefault = 0,
+  kTcp,
+  kUdp,
+  kRtmp,
+  kRtmps,
+  kHttp,
+  kHttps,
+  kSrt,
+  kRtc,
+  kTls
+};
+
+struct Endpoint {
+  Family family = Family::kNone;
+  Scheme scheme = Scheme::kDefault;
+  std::uint16_t port = 0;    // host byte order
+  std::uint8_t ip[16] = {};  // network byte order; IPv4 in the first four bytes
+
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+  bool empty() const { return family == Family::kNone; }
+  bool same_address(const Endpoint& other) const;  // family and ip, not port
+  bool is_loopback() const;
+};
+static_assert(sizeof(Endpoint) == 20);
+
+// A listen value: `port` (all IPv4 addresses), `ip:port`, `[v6]:port` or `:port`.
+Result<Endpoint> parse_listen(std::string_view text);
+// A numeric address without port, IPv6 with or without brackets.
+Result<Endpoint> parse_ip(std::string_view text);
+// An origin's endpoint as the registration API takes it: `port`, `proto://ip:port`,
+// `proto://:port`, `ip:port`, `[v6]:port`. `default_ip` fills in a missing, or unspecified
+// (0.0.0.0, ::), address. Unknown protocol names are errors.
+Result<Endpoint> parse_origin_endpoint(std::string_view text, const Endpoint& default_ip);
+
+// `ip:port` or `[v6]:port`.
+std::string to_string(const Endpoint& endpoint);
+// The address alone, IPv6 without brackets.
+std::string ip_to_string(const Endpoint& endpoint);
+std::string_view to_string(Scheme scheme);
+
+// Socket address of an endpoint. Returns the length used of `out`; 0 for an empty endpoint.
+socklen_t to_sockaddr(const Endpoint& endpoint, sockaddr_storage& out);
+// An IPv4-mapped IPv6 address comes out as IPv4. Empty for other families.
+Endpoint from_sockaddr(const sockaddr_storage& address);
+
+}  // namespace weir

@@ -1,0 +1,30 @@
+// Every limit that stands between a hostile peer and our memory, in one place (docs/THREATS.md).
+// Limits that an operator may want to change are options (common/config/options.def); these are
+// ceilings that the options cannot pass. Each is checked before anything is allocated.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace weir::limits {
+
+// Stream key (common/route/stream_key.h), bytes of `vhost/app/stream` after unescaping.
+inline constexpr std::size_t kStreamKeyBytes = 511;
+
+// Registration (System API).
+inline constexpr std::size_t kRegisterBodyBytes = 64 * 1024;
+inline constexpr std::size_t kOriginTextBytes = 63;  // server, service, pid, device_id, name
+inline constexpr std::size_t kEndpointsPerKind = 4;  // rtmp[], http[], api[], srt[], rtc[]
+
+// RTMP, before the relay starts. Command messages are small; a peer that sends more is hostile.
+inline constexpr std::size_t kRtmpChunkStreams = 64;            // live chunk streams a direction
+inline constexpr std::uint32_t kRtmpChunkSizeMax = 0x7FFFFFFF;  // RTMP 1.0, 5.4.1
+inline constexpr std::size_t kRtmpCommandBytes = 64 * 1024;     // one message that we interpret
+inline constexpr std::size_t kRtmpPreambleBytes = 128 * 1024;   // client bytes kept for the replay
+inline constexpr std::size_t kAmfDepth = 16;
+inline constexpr std::size_t kAmfItems = 1024;  // values in one message
+
+// IPC: one message between a worker and the master.
+inline constexpr std::size_t kIpcMessageBytes = 4096;
+
+}  // namespace weir::limits

@@ -1,0 +1,119 @@
+// Config: every option of Weir as typed members, derived from options.def, and the way to get one:
+// defaults, then the file, then the environment, checked as a whole.
+//
+// A loaded Config is a plain value: the master makes a new one at SIGHUP, compares, and passes it
+// to the generation that it forks. Nothing here keeps state or logs. docs/OPTIONS.md is the
+// reference.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/config/values.h"
+
+namespace weir {
+
+// The C++ types behind the type names of options.def.
+namespace option_type {
+using Flag = bool;
+using Int = std::int64_t;
+using Size = std::uint64_t;      // bytes
+using Duration = std::uint64_t;  // milliseconds
+using Text = std::string;
+using Secret = std::string;
+using Enum = std::string;  // one of the option's words
+using Listen = Endpoint;
+}  // namespace option_type
+
+// Where a value came from, for -T and for messages. Two configurations are equal whatever theirs.
+struct Provenance {
+  std::string text;  // "default", "/etc/weir/weir.conf:12", "env PROXY_RTMP_SERVER"
+  friend bool operator==(const Provenance&, const Provenance&) { return true; }
+};
+
+// `origin NAME { ip 10.0.0.1; rtmp 1935; ... }`: an origin that needs no registration.
+struct OriginConfig {
+  std::string name;  // 1 to limits::kOriginTextBytes of [A-Za-z0-9_.-]
+  Endpoint ip;       // port 0
+  std::vector<Endpoint> rtmp, http, api, srt, rtc;  // each up to limits::kEndpointsPerKind
+  std::uint32_t weight = 1;                         // 0 to 1000; 0: gets no new streams
+  bool drain = false;
+  bool send_client_ip = false;
+  Provenance source;
+  friend bool operator==(const OriginConfig&, const OriginConfig&) = default;
+};
+
+struct Config {
+#define SECTION(section, Struct, doc) struct Struct {
+#define END_SECTION(section) \
+  }                          \
+  section;
+#define OPTION(section, name, Type, initial, min, max, unit, reload, env, doc) \
+  option_type::Type name = config::from_default::Type(initial);
+#include "common/config/options.def"
+  std::vector<OriginConfig> origins;
+  std::map<std::string, Provenance, std::less<>> sources;  // by option path; defaults are left out
+};
+
+// Same values of all options and origins, whatever their provenance.
+bool operator==(const Config& a, const Config& b);
+
+struct Fault {
+  std::string where;         // a file's path, "environment", or "" for the command line
+  std::uint32_t line = 0;    // 1-based; 0: the fault has no place in a file
+  std::uint32_t column = 0;  // 1-based, in bytes
+  std::string text;
+};
+// `/etc/weir/weir.conf:12:3: rtmp.relay_delay: 2s is above the maximum 1s`
+std::string to_string(const Fault& fault);
+
+struct LoadOutcome {
+  Config config;              // meaningful only when ok()
+  std::vector<Fault> faults;  // in the order of the text, at most kMaxFaults and a last word
+  std::vector<std::string> warnings;  // things that are odd but harmless
+  std::vector<std::string> files;     // all files that were read
+  bool ok() const { return faults.empty(); }
+};
+inline constexpr std::size_t kMaxFaults = 100;
+
+using Environment = std::map<std::string, std::string, std::less<>>;
+// Copies a NULL-terminated list of NAME=value, such as ::environ.
+Environment read_environment(const char* const* list);
+
+// Loads `path`, or the defaults alone when it is empty; then the environment.
+LoadOutcome load_config(const std::string& path, const Environment& environment);
+// The same for text that is at hand; `name` stands for it in faults, and includes are taken
+// relative to its folder.
+LoadOutcome load_config_text(const std::string& name, std::string_view text,
+                             const Environment& environment);
+
+inline constexpr const char* kDefaultConfigPath = "/etc/weir/weir.conf";
+// What -c said, else kDefaultConfigPath if it exists, else "" for the built-in defaults.
+std::string choose_config_path(std::string_view from_command_line);
+
+// The effective configuration in the file's own syntax, each value with its source. It loads again
+// to an equal Config, except for secrets, which are masked.
+std::string print_config(const Config& config);
+
+// Options of class kRestart whose values differ, as "section.name". Secrets are named, not shown.
+std::vector<std::string> restart_changes(const Config& running, const Config& next);
+// Gives those options in `next` the values of `running`.
+void keep_restart_values(const Config& running, Config& next);
+
+// Workers of each protocol: worker_processes, with auto as `cpu_cores`, from 1 to 64.
+unsigned worker_count(const Config& config, unsigned cpu_cores);
+// worker_rlimit_core in bytes, RLIM_INFINITY for unlimited; empty when it is to stay as it is.
+std::optional<std::uint64_t> core_limit(const Config& config);
+// default_backend as an origin named "default"; empty when it is off.
+std::optional<OriginConfig> default_backend_origin(const Config& config);
+
+// docs/OPTIONS.md and conf/weir.conf, whole.
+std::string options_markdown();
+std::string options_conf();
+
+}  // namespace weir

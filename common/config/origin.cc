@@ -1,0 +1,240 @@
+#include "common/config/origin.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <set>
+
+#include "common/base/limits.h"
+#include "common/config/values.h"
+
+namespace weir::config {
+namespace {
+
+constexpr std::int64_t kMaxWeight = 1000;
+
+constexpr OriginRow kRows[] = {
+    {"ip", "address", "", "10.0.0.1", "IPv4 or IPv6, without port", "Its address. Must be given."},
+    {"rtmp", "endpoints", "", "1935", "up to 4",
+     "RTMP endpoints: port, ip:port or proto://ip:port."},
+    {"http", "endpoints", "", "8080", "up to 4", "HTTP stream endpoints."},
+    {"api", "endpoints", "", "1985", "up to 4", "HTTP API endpoints."},
+    {"srt", "endpoints", "", "10080", "up to 4", "SRT endpoints (UDP)."},
+    {"rtc", "endpoints", "", "8000", "up to 4", "WebRTC endpoints (UDP)."},
+    {"weight", "number", "1", "1", "0 to 1000", "Its share of new streams. 0: it gets none."},
+    {"drain", "flag", "off", "off", "on, off", "Keep its streams, give it no new ones."},
+    {"send_client_ip", "flag", "off", "off", "on, off",
+     "Send the client's address in SRS's 0xF3 form before the handshake."},
+};
+
+struct Kind {
+  std::string_view name;
+  std::vector<Endpoint> OriginConfig::*list;
+};
+constexpr std::array<Kind, 5> kKinds = {{{"rtmp", &OriginConfig::rtmp},
+                                         {"http", &OriginConfig::http},
+                                         {"api", &OriginConfig::api},
+                                         {"srt", &OriginConfig::srt},
+                                         {"rtc", &OriginConfig::rtc}}};
+static_assert(limits::kEndpointsPerKind == 4, "kRows says 4");
+
+bool is_origin_name(std::string_view name) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '-';
+  };
+  return !name.empty() && name.size() <= limits::kOriginTextBytes &&
+         std::all_of(name.begin(), name.end(), fits);
+}
+
+class OriginReader {
+ public:
+  OriginReader(const Statement& block, const Document& document, FaultList& faults)
+      : block_(block), document_(document), faults_(faults) {}
+
+  OriginConfig read() {
+    read_name();
+    // The address first: endpoints without one of their own take it.
+    for (const Statement& statement : block_.children) {
+      if (statement.name.text == "ip") read_ip(statement);
+    }
+    for (const Statement& statement : block_.children) read_statement(statement);
+    const bool reachable = std::any_of(kKinds.begin(), kKinds.end(), [&](const Kind& kind) {
+      return seen_.count(std::string(kind.name)) != 0;
+    });
+    if (seen_.count("ip") == 0) fault(block_.name.at, "", "has no ip");
+    if (!reachable) fault(block_.name.at, "", "has no endpoint: rtmp, http, api, srt or rtc");
+    return origin_;
+  }
+
+ private:
+  void read_name() {
+    if (block_.values.size() != 1 || !is_origin_name(block_.values[0].text)) {
+      faults_.add(document_, block_.name.at,
+                  "an origin has one name, of up to 63 letters, digits, dots, - and _");
+    } else {
+      origin_.name = block_.values[0].text;
+    }
+  }
+
+  void fault(const Place& at, std::string_view option, const std::string& text) {
+    std::string path = "origin " + (origin_.name.empty() ? std::string("?") : origin_.name);
+    if (!option.empty()) path.append(".").append(option);
+    faults_.add(document_, at, path + ": " + text);
+  }
+
+  // The statement's one value, or null after naming the fault.
+  const Word* single(const Statement& statement) {
+    if (statement.values.size() == 1) return &statement.values[0];
+    fault(statement.name.at, statement.name.text, "takes one value");
+    return nullptr;
+  }
+
+  void read_ip(const Statement& statement) {
+    if (statement.is_block || origin_.ip.family != Family::kNone) return;  // reported later
+    const Word* value = single(statement);
+    if (value == nullptr) return;
+    const auto ip = parse_ip(value->text);
+    if (ip) {
+      origin_.ip = *ip;
+    } else {
+      fault(value->at, "ip", show(value->text) + " is not a numeric IP address");
+    }
+  }
+
+  void read_statement(const Statement& statement) {
+    const std::string& name = statement.name.text;
+    const bool known = std::any_of(std::begin(kRows), std::end(kRows),
+                                   [&](const OriginRow& row) { return row.name == name; });
+    if (!known) return fault(statement.name.at, "", "unknown option " + show(name));
+    if (statement.is_block) return fault(statement.name.at, name, "is not a block");
+    if (!seen_.insert(name).second) return fault(statement.name.at, name, "is given twice");
+    if (name == "ip") return;
+    for (const Kind& kind : kKinds) {
+      if (kind.name == name) return read_endpoints(statement, origin_.*kind.list);
+    }
+    const Word* value = single(statement);
+    if (value == nullptr) return;
+    if (name == "weight") return read_weight(*value);
+    const auto flag = parse_flag(value->text);
+    if (!flag) return fault(value->at, name, flag.error().text);
+    (name == "drain" ? origin_.drain : origin_.send_client_ip) = *flag;
+  }
+
+  void read_weight(const Word& value) {
+    const auto weight = parse_int(value.text);
+    if (!weight) return fault(value.at, "weight", weight.error().text);
+    if (*weight < 0 || *weight > kMaxWeight) {
+      return fault(value.at, "weight", show(value.text) + " is outside of 0 to 1000");
+    }
+    origin_.weight = static_cast<std::uint32_t>(*weight);
+  }
+
+  void read_endpoints(const Statement& statement, std::vector<Endpoint>& list) {
+    const std::string& name = statement.name.text;
+    if (statement.values.empty()) return fault(statement.name.at, name, "takes an endpoint");
+    if (statement.values.size() > limits::kEndpointsPerKind) {
+      return fault(statement.name.at, name, "takes up to 4 endpoints");
+    }
+    for (const Word& value : statement.values) {
+      const auto endpoint = parse_origin_endpoint(value.text, origin_.ip);
+      if (!endpoint) {
+        // Without a usable ip there is a fault already; the endpoint itself may be right.
+        if (origin_.ip.family != Family::kNone) fault(value.at, name, endpoint.error().text);
+      } else if (std::find(list.begin(), list.end(), *endpoint) != list.end()) {
+        fault(value.at, name, show(value.text) + " is given twice");
+      } else {
+        list.push_back(*endpoint);
+      }
+    }
+  }
+
+  const Statement& block_;
+  const Document& document_;
+  FaultList& faults_;
+  OriginConfig origin_;
+  std::set<std::string> seen_;
+};
+
+std::string place_text(const Document& document, const Place& at) {
+  return document.files[at.file] + ":" + std::to_string(at.line);
+}
+
+}  // namespace
+
+std::span<const OriginRow> origin_rows() {
+  return kRows;
+}
+
+OriginConfig read_origin(const Statement& block, const Document& document, FaultList& faults) {
+  OriginConfig origin = OriginReader(block, document, faults).read();
+  origin.source.text = place_text(document, block.name.at);
+  return origin;
+}
+
+void check_origin_clashes(std::span<const OriginConfig> origins,
+                          std::span<const Statement* const> blocks, const Document& document,
+                          FaultList& faults) {
+  std::map<std::string, std::size_t> names;
+  std::map<std::string, std::size_t> addresses;
+  for (std::size_t i = 0; i < origins.size(); ++i) {
+    const OriginConfig& origin = origins[i];
+    const Place& at = blocks[i]->name.at;
+    if (origin.name.empty()) continue;
+    const auto [named, is_new] = names.emplace(origin.name, i);
+    if (!is_new) {
+      faults.add(document, at,
+                 "origin " + origin.name + ": the name is taken by the one at " +
+                     place_text(document, blocks[named->second]->name.at));
+    }
+    for (const Endpoint& endpoint : origin.rtmp) {
+      const auto [found, free] = addresses.emplace(to_string(endpoint), i);
+      if (free || found->second == i) continue;
+      faults.add(document, at,
+                 "origin " + origin.name + ".rtmp: " + found->first + " belongs to origin " +
+                     origins[found->second].name + " too");
+    }
+  }
+}
+
+std::string print_origin(const OriginConfig& origin) {
+  std::string out = "origin " + print_word(origin.name) + " {  # " + origin.source.text + "\n";
+  out += "    ip " + ip_to_string(origin.ip) + ";\n";
+  for (const Kind& kind : kKinds) {
+    const auto& list = origin.*kind.list;
+    if (list.empty()) continue;
+    out.append("    ").append(kind.name);
+    for (const Endpoint& endpoint : list) out += " " + print_word(print_endpoint(endpoint));
+    out += ";\n";
+  }
+  out += "    weight " + std::to_string(origin.weight) + ";\n";
+  out += "    drain " + print_flag(origin.drain) + ";\n";
+  out += "    send_client_ip " + print_flag(origin.send_client_ip) + ";\n";
+  return out + "}\n";
+}
+
+}  // namespace weir::config
+
+namespace weir {
+
+std::optional<OriginConfig> default_backend_origin(const Config& config) {
+  const Config::DefaultBackend& backend = config.default_backend;
+  const auto ip = parse_ip(backend.ip);
+  if (!backend.enabled || !ip) return std::nullopt;
+  OriginConfig origin;
+  origin.name = "default";
+  origin.ip = *ip;
+  origin.source.text = "default_backend";
+  const auto add = [&](std::vector<Endpoint>& list, const std::string& text) {
+    if (text.empty()) return;
+    if (const auto endpoint = parse_origin_endpoint(text, *ip)) list.push_back(*endpoint);
+  };
+  add(origin.rtmp, backend.rtmp);
+  add(origin.http, backend.http);
+  add(origin.api, backend.api);
+  add(origin.rtc, backend.rtc);
+  add(origin.srt, backend.srt);
+  return origin;
+}
+
+}  // namespace weir

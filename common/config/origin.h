@@ -1,0 +1,34 @@
+// Origins that stand in the configuration: `origin NAME { ... }` blocks and the default backend.
+// Internal to common/config and its tests.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/config/config.h"
+#include "common/config/syntax.h"
+
+namespace weir::config {
+
+struct OriginRow {
+  std::string_view name;
+  std::string_view type;
+  std::string_view initial;
+  std::string_view example;
+  std::string_view range;
+  std::string_view doc;
+};
+std::span<const OriginRow> origin_rows();
+
+// Reads one block. Its faults are added to the list; what could be read comes back.
+OriginConfig read_origin(const Statement& block, const Document& document, FaultList& faults);
+// Names the pairs that cannot stand together: same name, same RTMP endpoint.
+// REQUIRES: blocks[i] is the statement of origins[i].
+void check_origin_clashes(std::span<const OriginConfig> origins,
+                          std::span<const Statement* const> blocks, const Document& document,
+                          FaultList& faults);
+// The block in the file's syntax.
+std::string print_origin(const OriginConfig& origin);
+
+}  // namespace weir::config

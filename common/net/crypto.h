@@ -1,0 +1,13 @@
+// The two things that pure protocol code needs of OpenSSL, as plain functions to inject.
+#pragma once
+
+#include "common/base/bytes.h"
+
+namespace weir::net {
+
+// HMAC-SHA256 of `data` under `key` into `out` (32 bytes).
+void hmac_sha256(ByteView key, ByteView data, std::uint8_t* out);
+// Random bytes that a peer cannot guess. Ends the process when the system has none to give.
+void fill_random(MutableBytes out);
+
+}  // namespace weir::net

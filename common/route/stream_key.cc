@@ -1,0 +1,243 @@
+#include "common/route/stream_key.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/base/limits.h"
+
+namespace weir::route {
+namespace {
+
+constexpr std::array<std::string_view, 7> kMediaExtensions = {".flv", ".m3u8", ".ts", ".aac",
+                                                              ".mp3", ".mp4",  ".mpd"};
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+bool same_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
+}
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = lower(c);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// Splits at the first `separator`; the second half is empty if there is none.
+std::pair<std::string_view, std::string_view> split(std::string_view text, char separator) {
+  const std::size_t at = text.find(separator);
+  if (at == std::string_view::npos) return {text, {}};
+  return {text.substr(0, at), text.substr(at + 1)};
+}
+
+std::string_view trim_slashes(std::string_view text) {
+  while (text.starts_with('/')) text.remove_prefix(1);
+  while (text.ends_with('/')) text.remove_suffix(1);
+  return text;
+}
+
+// Decodes percent-escapes once and appends; a `%` that begins no escape stands for itself.
+KeyError append_decoded(std::string_view text, std::string& out) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (c == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 &&
+        hex_value(text[i + 2]) >= 0) {
+      c = static_cast<char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
+      if (c == '/') return KeyError::kBadEscape;
+      i += 2;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) return KeyError::kControlByte;
+    if (out.size() >= limits::kStreamKeyBytes) return KeyError::kTooLong;
+    out.push_back(c);
+  }
+  return KeyError::kNone;
+}
+
+KeyError append_segment(std::string_view segment, std::string& out) {
+  const std::size_t start = out.size();
+  const KeyError error = append_decoded(segment, out);
+  if (error != KeyError::kNone) return error;
+  const std::string_view decoded = std::string_view(out).substr(start);
+  if (decoded.empty() || decoded == "." || decoded == "..") return KeyError::kBadSegment;
+  return KeyError::kNone;
+}
+
+std::string_view strip_extension(std::string_view name) {
+  for (const std::string_view extension : kMediaExtensions) {
+    if (name.size() >= extension.size() &&
+        same_ignoring_case(name.substr(name.size() - extension.size()), extension)) {
+      name.remove_suffix(extension.size());
+      break;
+    }
+  }
+  return name;
+}
+
+// The value of vhost= or domain= in a query, empty if there is none.
+std::string_view find_vhost(std::string_view query) {
+  while (!query.empty()) {
+    // A tcUrl's query may hold the stream's path after it, and a second `?` separates like `&`.
+    const std::size_t end = std::min(query.find_first_of("&?"), query.size());
+    const auto [name, value] = split(query.substr(0, end), '=');
+    if (!value.empty() && (name == "vhost" || name == "domain")) return split(value, '/').first;
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  return {};
+}
+
+// Without user, port and brackets. `is_address` is set for what only an IPv6 address can be.
+std::string_view bare_host(std::string_view host, bool& is_address) {
+  if (const std::size_t at = host.rfind('@'); at != std::string_view::npos) {
+    host.remove_prefix(at + 1);
+  }
+  is_address = false;
+  if (host.starts_with('[')) {
+    is_address = host.find(']') != std::string_view::npos;
+    return is_address ? host.substr(1, host.find(']') - 1) : host;
+  }
+  if (std::count(host.begin(), host.end(), ':') > 1) {
+    is_address = true;
+    return host;
+  }
+  host = split(host, ':').first;
+  while (host.ends_with('.')) host.remove_suffix(1);
+  return host;
+}
+
+bool only(std::string_view text, std::string_view allowed) {
+  return text.find_first_not_of(allowed) == std::string_view::npos;
+}
+
+enum class HostOrigin : std::uint8_t { kAddressed, kAsked };
+
+// Appends the vhost of a host. kAsked: the client named the vhost, which may then lack a dot.
+KeyError append_vhost(std::string_view text, HostOrigin origin, std::string& out) {
+  constexpr std::string_view kNameBytes = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
+  constexpr std::string_view kAddressBytes = "abcdefghijklmnopqrstuvwxyz0123456789.-_:%";  // %zone
+  std::string decoded;
+  if (const KeyError error = append_decoded(text, decoded); error != KeyError::kNone) {
+    return error == KeyError::kBadEscape ? KeyError::kBadHost : error;
+  }
+  bool is_address = false;
+  std::string host(bare_host(decoded, is_address));
+  std::transform(host.begin(), host.end(), host.begin(), lower);
+  if (!only(host, is_address ? kAddressBytes : kNameBytes)) {
+    return KeyError::kBadHost;
+  }
+  const bool unnamed = is_address || only(host, "0123456789.") ||
+                       (origin == HostOrigin::kAddressed && host.find('.') == std::string::npos) ||
+                       same_ignoring_case(host, kDefaultVhost);
+  const std::string_view vhost = unnamed ? kDefaultVhost : std::string_view(host);
+  if (vhost.size() > limits::kStreamKeyBytes) return KeyError::kTooLong;
+  out.append(vhost);
+  return KeyError::kNone;
+}
+
+StreamKey refused(KeyError error) {
+  StreamKey key;
+  key.error = error;
+  return key;
+}
+
+KeyError append_path(std::string_view path, StreamKey& key) {
+  while (!path.empty()) {
+    const auto [segment, rest] = split(path, '/');
+    // "a/" would lose its empty last segment in the split; trimming has removed it before.
+    if (const KeyError error = append_segment(segment, key.text); error != KeyError::kNone) {
+      return error;
+    }
+    key.text.push_back('/');
+    path = rest;
+  }
+  return key.text.size() > limits::kStreamKeyBytes ? KeyError::kTooLong : KeyError::kNone;
+}
+
+}  // namespace
+
+std::string_view to_string(KeyError error) {
+  switch (error) {
+    case KeyError::kNone:
+      return "none";
+    case KeyError::kEmptyApp:
+      return "empty_app";
+    case KeyError::kEmptyStream:
+      return "empty_stream";
+    case KeyError::kBadSegment:
+      return "bad_segment";
+    case KeyError::kControlByte:
+      return "control_byte";
+    case KeyError::kBadEscape:
+      return "bad_escape";
+    case KeyError::kBadHost:
+      return "bad_host";
+    case KeyError::kTooLong:
+      return "too_long";
+  }
+  return "unknown";
+}
+
+StreamKey make_stream_key(const KeyParts& parts) {
+  const auto [app_path, app_query] = split(parts.app, '?');
+  const auto [stream_path, stream_query] = split(parts.stream, '?');
+  std::string_view vhost = find_vhost(parts.query);
+  if (vhost.empty()) vhost = find_vhost(stream_query);
+  if (vhost.empty()) vhost = find_vhost(app_query);
+  const HostOrigin origin = vhost.empty() ? HostOrigin::kAddressed : HostOrigin::kAsked;
+
+  std::string_view stream = stream_path;
+  while (stream.starts_with('/')) stream.remove_prefix(1);
+  std::string_view folders;  // of the stream; they continue the app
+  if (const std::size_t slash = stream.rfind('/'); slash != std::string_view::npos) {
+    folders = stream.substr(0, slash);
+    stream.remove_prefix(slash + 1);
+  }
+  if (parts.extension == Extension::kStrip) stream = strip_extension(stream);
+  const std::string_view app = trim_slashes(app_path);
+  if (stream.empty()) return refused(KeyError::kEmptyStream);
+  if (app.empty() && folders.empty()) return refused(KeyError::kEmptyApp);
+  if (folders.ends_with('/')) return refused(KeyError::kBadSegment);
+
+  StreamKey key;
+  KeyError error = append_vhost(vhost.empty() ? parts.host : vhost, origin, key.text);
+  if (error != KeyError::kNone) return refused(error);
+  key.text.push_back('/');
+  key.app_at = static_cast<std::uint16_t>(key.text.size());
+  error = append_path(app, key);
+  if (error == KeyError::kNone) error = append_path(folders, key);
+  key.stream_at = static_cast<std::uint16_t>(key.text.size());
+  if (error == KeyError::kNone) error = append_segment(stream, key.text);
+  return error == KeyError::kNone ? key : refused(error);
+}
+
+StreamKey from_rtmp(std::string_view tc_url, std::string_view app, std::string_view stream) {
+  std::string_view rest = tc_url;
+  if (const std::size_t at = rest.find("://"); at != std::string_view::npos) {
+    rest.remove_prefix(at + 3);
+  } else {
+    rest = {};  // not a URL: no host; the app counts
+  }
+  const std::size_t host_end = std::min(rest.find_first_of("/?"), rest.size());
+  const auto [path, query] = split(rest.substr(host_end), '?');
+  KeyParts parts;
+  parts.host = rest.substr(0, host_end);
+  parts.app = app.empty() ? path : app;
+  parts.stream = stream;
+  parts.query = query;
+  return make_stream_key(parts);
+}
+
+StreamKey from_http_path(std::string_view host, std::string_view path, std::string_view query) {
+  KeyParts parts;
+  parts.host = host;
+  parts.stream = path;
+  parts.query = query;
+  parts.extension = Extension::kStrip;
+  return make_stream_key(parts);
+}
+
+}  // namespace weir::route

@@ -1,0 +1,80 @@
+// Counters of one process: a page of shared memory that this process alone writes; everyone may
+// read it. The ids derive from ipc/metrics.def.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "common/base/result.h"
+#include "ipc/mapping.h"
+#include "ipc/shm_layout.h"
+
+namespace weir::ipc {
+
+enum class Counter : std::uint16_t {
+#define METRIC(id, kind, name, labels, doc) k##id,
+#include "ipc/metrics.def"
+#undef METRIC
+  kCount
+};
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kCount);
+static_assert(kCounterCount <= kCountersPerPage);
+
+enum class MetricKind : std::uint8_t { kCounter, kGauge };
+struct MetricInfo {
+  std::string_view id;
+  MetricKind kind;
+  std::string_view name;
+  std::string_view labels;
+  std::string_view doc;
+};
+// In the order of Counter.
+std::span<const MetricInfo> metric_table();
+
+// The page of this process. One thread writes.
+class Counters {
+ public:
+  // Maps page `index` of the counters segment for writing. The descriptor stays the caller's.
+  static Result<Counters> map(int fd, std::uint32_t index);
+  Counters(Counters&& other) noexcept = default;
+  Counters& operator=(Counters&&) = delete;
+
+  void add(Counter id, std::uint64_t n = 1) {
+    auto& cell = cells_[static_cast<std::size_t>(id)];
+    cell.store(cell.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void sub(Counter id, std::uint64_t n = 1) {
+    auto& cell = cells_[static_cast<std::size_t>(id)];
+    cell.store(cell.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+  }
+  std::uint64_t get(Counter id) const {
+    return cells_[static_cast<std::size_t>(id)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  Counters() = default;
+  Mapping page_;
+  std::atomic<std::uint64_t>* cells_ = nullptr;
+};
+
+// All pages, read-only.
+class CountersView {
+ public:
+  static Result<CountersView> map(int fd);
+  CountersView(CountersView&& other) noexcept = default;
+  CountersView& operator=(CountersView&&) = delete;
+
+  std::uint64_t get(std::uint32_t page, Counter id) const;
+  // Gauge: sum over the pages of living workers of `state`. Counter: that plus what ended ones
+  // left.
+  std::uint64_t total(const class StateView& state, Counter id) const;
+
+ private:
+  CountersView() = default;
+  Mapping pages_;
+  const std::atomic<std::uint64_t>* cells_ = nullptr;
+};
+
+}  // namespace weir::ipc

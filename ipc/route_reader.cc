@@ -1,0 +1,138 @@
+#include "ipc/route_reader.h"
+
+#include <cstddef>
+#include <utility>
+
+#include "ipc/mapping.h"
+#include "ipc/probing.h"
+
+namespace weir::ipc {
+namespace {
+
+// Longest run of buckets a reader looks at; the table is at most half full, so runs are short. What
+// lies beyond is a question to the master.
+constexpr std::uint32_t kProbeLimit = 128;
+
+// What a look-up reads of the records: a stream up to its key, an origin up to its drain flag.
+constexpr std::size_t kKeyWord = offsetof(StreamRecord, key) / 8;
+static_assert(offsetof(StreamRecord, key) % 8 == 0);
+constexpr std::size_t kOriginWords = 1;
+static_assert(offsetof(OriginRecord, draining) < kOriginWords * 8);
+
+bool fits(std::uint64_t offset, std::uint64_t count, std::size_t size, std::uint64_t total) {
+  return offset % 8 == 0 && offset <= total && count <= (total - offset) / size;
+}
+
+bool consistent(const StateHeader& header, std::uint64_t mapped) {
+  const std::uint32_t buckets = header.bucket_count;
+  return header.total_bytes <= mapped && buckets != 0 && (buckets & (buckets - 1)) == 0 &&
+         buckets / 2 >= header.stream_capacity && header.worker_capacity <= kMaxWorkers &&
+         fits(header.workers_offset, header.worker_capacity, sizeof(WorkerSlot),
+              header.total_bytes) &&
+         fits(header.origins_offset, header.origin_capacity, sizeof(OriginSlot),
+              header.total_bytes) &&
+         fits(header.buckets_offset, buckets, sizeof(Bucket), header.total_bytes) &&
+         fits(header.streams_offset, header.stream_capacity, sizeof(StreamSlot),
+              header.total_bytes);
+}
+
+// A session of this role may join without the master's word.
+bool serves(const OriginRecord& origin, const StreamRecord& stream, Role role) {
+  if (origin.state != OriginState::kUp) return false;
+  if (!origin.draining) return true;
+  if (role == Role::kPublisher) return stream.publishers > 0;
+  return stream.publishers > 0 || stream.players > 0;
+}
+
+}  // namespace
+
+Result<StateView> StateView::map(int fd) {
+  const auto size = file_size(fd);
+  if (!size) return tl::unexpected(size.error());
+  if (*size < sizeof(StateHeader)) return fail("state segment is too small");
+  auto mapping = Mapping::map(fd, 0, static_cast<std::size_t>(*size), Mapping::Access::kRead);
+  if (!mapping) return tl::unexpected(mapping.error());
+  const auto* base = static_cast<const std::uint8_t*>(mapping->data());
+  const auto* header = static_cast<const StateHeader*>(mapping->data());
+  if (header->magic != kStateMagic) return fail("not a state segment of Weir");
+  if (header->version != kStateVersion) {
+    return fail("state segment has layout version " + std::to_string(header->version) +
+                ", this program reads " + std::to_string(kStateVersion));
+  }
+  if (!consistent(*header, *size)) return fail("state segment has an inconsistent header");
+  StateView view;
+  view.segment_ = std::move(*mapping);
+  view.header_ = header;
+  // The tables lie at checked offsets of the mapping; casting is what a mapping is for.
+  view.workers_ = reinterpret_cast<const WorkerSlot*>(base + header->workers_offset);
+  view.origins_ = reinterpret_cast<const OriginSlot*>(base + header->origins_offset);
+  view.buckets_ = reinterpret_cast<const Bucket*>(base + header->buckets_offset);
+  view.streams_ = reinterpret_cast<const StreamSlot*>(base + header->streams_offset);
+  return view;
+}
+
+bool StateView::find_stream(std::string_view key, StreamRecord& out) const {
+  const std::uint64_t hash = keyed_hash(header_->seed, key);
+  const std::uint32_t mask = header_->bucket_count - 1;
+  std::uint32_t at = home_bucket(hash, mask);
+  for (std::uint32_t i = 0; i < kProbeLimit; ++i, at = (at + 1) & mask) {
+    const std::uint32_t value = buckets_[at].load(std::memory_order_acquire);
+    if (value == 0) return false;
+    if (value > header_->stream_capacity || !streams_[value - 1].read(out)) continue;
+    if (out.hash == hash && out.key_length == key.size() && out.key_text() == key) return true;
+  }
+  return false;
+}
+
+bool StateView::find_key(std::string_view key, StreamRecord& out) const {
+  const std::uint64_t hash = keyed_hash(header_->seed, key);
+  const std::uint32_t mask = header_->bucket_count - 1;
+  std::uint32_t at = home_bucket(hash, mask);
+  const auto with_key = [hash](const StreamRecord& r) {
+    return kKeyWord + (r.hash == hash ? (std::size_t{r.key_length} + 7) / 8 : 0);
+  };
+  for (std::uint32_t i = 0; i < kProbeLimit; ++i, at = (at + 1) & mask) {
+    const std::uint32_t value = buckets_[at].load(std::memory_order_acquire);
+    if (value == 0) return false;
+    if (value > header_->stream_capacity) continue;
+    if (!streams_[value - 1].read_part(out, kKeyWord, with_key)) continue;
+    if (out.hash == hash && out.key_length == key.size() && out.key_text() == key) return true;
+  }
+  return false;
+}
+
+std::optional<OriginRef> StateView::find_route(std::string_view key, Role role) const {
+  if (key.empty() || key.size() > limits::kStreamKeyBytes) return std::nullopt;
+  StreamRecord stream;
+  if (!find_key(key, stream)) return std::nullopt;
+  const OriginRef ref{stream.origin_slot, stream.origin_generation};
+  OriginRecord origin;
+  if (ref.slot >= header_->origin_capacity ||
+      !origins_[ref.slot].read_part(origin, kOriginWords,
+                                    [](const auto&) { return kOriginWords; }) ||
+      origin.generation != ref.generation || !serves(origin, stream, role)) {
+    return std::nullopt;
+  }
+  return ref;
+}
+
+bool StateView::read_stream(std::uint32_t slot, StreamRecord& out) const {
+  return slot < header_->stream_capacity && streams_[slot].read(out) && out.key_length != 0 &&
+         out.key_length <= limits::kStreamKeyBytes;
+}
+
+bool StateView::read_origin(std::uint32_t slot, OriginRecord& out) const {
+  return slot < header_->origin_capacity && origins_[slot].read(out) &&
+         out.state != OriginState::kFree;
+}
+
+bool StateView::read_origin(OriginRef ref, OriginRecord& out) const {
+  return read_origin(ref.slot, out) && out.generation == ref.generation;
+}
+
+bool StateView::read_worker(std::uint32_t slot, WorkerRecord& out) const {
+  return slot < header_->worker_capacity && workers_[slot].read(out) &&
+         out.state != WorkerState::kGone;
+}
+
+}  // namespace weir::ipc

@@ -1,0 +1,56 @@
+// StateView: the read-only view of the shared state that every process but the master has, and the
+// wait-free route lookup. Owner: the process; unmaps at destruction. Reads may be stale by one
+// message; a wrong "not found" costs a question to the master, a wrong "found" cannot happen (the
+// whole key is compared inside the version check).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "common/base/result.h"
+#include "ipc/mapping.h"
+#include "ipc/shm_layout.h"
+
+namespace weir::ipc {
+
+// A reference to an origin that stays safe when the slot is reused.
+struct OriginRef {
+  std::uint32_t slot = kNoSlot;
+  std::uint32_t generation = 0;
+  friend bool operator==(const OriginRef&, const OriginRef&) = default;
+};
+
+class StateView {
+ public:
+  // Maps the segment read-only and checks magic, version and bounds. The descriptor stays the
+  // caller's.
+  static Result<StateView> map(int fd);
+  StateView(StateView&& other) noexcept = default;
+  StateView& operator=(StateView&&) = delete;
+
+  // The origin that a client of this role goes to without asking the master: the stream is known,
+  // its origin is up (and, when draining, still serves the stream).
+  std::optional<OriginRef> find_route(std::string_view key, Role role) const;
+  // The record of a stream, whatever its origin's state.
+  bool find_stream(std::string_view key, StreamRecord& out) const;
+  bool read_stream(std::uint32_t slot, StreamRecord& out) const;  // false: free or busy
+  bool read_origin(std::uint32_t slot, OriginRecord& out) const;  // false: free or busy
+  // The same, and false when the slot now means another origin.
+  bool read_origin(OriginRef ref, OriginRecord& out) const;
+  bool read_worker(std::uint32_t slot, WorkerRecord& out) const;  // false: gone or busy
+  const StateHeader& header() const { return *header_; }
+
+ private:
+  StateView() = default;
+  // Fills `out` up to its key and no further.
+  bool find_key(std::string_view key, StreamRecord& out) const;
+  Mapping segment_;
+  const StateHeader* header_ = nullptr;
+  const WorkerSlot* workers_ = nullptr;
+  const OriginSlot* origins_ = nullptr;
+  const Bucket* buckets_ = nullptr;
+  const StreamSlot* streams_ = nullptr;
+};
+
+}  // namespace weir::ipc

@@ -1,0 +1,146 @@
+// The layout of Weir's shared memory (docs/SHM.md has the byte diagram). Two segments:
+//
+//   state     memfd "weir-state", written by the master alone, sealed F_SEAL_FUTURE_WRITE, mapped
+//             read-only by everyone else: header, workers, origins, stream index, streams.
+//   counters  memfd "weir-counters": one page a process, written by that process alone.
+//
+// Indexes, never pointers. Any change of a record or of the header must raise kStateVersion.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "common/base/endpoint.h"
+#include "common/base/hash.h"
+#include "common/base/limits.h"
+#include "ipc/seqlock.h"
+
+namespace weir::ipc {
+
+inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
+inline constexpr std::uint32_t kStateVersion = 1;
+inline constexpr std::uint32_t kMaxWorkers = 1024;  // processes that may exist at once
+inline constexpr std::size_t kCounterPageBytes = 4096;
+inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
+inline constexpr std::uint32_t kNoSlot = 0xFFFFFFFF;
+
+enum class WorkerKind : std::uint8_t { kControl, kRtmp, kHttp, kRtc, kSrt };
+inline constexpr std::size_t kWorkerKinds = 5;
+std::string_view to_string(WorkerKind kind);
+
+// Starting: forked. Ready: said READY. Draining: takes no new session. Gone: slot is free.
+enum class WorkerState : std::uint8_t { kGone, kStarting, kReady, kDraining };
+std::string_view to_string(WorkerState state);
+
+// Up: takes traffic. Ejected: failures in a row; comes back at ejected_until_ms. Dead: no heartbeat
+// within the TTL. Free: nobody's slot (also what is left of a replaced or removed origin).
+//
+//   kFree -> kUp <-> kEjected      kUp, kEjected -> kDead -> kUp (heartbeat) | kFree (forgotten)
+enum class OriginState : std::uint8_t { kFree, kUp, kEjected, kDead };
+std::string_view to_string(OriginState state);
+
+enum class EndpointKind : std::uint8_t { kRtmp, kHttp, kApi, kSrt, kRtc };
+inline constexpr std::size_t kEndpointKinds = 5;
+std::string_view to_string(EndpointKind kind);
+
+enum class Role : std::uint8_t { kPlayer, kPublisher };
+std::string_view to_string(Role role);
+
+struct WorkerRecord {
+  std::int32_t pid = 0;
+  WorkerKind kind = WorkerKind::kControl;
+  WorkerState state = WorkerState::kGone;
+  std::uint16_t slot = 0;        // listen-socket slot it serves first
+  std::uint32_t generation = 0;  // of the configuration
+  std::uint32_t respawns = 0;    // of this slot since the master started
+  std::uint64_t started_wall_ms = 0;
+};
+static_assert(sizeof(WorkerRecord) == 24);
+
+inline constexpr std::size_t kTextBytes = limits::kOriginTextBytes + 1;  // NUL-terminated
+
+struct OriginRecord {
+  std::uint32_t generation = 0;  // of this slot: a reference {slot, generation} never means another
+  OriginState state = OriginState::kFree;
+  bool is_static = false;  // from the configuration: never dies of TTL
+  bool draining = false;   // takes no new stream
+  bool send_client_ip = false;
+  std::uint32_t weight = 1;
+  std::uint32_t streams = 0;     // stream slots that point here
+  std::uint32_t publishers = 0;  // sessions of all workers
+  std::uint32_t players = 0;
+  std::uint32_t failures_in_row = 0;
+  std::uint32_t ejections_in_row = 0;
+  std::uint64_t dials_failed = 0;
+  std::uint64_t registered_wall_ms = 0;
+  std::uint64_t heartbeat_ms = 0;      // CLOCK_MONOTONIC of the last registration
+  std::uint64_t ejected_until_ms = 0;  // CLOCK_MONOTONIC
+  char name[kTextBytes] = {};          // configuration name, or the server id
+  char server[kTextBytes] = {};
+  char service[kTextBytes] = {};
+  char pid[kTextBytes] = {};
+  char device_id[kTextBytes] = {};
+  Endpoint ip;
+  std::uint8_t endpoint_count[kEndpointKinds] = {};
+  std::uint8_t reserved[7] = {};
+  Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
+};
+static_assert(sizeof(OriginRecord) == 816);
+
+struct StreamRecord {
+  std::uint64_t hash = 0;  // keyed_hash(header.seed, key); 0 length key: free slot
+  std::uint32_t origin_slot = kNoSlot;
+  std::uint32_t origin_generation = 0;
+  std::uint32_t publishers = 0;
+  std::uint32_t players = 0;
+  std::uint64_t created_wall_ms = 0;
+  std::uint64_t last_use_ms = 0;  // CLOCK_MONOTONIC; only meaningful without sessions
+  std::uint16_t key_length = 0;
+  std::uint8_t reserved[6] = {};
+  char key[512] = {};  // not NUL-terminated
+
+  std::string_view key_text() const { return {key, key_length}; }
+};
+static_assert(sizeof(StreamRecord) == 560);
+static_assert(limits::kStreamKeyBytes <= sizeof(StreamRecord::key));
+
+// Written once before the first fork, but for the atomics.
+struct StateHeader {
+  std::uint32_t magic = kStateMagic;
+  std::uint32_t version = kStateVersion;
+  std::uint64_t total_bytes = 0;
+  std::uint32_t worker_capacity = 0;
+  std::uint32_t origin_capacity = 0;
+  std::uint32_t stream_capacity = 0;
+  std::uint32_t bucket_count = 0;  // power of two, at least 2 * stream_capacity
+  std::uint64_t workers_offset = 0;
+  std::uint64_t origins_offset = 0;
+  std::uint64_t buckets_offset = 0;
+  std::uint64_t streams_offset = 0;
+  HashSeed seed;
+  std::int32_t master_pid = 0;
+  // Odd while the counters of an ended process move to `retired`; sums taken meanwhile are retried.
+  std::atomic<std::uint32_t> retire_version{0};
+  std::uint64_t started_wall_ms = 0;
+  std::atomic<std::uint64_t> heartbeat_ms{0};       // CLOCK_MONOTONIC, each second
+  std::atomic<std::uint32_t> generation{0};         // newest configuration generation
+  std::atomic<std::uint32_t> generations_alive{0};  // with at least one process
+  std::atomic<std::uint32_t> origins_used{0};
+  std::atomic<std::uint32_t> streams_used{0};
+  std::atomic<std::uint64_t> reloads{0};
+  std::atomic<std::uint64_t> reloads_failed{0};
+  std::atomic<std::uint64_t> worker_deaths{0};
+  std::atomic<std::uint64_t> streams_refused{0};  // table full
+  std::atomic<std::uint64_t> origins_refused{0};  // table full
+  std::atomic<std::uint64_t> sessions{0};         // opened and not closed, all workers
+  // Counters of processes that have ended, summed when they end, so that totals never go back.
+  std::atomic<std::uint64_t> retired[kCountersPerPage] = {};
+};
+
+using WorkerSlot = SeqSlot<WorkerRecord>;
+using OriginSlot = SeqSlot<OriginRecord>;
+using StreamSlot = SeqSlot<StreamRecord>;
+using Bucket = std::atomic<std::uint32_t>;  // stream slot + 1, 0 = empty; linear probing
+
+}  // namespace weir::ipc

@@ -1,0 +1,76 @@
+// StateWriter: makes both segments of the shared memory and is the only one that writes the state
+// segment. Owner: the master, which is also the only process whose address space has the writable
+// mapping: the mapping is not inherited by a fork, and the seal refuses any later one.
+// Not for several threads. Slots given out here are valid until they are freed.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+#include "ipc/mapping.h"
+#include "ipc/shm_layout.h"
+
+namespace weir::ipc {
+
+class StateWriter {
+ public:
+  struct Sizes {
+    std::uint32_t origins = 0;
+    std::uint32_t streams = 0;
+  };
+  static Result<StateWriter> make(const Sizes& sizes);
+
+  int state_fd() const { return state_fd_.get(); }
+  int counters_fd() const { return counters_fd_.get(); }
+  StateHeader& header() { return *header_; }
+  const StateHeader& header() const { return *header_; }
+
+  // Streams. add_stream: kNoSlot when the table is full; REQUIRES: a key of 1..kStreamKeyBytes that
+  // is not there yet. put_stream must not change the key.
+  std::uint32_t find_stream(std::string_view key) const;
+  std::uint32_t add_stream(std::string_view key, StreamRecord record);
+  StreamRecord stream(std::uint32_t slot) const;
+  void put_stream(std::uint32_t slot, const StreamRecord& record);
+  void erase_stream(std::uint32_t slot);
+
+  // Origins. take_origin: kNoSlot when full; `generation` is what the new owner must put in its
+  // record. free_origin leaves a record of state kFree, so that no reference means it any more.
+  std::uint32_t take_origin(std::uint32_t& generation);
+  void put_origin(std::uint32_t slot, const OriginRecord& record) { origins_[slot].write(record); }
+  void free_origin(std::uint32_t slot);
+
+  // Workers. take_worker: kNoSlot when full; the counter page of the slot is zero. free_worker adds
+  // the page's counters to header.retired, drops its gauges and zeroes it.
+  std::uint32_t take_worker();
+  WorkerRecord worker(std::uint32_t slot) const;
+  void put_worker(std::uint32_t slot, const WorkerRecord& record) { workers_[slot].write(record); }
+  void free_worker(std::uint32_t slot);
+
+ private:
+  StateWriter() = default;
+  Result<void> map_segments(const Sizes& sizes);
+  Result<void> seal();
+  std::uint32_t find_bucket(std::uint64_t hash, std::string_view key) const;
+  std::uint32_t bucket_of(std::uint64_t hash, std::uint32_t slot) const;
+
+  Mapping state_;
+  Mapping counters_;
+  UniqueFd state_fd_;
+  UniqueFd counters_fd_;
+  StateHeader* header_ = nullptr;
+  WorkerSlot* workers_ = nullptr;
+  OriginSlot* origins_ = nullptr;
+  Bucket* buckets_ = nullptr;
+  StreamSlot* streams_ = nullptr;
+  std::atomic<std::uint64_t>* cells_ = nullptr;
+  // Slots below the mark were used once; the free ones among them are in the lists.
+  std::uint32_t stream_mark_ = 0;
+  std::uint32_t origin_mark_ = 0;
+  std::vector<std::uint32_t> free_streams_;
+  std::vector<std::uint32_t> free_origins_;
+};
+
+}  // namespace weir::ipc

@@ -1,0 +1,41 @@
+// The seam between the supervisor, which forks workers, and the workers, which know nothing of it.
+// The master fills a WorkerContext in the forked child and calls the kind's entry; the workers'
+// folder defines it and the linker joins the two.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "ipc/shm_layout.h"
+
+namespace weir {
+struct Config;  // common/config/config.h
+}
+
+namespace weir::ipc {
+
+// Exit codes of a worker. Any other end of the process is a death and respawns it.
+inline constexpr int kExitDrained = 0;
+inline constexpr int kExitDoNotRespawn = 79;  // it cannot work here and never will (see the log)
+
+struct WorkerContext {
+  WorkerKind kind = WorkerKind::kControl;
+  std::uint16_t slot = 0;        // 0..N-1 among the workers of its kind and generation
+  std::uint32_t generation = 0;  // of the configuration
+  std::uint32_t page = 0;        // its page in the counters segment = its slot in the worker table
+  UniqueFd channel;              // to the master, see ipc/channel.h
+  UniqueFd state;                // read-only use: StateView::map
+  UniqueFd counters;             // Counters::map(fd, page), CountersView::map
+  std::vector<UniqueFd> listeners;  // non-blocking; shared with the master, who keeps them open
+  SessionId first_session = 0;      // ids first_session, +1, ... are this process's own
+};
+
+// Each runs the worker until it has drained and returns its exit code. By then the process has
+// dropped its privileges, has the log, and ignores SIGHUP, SIGPIPE and the terminal's signals.
+int run_control_worker(WorkerContext&& context, const Config& config);
+int run_rtmp_worker(WorkerContext&& context, const Config& config);
+int run_http_worker(WorkerContext&& context, const Config& config);
+
+}  // namespace weir::ipc

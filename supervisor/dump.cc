@@ -1,0 +1,124 @@
+#include "supervisor/dump.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <string_view>
+
+#include "common/base/clock.h"
+#include "common/base/endpoint.h"
+#include "ipc/route_reader.h"
+
+namespace weir {
+namespace {
+
+struct CloseDir {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+
+template <typename... Values>
+void add_line(std::string& out, const char* format, Values... values) {
+  char line[1024];
+  const int length = std::snprintf(line, sizeof line, format, values...);
+  if (length > 0) out.append(line, std::min(static_cast<std::size_t>(length), sizeof line - 1));
+}
+
+// Names come from outside: nothing in them may move the reader's terminal.
+std::string printable(std::string_view text) {
+  std::string safe;
+  for (const char c : text) safe += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+  return safe;
+}
+
+std::uint64_t ago(std::uint64_t now, std::uint64_t then) {
+  return now > then ? now - then : 0;
+}
+
+void add_header(std::string& out, const ipc::StateHeader& h, std::uint64_t now) {
+  add_line(out, "master pid %d, layout version %u, heartbeat %llu ms ago\n", h.master_pid,
+           h.version, static_cast<unsigned long long>(ago(now, h.heartbeat_ms.load())));
+  add_line(out, "generation %u, alive %u, reloads %llu, refused %llu, worker deaths %llu\n",
+           h.generation.load(), h.generations_alive.load(),
+           static_cast<unsigned long long>(h.reloads.load()),
+           static_cast<unsigned long long>(h.reloads_failed.load()),
+           static_cast<unsigned long long>(h.worker_deaths.load()));
+  add_line(out, "origins %u of %u, streams %u of %u, sessions %llu\n", h.origins_used.load(),
+           h.origin_capacity, h.streams_used.load(), h.stream_capacity,
+           static_cast<unsigned long long>(h.sessions.load()));
+}
+
+void add_workers(std::string& out, const ipc::StateView& view) {
+  out += "\nworkers\n  page     pid  kind     slot  generation  state     respawns\n";
+  for (std::uint32_t i = 0; i < view.header().worker_capacity; ++i) {
+    ipc::WorkerRecord w;
+    if (!view.read_worker(i, w)) continue;
+    add_line(out, "  %4u %7d  %-8s %4u  %10u  %-9s %8u\n", i, w.pid,
+             std::string(to_string(w.kind)).c_str(), w.slot, w.generation,
+             std::string(to_string(w.state)).c_str(), w.respawns);
+  }
+}
+
+void add_origins(std::string& out, const ipc::StateView& view, std::uint64_t now) {
+  out +=
+      "\norigins\n  slot.gen  state    flags   weight  streams  publishers  players  fails  "
+      "heartbeat  name, rtmp\n";
+  for (std::uint32_t i = 0; i < view.header().origin_capacity; ++i) {
+    ipc::OriginRecord o;
+    if (!view.read_origin(i, o)) continue;
+    const std::string heartbeat =
+        o.is_static ? "static" : std::to_string(ago(now, o.heartbeat_ms) / 1000) + "s";
+    const std::string rtmp = o.endpoint_count[0] > 0 ? to_string(o.endpoints[0][0]) : "-";
+    add_line(out, "  %4u.%-3u  %-7s  %-6s  %6u  %7u  %10u  %7u  %5u  %9s  %s, %s\n", i,
+             o.generation, std::string(to_string(o.state)).c_str(), o.draining ? "drain" : "-",
+             o.weight, o.streams, o.publishers, o.players, o.failures_in_row, heartbeat.c_str(),
+             printable(o.name).c_str(), rtmp.c_str());
+  }
+}
+
+void add_streams(std::string& out, const ipc::StateView& view) {
+  out += "\nstreams\n   slot  origin     publishers  players  key\n";
+  for (std::uint32_t i = 0; i < view.header().stream_capacity; ++i) {
+    ipc::StreamRecord s;
+    if (!view.read_stream(i, s)) continue;
+    add_line(out, "  %5u  %4u.%-5u %10u  %7u  ", i, s.origin_slot, s.origin_generation,
+             s.publishers, s.players);
+    out += printable(s.key_text()) + "\n";
+  }
+}
+
+}  // namespace
+
+Result<UniqueFd> open_state_of(pid_t master) {
+  const std::string folder = "/proc/" + std::to_string(master) + "/fd";
+  const std::unique_ptr<DIR, CloseDir> dir(::opendir(folder.c_str()));
+  if (!dir) return fail_errno("cannot read " + folder, errno);
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string path = folder + "/" + entry->d_name;
+    char target[256] = {};
+    const ssize_t length = ::readlink(path.c_str(), target, sizeof target - 1);
+    if (length <= 0 || !std::string_view(target).starts_with("/memfd:weir-state")) continue;
+    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return fail_errno("cannot open " + path, errno);
+    return fd;
+  }
+  return fail("process " + std::to_string(master) + " has no state segment of Weir");
+}
+
+Result<std::string> dump_state(int state_fd) {
+  auto view = ipc::StateView::map(state_fd);
+  if (!view) return tl::unexpected(view.error());
+  const std::uint64_t now = monotonic_ms();
+  std::string out;
+  add_header(out, view->header(), now);
+  add_workers(out, *view);
+  add_origins(out, *view, now);
+  add_streams(out, *view);
+  return out;
+}
+
+}  // namespace weir

@@ -1,0 +1,228 @@
+// The program: command line, configuration, pid file, then the master.
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "common/base/log.h"
+#include "supervisor/command_line.h"
+#include "supervisor/dump.h"
+#include "supervisor/master.h"
+#include "supervisor/pid_file.h"
+#include "supervisor/upgrade.h"
+#include "supervisor/worker_process.h"
+
+namespace {
+
+using weir::CommandLine;
+using weir::Config;
+
+constexpr int kFine = 0;
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;
+
+// The kinds of workers that this release serves; one row each.
+constexpr weir::WorkerKindRow kWorkerKinds[] = {
+    {weir::ipc::WorkerKind::kControl, [](const Config&, unsigned) { return 1U; },
+     [](const Config& config) { return std::vector<weir::Endpoint>{config.control.listen}; },
+     weir::ipc::run_control_worker},
+    {weir::ipc::WorkerKind::kRtmp,
+     [](const Config& config, unsigned cores) {
+       return config.rtmp.enabled ? weir::worker_count(config, cores) : 0U;
+     },
+     [](const Config& config) { return std::vector<weir::Endpoint>{config.rtmp.listen}; },
+     weir::ipc::run_rtmp_worker},
+    {weir::ipc::WorkerKind::kHttp,
+     [](const Config& config, unsigned cores) {
+       const bool any = config.http.enabled || config.http_api.enabled;
+       return any ? weir::worker_count(config, cores) : 0U;
+     },
+     [](const Config& config) {
+       std::vector<weir::Endpoint> out;
+       if (config.http.enabled) out.push_back(config.http.listen);
+       if (config.http_api.enabled) out.push_back(config.http_api.listen);
+       return out;
+     },
+     weir::ipc::run_http_worker},
+};
+
+void complain(const std::string& text) {
+  std::fprintf(stderr, "weir: %s\n", text.c_str());
+}
+
+int send_order(const CommandLine& line, const Config& config) {
+  if (config.pid_file.empty()) {
+    complain("the configuration names no pid_file");
+    return kFailed;
+  }
+  const auto pid = weir::read_pid_file(config.pid_file);
+  if (!pid) {
+    complain(pid.error().text);
+    return kFailed;
+  }
+  if (line.action == weir::Action::kDump) {
+    const auto state = weir::open_state_of(*pid);
+    const auto text = state ? weir::dump_state(state->get())
+                            : weir::Result<std::string>(tl::unexpected(state.error()));
+    if (!text) {
+      complain(text.error().text);
+      return kFailed;
+    }
+    std::fputs(text->c_str(), stdout);
+    return kFine;
+  }
+  if (::kill(*pid, line.signal) != 0) {
+    complain("cannot signal pid " + std::to_string(*pid) + ": " + std::strerror(errno));
+    return kFailed;
+  }
+  return kFine;
+}
+
+// The parent stays until the service is up, so that its exit code says whether it is. In the child:
+// the descriptor to report on. No value: this is the parent, `code` is its exit code.
+std::optional<weir::UniqueFd> detach(const Config& config, int& code) {
+  int ends[2];
+  code = kFailed;
+  if (::pipe2(ends, O_CLOEXEC) != 0) return std::nullopt;
+  weir::UniqueFd read_end(ends[0]);
+  weir::UniqueFd write_end(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return std::nullopt;
+  if (child > 0) {
+    write_end.reset();
+    char byte = 0;
+    ssize_t n = 0;
+    do {
+      n = ::read(read_end.get(), &byte, 1);
+    } while (n < 0 && errno == EINTR);
+    code = n == 1 ? kFine : kFailed;
+    return std::nullopt;
+  }
+  ::setsid();
+  weir::UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  ::dup2(null.get(), STDIN_FILENO);
+  ::dup2(null.get(), STDOUT_FILENO);
+  if (config.log.target != "stderr") ::dup2(null.get(), STDERR_FILENO);
+  return write_end;
+}
+
+// False: do not start. A default path that cannot be written is no reason not to serve.
+bool take_pid_file(const Config& config, weir::PidFile& file) {
+  if (config.pid_file.empty()) return true;
+  auto created = weir::PidFile::create(config.pid_file);
+  if (created) {
+    file = std::move(*created);
+    return true;
+  }
+  const bool optional = config.pid_file == Config{}.pid_file && ::geteuid() != 0 &&
+                        created.error().sys_errno != EWOULDBLOCK;
+  weir::LogLine(optional ? weir::LogLevel::kWarn : weir::LogLevel::kError,
+                optional ? "going on without a pid file" : "cannot start")
+      .field("error", created.error().text);
+  return optional;
+}
+
+// A service manager may have left 0, 1 or 2 closed; a socket must not get such a number.
+void fill_standard_descriptors() {
+  int fd = 0;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) ::close(fd);
+}
+
+int serve(weir::MasterOptions options, Config config) {
+  if (config.daemon && !options.ready) {
+    int code = kFine;
+    auto ready = detach(config, code);
+    if (!ready) return code;
+    options.ready = std::move(*ready);
+  }
+  weir::log_set_process("master");
+  if (auto opened = weir::log_open(weir::log_settings(config)); !opened) {
+    complain(opened.error().text);
+    return kFailed;
+  }
+  if (!take_pid_file(config, options.pid_file)) return kFailed;
+  weir::Master master(std::move(options), std::move(config));
+  return master.run();
+}
+
+int run(const CommandLine& line, char** argv) {
+  weir::Inherited inherited = weir::take_inherited();  // before the environment is read
+  const std::string path = weir::choose_config_path(line.config);
+  const weir::Environment environment = weir::read_environment(environ);
+  weir::LoadOutcome loaded = weir::load_config(path, environment);
+  for (const std::string& warning : loaded.warnings) complain("warning: " + warning);
+  if (!loaded.ok()) {
+    for (const weir::Fault& fault : loaded.faults) complain(weir::to_string(fault));
+    return kBadUsage;
+  }
+  switch (line.action) {
+    case weir::Action::kTest:
+      complain("configuration " + (path.empty() ? "(built-in defaults)" : path) + " is fine");
+      return kFine;
+    case weir::Action::kPrintConfig:
+      std::fputs(weir::print_config(loaded.config).c_str(), stdout);
+      return kFine;
+    case weir::Action::kSignal:
+    case weir::Action::kDump:
+      return send_order(line, loaded.config);
+    case weir::Action::kServe:
+    case weir::Action::kVersion:
+    case weir::Action::kHelp:
+    case weir::Action::kOptionsMarkdown:
+    case weir::Action::kOptionsConf:
+      break;
+  }
+  weir::MasterOptions options;
+  options.config_path = path;
+  options.environment = environment;
+  options.kinds = kWorkerKinds;
+  options.argv = argv;
+  options.inherited = std::move(inherited.sockets);
+  options.ready = std::move(inherited.ready);
+  return serve(std::move(options), std::move(loaded.config));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  fill_standard_descriptors();
+  std::vector<std::string> words(argv, argv + argc);  // the title overwrites the originals
+  std::vector<char*> copy;
+  for (std::string& word : words) copy.push_back(word.data());
+  copy.push_back(nullptr);
+  const auto line = weir::parse_command_line(argc, argv);
+  if (!line) {
+    complain(line.error().text);
+    std::fputs(weir::usage(), stderr);
+    return kBadUsage;
+  }
+  weir::remember_arguments(argc, argv);
+  switch (line->action) {
+    case weir::Action::kVersion:
+      std::printf("weir %s\n", WEIR_VERSION);
+      return kFine;
+    case weir::Action::kHelp:
+      std::fputs(weir::usage(), stdout);
+      return kFine;
+    case weir::Action::kOptionsMarkdown:
+      std::fputs(weir::options_markdown().c_str(), stdout);
+      return kFine;
+    case weir::Action::kOptionsConf:
+      std::fputs(weir::options_conf().c_str(), stdout);
+      return kFine;
+    case weir::Action::kServe:
+    case weir::Action::kTest:
+    case weir::Action::kPrintConfig:
+    case weir::Action::kSignal:
+    case weir::Action::kDump:
+      break;
+  }
+  return run(*line, copy.data());
+}

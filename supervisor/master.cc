@@ -1,0 +1,290 @@
+#include "supervisor/master.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+namespace weir {
+namespace {
+
+constexpr std::array kSignals = {SIGHUP,  SIGUSR1, SIGUSR2, SIGQUIT,
+                                 SIGTERM, SIGINT,  SIGCHLD, SIGPIPE};
+constexpr std::uint64_t kBeatMs = 1000;
+constexpr std::uint64_t kAddressWaitMs = 2000;
+constexpr int kAddressPollMs = 50;
+constexpr std::uint64_t kSignalToken = ~0ULL;
+constexpr std::uint64_t kUpgradeToken = ~0ULL - 1;
+constexpr int kEventsAtOnce = 256;
+
+std::uint64_t random_word() {
+  std::uint64_t word = 0;
+  if (::getrandom(&word, sizeof word, 0) != sizeof word) word = monotonic_us();
+  return word;
+}
+
+bool add_to_epoll(int epoll, int fd, std::uint64_t token) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = token;
+  return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+}  // namespace
+
+LogSettings log_settings(const Config& config) {
+  LogSettings settings;
+  if (config.log.target == "file") settings.target = LogTarget::kFile;
+  if (config.log.target == "syslog") settings.target = LogTarget::kSyslog;
+  if (config.log.format == "json") settings.format = LogFormat::kJson;
+  settings.level = parse_log_level(config.log.level).value_or(LogLevel::kInfo);
+  settings.file = config.log.file;
+  return settings;
+}
+
+Master::Master(MasterOptions options, Config config)
+    : options_(std::move(options)), config_(std::make_shared<const Config>(std::move(config))) {}
+
+Master::~Master() = default;
+
+Result<void> Master::set_up_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : kSignals) sigaddset(&set, number);
+  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno("sigprocmask", errno);
+  signals_.reset(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!signals_) return fail_errno("cannot read signals", errno);
+  if (!add_to_epoll(epoll_.get(), signals_.get(), kSignalToken)) {
+    return fail_errno("cannot watch signals", errno);
+  }
+  return {};
+}
+
+Result<void> Master::set_up() {
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_) return fail_errno("cannot make an epoll instance", errno);
+  if (auto done = set_up_signals(); !done) return done;
+  auto user = find_worker_user(*config_);
+  if (!user) return tl::unexpected(user.error());
+  user_ = std::move(*user);
+  cores_ = static_cast<unsigned>(allowed_cores().size());
+  auto state = ipc::StateWriter::make({static_cast<std::uint32_t>(config_->max_origins),
+                                       static_cast<std::uint32_t>(config_->max_streams)});
+  if (!state) return tl::unexpected(state.error());
+  state_.emplace(std::move(*state));
+  registry_.emplace(*state_, random_word());
+  session_serial_ = random_word() >> 36;
+  return {};
+}
+
+int Master::run() {
+  LogLine(LogLevel::kNotice, "Weir starts")
+      .field("version", WEIR_VERSION)
+      .field("config", options_.config_path.empty() ? "built-in defaults" : options_.config_path);
+  auto done = set_up();
+  if (done) {
+    registry_->apply(*config_, monotonic_ms());
+    done = first_stage();
+  }
+  if (!done) {
+    LogLine(LogLevel::kError, "cannot start").field("error", done.error().text);
+    options_.pid_file.remove();
+    return 1;
+  }
+  next_beat_ms_ = monotonic_ms();
+  while (!finished()) {
+    wait(timeout_ms(monotonic_ms()));
+    act_on_signals();
+    run_timers(monotonic_ms());
+  }
+  options_.pid_file.remove();
+  LogLine(LogLevel::kNotice, "Weir has stopped").field("failed", failed_to_start_);
+  return failed_to_start_ ? 1 : 0;
+}
+
+// The workers of a master that was killed a moment ago may not have closed their listeners yet.
+Result<void> Master::first_stage() {
+  const std::uint64_t give_up_ms = monotonic_ms() + kAddressWaitMs;
+  for (bool told = false;; told = true) {
+    auto done = stage(config_);
+    if (done || done.error().sys_errno != EADDRINUSE || monotonic_ms() >= give_up_ms) return done;
+    if (!told) {
+      LogLine(LogLevel::kWarn, "waiting for an address").field("error", done.error().text);
+    }
+    ::poll(nullptr, 0, kAddressPollMs);
+  }
+}
+
+int Master::timeout_ms(std::uint64_t now_ms) const {
+  std::uint64_t next = next_beat_ms_;
+  const auto consider = [&next](std::uint64_t at) {
+    if (at != 0 && at < next) next = at;
+  };
+  consider(next_watchdog_ms_);
+  consider(registry_->next_timer_ms());
+  for (const auto& generation : generations_) {
+    if (generation->phase == Phase::kStarting) consider(generation->ready_by_ms);
+    consider(generation->quit_at_ms);
+    consider(generation->kill_at_ms);
+    for (const Seat& seat : generation->seats) consider(seat.respawn_at_ms);
+  }
+  return next <= now_ms ? 0 : static_cast<int>(next - now_ms);
+}
+
+void Master::wait(int timeout_ms) {
+  std::array<epoll_event, kEventsAtOnce> events;
+  const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, timeout_ms);
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    if (event.data.u64 == kSignalToken) {
+      read_signals();
+    } else if (event.data.u64 == kUpgradeToken) {
+      on_upgrade_news();
+    } else {
+      on_channel(static_cast<std::uint32_t>(event.data.u64), event.events);
+    }
+  }
+}
+
+void Master::read_signals() {
+  signalfd_siginfo info{};
+  while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (info.ssi_signo < pending_signals_.size()) pending_signals_[info.ssi_signo] = true;
+  }
+}
+
+// Stopping first: a worker that ended because of the same signal is then no death to make good.
+void Master::act_on_signals() {
+  const auto take = [this](int number) {
+    return std::exchange(pending_signals_[static_cast<std::size_t>(number)], false);
+  };
+  const bool terminate = take(SIGTERM);
+  const bool interrupt = take(SIGINT);
+  if (terminate || interrupt) begin_stop(Stop::kQuick);
+  if (take(SIGQUIT)) begin_stop(Stop::kGraceful);
+  if (take(SIGCHLD)) reap();
+  if (take(SIGUSR1)) reopen_log();
+  if (take(SIGUSR2)) start_upgrade();
+  if (take(SIGHUP)) reload_wanted_ = true;
+  take(SIGPIPE);
+  if (reload_wanted_ && stop_ == Stop::kNo && in_phase(Phase::kStarting) == nullptr) reload();
+}
+
+void Master::run_timers(std::uint64_t now_ms) {
+  if (now_ms >= next_beat_ms_) beat(now_ms);
+  if (next_watchdog_ms_ != 0 && now_ms >= next_watchdog_ms_) {
+    notifier_.watchdog();
+    next_watchdog_ms_ = now_ms + notifier_.watchdog_interval_ms();
+  }
+  if (registry_->next_timer_ms() != 0 && now_ms >= registry_->next_timer_ms()) {
+    registry_->tick(now_ms);
+  }
+  generation_timers(now_ms);
+}
+
+void Master::beat(std::uint64_t now_ms) {
+  next_beat_ms_ = now_ms + kBeatMs;
+  state_->header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
+  registry_->tick(now_ms);
+  if (next_watchdog_ms_ == 0 && notifier_.watchdog_interval_ms() != 0) next_watchdog_ms_ = now_ms;
+}
+
+void Master::begin_stop(Stop how) {
+  if (stop_ == how || stop_ == Stop::kQuick) return;
+  const bool graceful = how == Stop::kGraceful;
+  LogLine(LogLevel::kNotice, graceful ? "stopping, sessions may finish" : "stopping now")
+      .field("sessions", registry_->sessions())
+      .field("deadline_ms", graceful ? config_->grace_quit_timeout : 0);
+  // Once, and not after an upgrade: the service then goes on without this process.
+  if (stop_ == Stop::kNo) notifier_.stopping();
+  stop_ = how;
+  const std::uint64_t now = monotonic_ms();
+  const std::uint64_t deadline = now + config_->grace_quit_timeout;
+  for (const auto& generation : generations_) {
+    generation->kill_at_ms = now + config_->force_quit_timeout;
+    release_sockets(*generation);
+    if (graceful && generation->phase != Phase::kStarting) {
+      if (generation->phase == Phase::kCurrent || generation->quit_at_ms == 0 ||
+          generation->quit_at_ms > deadline) {
+        drain(*generation, deadline);
+      }
+    } else {
+      quit(*generation);
+    }
+  }
+}
+
+void Master::reopen_log() {
+  const LogSettings settings = log_settings(*config_);
+  if (auto opened = log_open(settings); !opened) {
+    LogLine(LogLevel::kError, "cannot reopen the log").field("error", opened.error().text);
+    return;
+  }
+  if (settings.target != LogTarget::kFile) return;
+  for (auto& [page, process] : processes_) {
+    ipc::ReopenLog message;
+    if (!send(process, page, message, log_fd())) {
+      LogLine(LogLevel::kError, "worker goes on with the old log file").field("pid", process.pid);
+    }
+  }
+  LogLine(LogLevel::kNotice, "log reopened");
+}
+
+void Master::start_upgrade() {
+  if (stop_ != Stop::kNo || upgrade_.running()) return;
+  Generation* current = in_phase(Phase::kCurrent);
+  if (current == nullptr || options_.argv == nullptr) return;
+  const std::string pid_path = options_.pid_file.path();
+  if (auto renamed = options_.pid_file.rename(pid_path + ".oldbin"); !renamed) {
+    LogLine(LogLevel::kError, "no upgrade").field("error", renamed.error().text);
+    return;
+  }
+  if (auto started = upgrade_.start(options_.argv, current->sockets); !started) {
+    LogLine(LogLevel::kError, "no upgrade").field("error", started.error().text);
+    static_cast<void>(options_.pid_file.rename(pid_path));
+    return;
+  }
+  add_to_epoll(epoll_.get(), upgrade_.fd(), kUpgradeToken);
+  LogLine(LogLevel::kNotice, "upgrade: the new program starts").field("pid", upgrade_.child());
+}
+
+void Master::on_upgrade_news() {
+  switch (upgrade_.read_news()) {
+    case Upgrade::News::kNone:
+      return;
+    case Upgrade::News::kFailed: {
+      LogLine(LogLevel::kError, "upgrade failed, the new program ended; going on with this one");
+      std::string path = options_.pid_file.path();
+      const std::string_view suffix = ".oldbin";
+      if (path.size() > suffix.size()) path.resize(path.size() - suffix.size());
+      static_cast<void>(options_.pid_file.rename(path));
+      return;
+    }
+    case Upgrade::News::kNewOneIsUp:
+      break;
+  }
+  LogLine(LogLevel::kNotice, "upgrade: the new program is up, this one finishes its sessions")
+      .field("sessions", registry_->sessions());
+  stop_ = Stop::kGraceful;
+  const std::uint64_t limit = config_->worker_shutdown_timeout;
+  const std::uint64_t deadline = limit == 0 ? 0 : monotonic_ms() + limit;
+  for (const auto& generation : generations_) {
+    if (generation->phase == Phase::kStarting) {
+      quit(*generation);
+    } else if (generation->phase == Phase::kCurrent) {
+      drain(*generation, deadline);
+    }
+    release_sockets(*generation);
+  }
+}
+
+}  // namespace weir

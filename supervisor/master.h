@@ -1,0 +1,172 @@
+// Master: owns listen sockets, shared memory, worker processes and their generations (DESIGN
+// section 2, docs/RELOAD.md). One thread, one epoll loop; signals come through a signalfd, so no
+// handler runs anywhere. It parses nothing that came from a network: workers send it fixed structs.
+//
+// A generation is one configuration and the workers that run it:
+//
+//   kStarting --all READY--> kCurrent --next one is READY--> kDraining --last worker left--> gone
+//       |                                                        |
+//       +--deadline, or a worker ended--> killed, gone           +--deadline, or too many--> Quit
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/config/config.h"
+#include "ipc/channel.h"
+#include "ipc/messages.h"
+#include "ipc/state_writer.h"
+#include "supervisor/listeners.h"
+#include "supervisor/notify.h"
+#include "supervisor/pid_file.h"
+#include "supervisor/registry.h"
+#include "supervisor/upgrade.h"
+#include "supervisor/worker_kinds.h"
+#include "supervisor/worker_process.h"
+
+namespace weir {
+
+struct MasterOptions {
+  std::string config_path;  // "": built-in defaults
+  Environment environment;
+  std::span<const WorkerKindRow> kinds;
+  char** argv = nullptr;    // for an upgrade in place
+  UniqueFd ready;           // one byte is written here when the service is up
+  ListenSockets inherited;  // of the master that this one replaces
+  PidFile pid_file;
+};
+
+class Master {
+ public:
+  Master(MasterOptions options, Config config);
+  Master(const Master&) = delete;
+  Master& operator=(const Master&) = delete;
+  ~Master();
+
+  // Serves until told to stop. The exit code of the program.
+  int run();
+
+ private:
+  enum class Phase : std::uint8_t { kStarting, kCurrent, kDraining };
+  enum class Stop : std::uint8_t { kNo, kGraceful, kQuick };
+
+  // A place for one worker in a generation.
+  struct Seat {
+    const WorkerKindRow* row = nullptr;
+    std::uint16_t slot = 0;
+    ListenSockets sockets;
+    std::uint32_t page = ipc::kNoSlot;  // of its process; kNoSlot: none
+    std::uint32_t failures = 0;         // ends in a row, for the back-off
+    std::uint64_t respawn_at_ms = 0;    // 0: not waiting
+  };
+  struct Generation {
+    std::uint32_t number = 0;
+    Phase phase = Phase::kStarting;
+    std::shared_ptr<const Config> config;
+    std::vector<Seat> seats;
+    ListenSockets sockets;
+    std::uint64_t ready_by_ms = 0;  // kStarting
+    std::uint64_t quit_at_ms = 0;   // kDraining: Quit is sent; 0: never
+    std::uint64_t kill_at_ms = 0;   // what is left is killed; 0: not set
+  };
+  struct Process {
+    pid_t pid = 0;
+    std::uint32_t generation = 0;
+    ipc::WorkerKind kind = ipc::WorkerKind::kControl;
+    std::uint16_t slot = 0;
+    ipc::Channel channel;
+    bool ready = false;
+    bool told_to_leave = false;
+    bool writable_wanted = false;
+    std::uint64_t started_ms = 0;
+  };
+
+  // master.cc: loop, signals, stop
+  Result<void> set_up();
+  Result<void> set_up_signals();
+  Result<void> first_stage();
+  void wait(int timeout_ms);
+  int timeout_ms(std::uint64_t now_ms) const;
+  void read_signals();
+  void act_on_signals();
+  void run_timers(std::uint64_t now_ms);
+  void beat(std::uint64_t now_ms);
+  void begin_stop(Stop how);
+  void reopen_log();
+  void start_upgrade();
+  void on_upgrade_news();
+  bool finished() const { return stop_ != Stop::kNo && processes_.empty(); }
+
+  // generations.cc: generations and processes
+  void reload();
+  Result<void> stage(std::shared_ptr<const Config> config);
+  Result<void> plan_seats(Generation& generation);
+  void commit(Generation& generation);
+  void abandon(Generation& generation, std::string_view why);
+  void release_sockets(Generation& generation);
+  void drain(Generation& generation, std::uint64_t deadline_ms);
+  void quit(Generation& generation);
+  void kill_all(Generation& generation);
+  void cap_generations();
+  void drop_empty_generations();
+  void generation_timers(std::uint64_t now_ms);
+  Generation* find_generation(std::uint32_t number);
+  Generation* in_phase(Phase phase);
+  Result<void> spawn(Generation& generation, Seat& seat);
+  void enter_child(Generation& generation, const Seat& seat, std::uint32_t page,
+                   ipc::Channel channel);
+  void reap();
+  void on_end(std::uint32_t page, int status);
+  void plan_respawn(Generation& generation, Seat& seat, const Process& process, int status);
+  void respawn_due(std::uint64_t now_ms);
+  bool left(const Generation& generation) const;
+
+  // messages.cc: the channels
+  void on_channel(std::uint32_t page, std::uint32_t events);
+  bool receive_batch(std::uint32_t page, int limit);
+  void dispatch(Process& process, std::uint32_t page, ByteView bytes);
+  void dispatch_session(Process& process, std::uint32_t page, ipc::MessageType type,
+                        ByteView bytes);
+  void on_ready(Process& process, std::uint32_t page);
+  void watch(Process& process, std::uint32_t page, bool writable);
+  template <typename M>
+  bool send(Process& process, std::uint32_t page, M& message, int pass_fd = -1) {
+    return send_bytes(process, page, ipc::encode(message), pass_fd);
+  }
+  bool send_bytes(Process& process, std::uint32_t page, ByteView bytes, int pass_fd);
+
+  MasterOptions options_;
+  std::shared_ptr<const Config> config_;  // of the current generation
+  WorkerUser user_;
+  unsigned cores_ = 1;
+  Notifier notifier_;
+  UniqueFd epoll_;
+  UniqueFd signals_;
+  std::optional<ipc::StateWriter> state_;
+  std::optional<Registry> registry_;
+  std::vector<std::unique_ptr<Generation>> generations_;  // oldest first
+  std::map<std::uint32_t, Process> processes_;            // by page
+  std::map<std::pair<ipc::WorkerKind, std::uint16_t>, std::uint32_t> respawns_;
+  Upgrade upgrade_;
+  std::uint32_t next_generation_ = 1;
+  std::uint64_t session_serial_ = 0;
+  std::array<bool, 65> pending_signals_{};
+  bool reload_wanted_ = false;
+  bool failed_to_start_ = false;
+  Stop stop_ = Stop::kNo;
+  std::uint64_t next_beat_ms_ = 0;
+  std::uint64_t next_watchdog_ms_ = 0;
+};
+
+// config.log as the logger takes it.
+LogSettings log_settings(const Config& config);
+
+}  // namespace weir

@@ -1,0 +1,449 @@
+#include "supervisor/registry.h"
+
+#include <algorithm>
+
+#include "common/base/clock.h"
+
+namespace weir {
+namespace {
+
+using ipc::OriginRef;
+using ipc::OriginState;
+using ipc::Role;
+
+constexpr std::uint64_t kLogGateMs = 10000;
+constexpr std::uint64_t kSpareSessions = 65536;  // draining generations beside the current one
+
+bool failed_here(const ipc::RouteRequest& request, OriginRef ref) {
+  const std::size_t count = std::min<std::size_t>(request.failed_count, ipc::kMaxFailed);
+  return std::find(request.failed, request.failed + count, ref) != request.failed + count;
+}
+
+bool has_endpoint(const ipc::OriginRecord& origin, ipc::EndpointKind kind) {
+  return origin.endpoint_count[static_cast<std::size_t>(kind)] > 0;
+}
+
+bool valid_request(const ipc::RouteRequest& request) {
+  return request.key.length > 0 && request.key.length <= limits::kStreamKeyBytes &&
+         static_cast<std::size_t>(request.protocol) < ipc::kEndpointKinds;
+}
+
+OriginRef origin_of(const ipc::StreamRecord& stream) {
+  return {stream.origin_slot, stream.origin_generation};
+}
+
+}  // namespace
+
+bool Registry::LogGate::open(std::uint64_t now_ms) {
+  if (now_ms < next_ms) {
+    ++held_back;
+    return false;
+  }
+  next_ms = now_ms + kLogGateMs;
+  return true;
+}
+
+void Registry::BoundedSet::insert(const std::string& value) {
+  if (!members_.insert(value).second) return;
+  order_.push_back(value);
+  if (order_.size() <= limit_) return;
+  members_.erase(order_.front());
+  order_.pop_front();
+}
+
+std::size_t Registry::AddressHash::operator()(const Endpoint& e) const {
+  std::uint64_t hash = static_cast<std::uint64_t>(e.family);
+  for (const std::size_t half : {0U, 8U}) {
+    std::uint64_t word = 0;
+    for (std::size_t i = 0; i < 8; ++i) word = word << 8 | e.ip[half + i];
+    hash = route::mix(hash ^ word);
+  }
+  return static_cast<std::size_t>(hash);
+}
+
+Registry::Registry(ipc::StateWriter& state, std::uint64_t random)
+    : state_(state), random_(random), seed_(state.header().seed), replaced_(4096), shared_(1024) {}
+
+Registry::Verdict Registry::judge(const ipc::StreamRecord& stream,
+                                  const ipc::RouteRequest& request) const {
+  const Origin* origin = find(origin_of(stream));
+  if (origin == nullptr || origin->record.state != OriginState::kUp) return Verdict::kMove;
+  const bool published = stream.publishers > 0;
+  const bool waits_for_publisher = request.role == Role::kPlayer && published;
+  if (!has_endpoint(origin->record, request.protocol) || failed_here(request, origin_of(stream))) {
+    return waits_for_publisher ? Verdict::kElsewhere : Verdict::kMove;
+  }
+  if (!origin->record.draining || published) return Verdict::kStay;
+  return request.role == Role::kPlayer && stream.players > 0 ? Verdict::kStay : Verdict::kMove;
+}
+
+ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t now_ms) {
+  ipc::RouteAnswer answer;
+  answer.header.request = request.header.request;
+  if (!valid_request(request)) return answer;
+  expire_ejections(now_ms);
+  const std::string_view key = request.key.view();
+  const std::uint32_t slot = state_.find_stream(key);
+  if (slot != ipc::kNoSlot) {
+    ipc::StreamRecord stream = state_.stream(slot);
+    const Verdict verdict = judge(stream, request);
+    if (verdict == Verdict::kElsewhere) {
+      answer.status = ipc::RouteStatus::kStreamElsewhere;
+      return answer;
+    }
+    if (verdict == Verdict::kStay) {
+      stream.last_use_ms = now_ms;
+      state_.put_stream(slot, stream);
+      answer.status = ipc::RouteStatus::kOk;
+      answer.origin = origin_of(stream);
+      return answer;
+    }
+  }
+  const OriginRef chosen = choose(request, key);
+  if (chosen.slot == ipc::kNoSlot) {
+    if (no_origin_log_.open(now_ms)) {
+      LogLine(LogLevel::kWarn, "no origin can take the stream")
+          .session(request.session)
+          .field("stream", key)
+          .field("role", to_string(request.role))
+          .field("tried", request.failed_count)
+          .field("origins", used_.size());
+    }
+    return answer;
+  }
+  if (slot != ipc::kNoSlot) {
+    if (!(origin_of(state_.stream(slot)) == chosen)) move_stream(slot, chosen, now_ms);
+  } else if (add_stream(key, chosen, now_ms) == ipc::kNoSlot) {
+    answer.status = ipc::RouteStatus::kTableFull;
+    return answer;
+  }
+  answer.status = ipc::RouteStatus::kOk;
+  answer.origin = chosen;
+  return answer;
+}
+
+OriginRef Registry::choose(const ipc::RouteRequest& request, std::string_view key) {
+  // First without the default backend, which is there for when no other can take the stream.
+  for (const bool default_backend : {false, true}) {
+    candidates_.clear();
+    candidate_slots_.clear();
+    for (const std::uint32_t slot : used_) {
+      const Origin& origin = origins_[slot];
+      const ipc::OriginRecord& record = origin.record;
+      if (origin.is_default != default_backend || record.state != OriginState::kUp ||
+          record.draining || !has_endpoint(record, request.protocol) ||
+          failed_here(request, ref_of(slot))) {
+        continue;
+      }
+      candidates_.push_back({origin.id, record.weight, record.streams, true, origin.credit});
+      candidate_slots_.push_back(slot);
+    }
+    random_ = route::mix(random_);
+    const std::size_t picked =
+        route::pick(policy_, candidates_, keyed_hash(HashSeed{}, key), random_);
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+      origins_[candidate_slots_[i]].credit = candidates_[i].credit;
+    }
+    if (picked != route::kNobody) return ref_of(candidate_slots_[picked]);
+  }
+  return choose_ejected(request);
+}
+
+// Nobody is up: rather than refuse the client, try the one whose ejection ends first.
+OriginRef Registry::choose_ejected(const ipc::RouteRequest& request) const {
+  std::uint32_t best = ipc::kNoSlot;
+  for (const std::uint32_t slot : used_) {
+    const ipc::OriginRecord& record = origins_[slot].record;
+    if (record.state != OriginState::kEjected || record.draining || record.weight == 0 ||
+        !has_endpoint(record, request.protocol) || failed_here(request, ref_of(slot))) {
+      continue;
+    }
+    if (best == ipc::kNoSlot || record.ejected_until_ms < origins_[best].record.ejected_until_ms) {
+      best = slot;
+    }
+  }
+  return best == ipc::kNoSlot ? OriginRef{} : ref_of(best);
+}
+
+std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::uint64_t now_ms) {
+  ipc::StreamRecord record;
+  record.origin_slot = origin.slot;
+  record.origin_generation = origin.generation;
+  record.created_wall_ms = wall_ms();
+  record.last_use_ms = now_ms;
+  const std::uint32_t slot = state_.add_stream(key, record);
+  if (slot == ipc::kNoSlot) {
+    state_.header().streams_refused.fetch_add(1, std::memory_order_relaxed);
+    if (full_streams_log_.open(now_ms)) {
+      LogLine(LogLevel::kError, "stream refused, the table is full (max_streams)")
+          .field("stream", key)
+          .field("max_streams", state_.header().stream_capacity);
+    }
+    return slot;
+  }
+  if (streams_.size() <= slot) streams_.resize(slot + 1);
+  const bool queued = streams_[slot].idle_queued;
+  streams_[slot] = StreamMeta{};
+  streams_[slot].idle_queued = queued;
+  assign(slot, origin);
+  queue_idle(slot, now_ms + stream_idle_ms_);
+  LogLine(LogLevel::kInfo, "stream assigned")
+      .field("stream", key)
+      .field("origin", origins_[origin.slot].record.name);
+  return slot;
+}
+
+// Counts the stream at its origin and begins a new epoch.
+void Registry::assign(std::uint32_t slot, OriginRef origin) {
+  StreamMeta& meta = streams_[slot];
+  meta.origin_slot = origin.slot;
+  meta.epoch = ++next_epoch_;
+  ++origins_[origin.slot].record.streams;
+  publish(origin.slot);
+}
+
+void Registry::move_stream(std::uint32_t slot, OriginRef to, std::uint64_t now_ms) {
+  ipc::StreamRecord record = state_.stream(slot);
+  StreamMeta& meta = streams_[slot];
+  Origin* old = find(origin_of(record));
+  LogLine(LogLevel::kNotice, "stream moved")
+      .field("stream", record.key_text())
+      .field("from", old != nullptr ? old->record.name : "a removed origin")
+      .field("from_state", to_string(old != nullptr ? old->record.state : OriginState::kFree))
+      .field("to", origins_[to.slot].record.name)
+      .field("publishers_left", record.publishers)
+      .field("players_left", record.players);
+  if (old != nullptr) {
+    --old->record.streams;
+    publish(record.origin_slot);
+    if (record.publishers > 0) {
+      meta.home = origin_of(record);
+      meta.home_epoch = meta.epoch;
+      meta.home_publishers = record.publishers;
+      meta.home_players = record.players;
+    }
+  }
+  assign(slot, to);
+  record.origin_slot = to.slot;
+  record.origin_generation = to.generation;
+  record.publishers = 0;
+  record.players = 0;
+  record.last_use_ms = now_ms;
+  state_.put_stream(slot, record);
+  queue_idle(slot, now_ms + stream_idle_ms_);
+}
+
+void Registry::erase_stream(std::uint32_t slot) {
+  const ipc::StreamRecord record = state_.stream(slot);
+  if (Origin* origin = find(origin_of(record)); origin != nullptr) {
+    --origin->record.streams;
+    publish(record.origin_slot);
+  }
+  StreamMeta& meta = streams_[slot];
+  meta.origin_slot = ipc::kNoSlot;
+  meta.epoch = ++next_epoch_;
+  meta.home_publishers = 0;
+  meta.home_epoch = 0;
+  state_.erase_stream(slot);
+}
+
+std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
+                                                      const ipc::SessionOpen& open,
+                                                      std::uint64_t now_ms) {
+  const bool sane = open.key.length > 0 && open.key.length <= limits::kStreamKeyBytes &&
+                    (open.role == Role::kPlayer || open.role == Role::kPublisher);
+  if (!sane || sessions_.count(open.session) != 0) return std::nullopt;
+  if (sessions_.size() >= max_sessions_) {
+    if (full_sessions_log_.open(now_ms)) {
+      LogLine(LogLevel::kError, "session not recorded, too many are open")
+          .session(open.session)
+          .field("sessions", sessions_.size());
+    }
+    return std::nullopt;
+  }
+  Session session;
+  session.worker = worker;
+  session.origin = open.origin;
+  session.role = open.role;
+  session.client = open.client;
+  session.client.port = 0;
+  session.client.scheme = Scheme::kDefault;
+  if (Origin* origin = find(open.origin); origin != nullptr) {
+    ++(open.role == Role::kPublisher ? origin->record.publishers : origin->record.players);
+    publish(open.origin.slot);
+    count_in_stream(session, open, now_ms);
+  } else {
+    // Not counted there, so its end must not be either, should the slot ever come to this
+    // generation: a worker may name what does not exist yet.
+    session.origin = OriginRef{};
+  }
+  ++addresses_[session.client];
+  sessions_.emplace(open.session, session);
+  state_.header().sessions.store(sessions_.size(), std::memory_order_relaxed);
+  return check_limits(open.session, session);
+}
+
+// Counts the session in its stream's record if it is where the stream is. Where a session has
+// really arrived is stronger than a plan that nobody has followed yet.
+void Registry::count_in_stream(Session& session, const ipc::SessionOpen& open,
+                               std::uint64_t now_ms) {
+  std::uint32_t slot = state_.find_stream(open.key.view());
+  if (slot == ipc::kNoSlot) slot = add_stream(open.key.view(), open.origin, now_ms);
+  if (slot == ipc::kNoSlot) return;
+  ipc::StreamRecord record = state_.stream(slot);
+  const bool publisher = open.role == Role::kPublisher;
+  if (!(origin_of(record) == open.origin)) {
+    if (record.publishers > 0 || (!publisher && record.players > 0)) {
+      if (publisher) {
+        LogLine(LogLevel::kWarn, "stream is published at two origins")
+            .session(open.session)
+            .field("stream", open.key.view())
+            .field("origin", origins_[open.origin.slot].record.name);
+      }
+      return;
+    }
+    move_stream(slot, open.origin, now_ms);
+    record = state_.stream(slot);
+  }
+  ++(publisher ? record.publishers : record.players);
+  state_.put_stream(slot, record);
+  session.stream = slot;
+  session.epoch = streams_[slot].epoch;
+}
+
+std::optional<ipc::SessionEnd> Registry::check_limits(SessionId id, const Session& session) {
+  ipc::SessionEnd end;
+  end.session = id;
+  if (max_per_address_ != 0 && addresses_[session.client] > max_per_address_) {
+    end.reason = ipc::SessionEndReason::kAddressLimit;
+    return end;
+  }
+  if (max_players_ != 0 && session.role == Role::kPlayer && session.stream != ipc::kNoSlot &&
+      state_.stream(session.stream).players > max_players_) {
+    end.reason = ipc::SessionEndReason::kStreamLimit;
+    return end;
+  }
+  return std::nullopt;
+}
+
+void Registry::close_session(std::uint32_t worker, SessionId id, std::uint64_t now_ms) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end() || found->second.worker != worker) return;
+  release(found->second, now_ms);
+  sessions_.erase(found);
+  state_.header().sessions.store(sessions_.size(), std::memory_order_relaxed);
+}
+
+void Registry::worker_gone(std::uint32_t worker, std::uint64_t now_ms) {
+  for (auto it = sessions_.begin(); it != sessions_.end();) {
+    if (it->second.worker != worker) {
+      ++it;
+      continue;
+    }
+    release(it->second, now_ms);
+    it = sessions_.erase(it);
+  }
+  state_.header().sessions.store(sessions_.size(), std::memory_order_relaxed);
+}
+
+void Registry::release(const Session& session, std::uint64_t now_ms) {
+  if (Origin* origin = find(session.origin); origin != nullptr) {
+    --(session.role == Role::kPublisher ? origin->record.publishers : origin->record.players);
+    publish(session.origin.slot);
+  }
+  if (const auto found = addresses_.find(session.client); found != addresses_.end()) {
+    if (--found->second == 0) addresses_.erase(found);
+  }
+  if (session.stream != ipc::kNoSlot) release_from_stream(session, now_ms);
+}
+
+void Registry::release_from_stream(const Session& session, std::uint64_t now_ms) {
+  StreamMeta& meta = streams_[session.stream];
+  const bool publisher = session.role == Role::kPublisher;
+  if (session.epoch != meta.epoch) {
+    if (session.epoch == meta.home_epoch) --(publisher ? meta.home_publishers : meta.home_players);
+    return;
+  }
+  ipc::StreamRecord record = state_.stream(session.stream);
+  --(publisher ? record.publishers : record.players);
+  record.last_use_ms = now_ms;
+  state_.put_stream(session.stream, record);
+  if (record.publishers == 0 && record.players == 0) {
+    queue_idle(session.stream, now_ms + stream_idle_ms_);
+  }
+}
+
+void Registry::queue_idle(std::uint32_t slot, std::uint64_t due_ms) {
+  if (streams_[slot].idle_queued) return;
+  streams_[slot].idle_queued = true;
+  idle_.push_back({due_ms, slot});
+}
+
+// Each stream is in the queue once at most; what it finds there is decided by the record.
+void Registry::forget_idle_streams(std::uint64_t now_ms) {
+  for (std::size_t left = idle_.size(); left > 0 && idle_.front().due_ms <= now_ms; --left) {
+    const std::uint32_t slot = idle_.front().stream;
+    idle_.pop_front();
+    StreamMeta& meta = streams_[slot];
+    meta.idle_queued = false;
+    if (meta.origin_slot == ipc::kNoSlot) continue;
+    const ipc::StreamRecord record = state_.stream(slot);
+    if (record.publishers > 0 || record.players > 0) continue;  // queued again when they have gone
+    const std::uint64_t due = record.last_use_ms + stream_idle_ms_;
+    if (due > now_ms) {
+      queue_idle(slot, due);
+    } else if (meta.home_publishers > 0) {
+      queue_idle(slot, now_ms + stream_idle_ms_);
+    } else {
+      LogLine(LogLevel::kDebug, "idle stream forgotten").field("stream", record.key_text());
+      erase_stream(slot);
+    }
+  }
+}
+
+void Registry::tick(std::uint64_t now_ms) {
+  const std::vector<std::uint32_t> slots = used_;  // one may be forgotten on the way
+  for (const std::uint32_t slot : slots) advance_time(slot, now_ms);
+  note_ejection_ends();
+  forget_idle_streams(now_ms);
+}
+
+void Registry::apply(const Config& config, std::uint64_t now_ms) {
+  policy_ = route::parse_policy(config.balance.policy).value_or(route::Policy::kLeastStreams);
+  health_.max_fails = static_cast<std::uint32_t>(config.balance.max_fails);
+  health_.eject_time_ms = config.balance.eject_time;
+  health_.eject_time_max_ms = config.balance.eject_time_max;
+  health_.ttl_ms = config.balance.origin_ttl;
+  health_.forget_ms = config.balance.origin_forget;
+  stream_idle_ms_ = config.stream_idle_timeout;
+  max_sessions_ = 2 * static_cast<std::uint64_t>(config.rtmp.max_connections) + kSpareSessions;
+  max_per_address_ = static_cast<std::uint64_t>(config.rtmp.max_connections_per_address);
+  max_players_ = static_cast<std::uint64_t>(config.rtmp.max_players_per_stream);
+  send_client_ip_ = config.rtmp.send_client_ip;
+
+  std::map<std::string, std::pair<const OriginConfig*, bool>> wanted;
+  const std::optional<OriginConfig> backend = default_backend_origin(config);
+  if (backend) wanted["default_backend"] = {&*backend, true};
+  for (const OriginConfig& origin : config.origins)
+    wanted["origin " + origin.name] = {&origin, false};
+  for (auto it = static_.begin(); it != static_.end();) {
+    if (wanted.count(it->first) != 0) {
+      ++it;
+      continue;
+    }
+    if (find(it->second.ref) != nullptr) {
+      retire_origin(it->second.ref.slot, "removed from the configuration");
+    }
+    it = static_.erase(it);
+  }
+  for (const auto& [key, value] : wanted) apply_static(key, *value.first, value.second, now_ms);
+  for (const std::uint32_t slot : used_) {
+    ipc::OriginRecord& record = origins_[slot].record;
+    if (!record.is_static && record.send_client_ip != send_client_ip_) {
+      record.send_client_ip = send_client_ip_;
+      publish(slot);
+    }
+  }
+}
+
+}  // namespace weir

@@ -1,0 +1,588 @@
+// Registry, second half: origins, their identity, their health.
+#include <algorithm>
+#include <cstring>
+
+#include "common/base/clock.h"
+#include "supervisor/registry.h"
+
+namespace weir {
+namespace {
+
+using ipc::OriginRef;
+using ipc::OriginState;
+
+constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
+
+template <std::size_t N>
+std::string_view text_of(const char (&field)[N]) {
+  return {field, ::strnlen(field, N)};
+}
+template <std::size_t N>
+void copy_text(char (&field)[N], std::string_view text) {
+  const std::size_t length = std::min(text.size(), N - 1);
+  std::memset(field, 0, N);
+  std::memcpy(field, text.data(), length);
+}
+
+// The three texts with separators that none can contain unnoticed: lengths go first.
+std::string identity(std::string_view server, std::string_view service, std::string_view pid) {
+  std::string text = std::to_string(server.size()) + ":" + std::to_string(service.size()) + ":";
+  text += server;
+  text += service;
+  text += pid;
+  return text;
+}
+std::string identity(const ipc::OriginRecord& r) {
+  return identity(text_of(r.server), text_of(r.service), text_of(r.pid));
+}
+
+std::string endpoint_key(const Endpoint& endpoint) {
+  return to_string(endpoint);
+}
+
+bool valid_endpoint(const Endpoint& e) {
+  return (e.family == Family::kIpv4 || e.family == Family::kIpv6) && e.port != 0;
+}
+
+// Empty when all is in range.
+std::string_view complaint(const ipc::OriginRegister& m) {
+  if (text_of(m.server).empty()) return "server is empty";
+  if (text_of(m.service).empty()) return "service is empty";
+  if (text_of(m.pid).empty()) return "pid is empty";
+  if (m.endpoint_count[kRtmp] == 0) return "rtmp has no endpoint";
+  for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
+    if (m.endpoint_count[kind] > limits::kEndpointsPerKind) return "too many endpoints of one kind";
+    for (std::size_t i = 0; i < m.endpoint_count[kind]; ++i) {
+      if (!valid_endpoint(m.endpoints[kind][i])) return "an endpoint has no address or port";
+    }
+  }
+  return {};
+}
+
+void copy_endpoints(ipc::OriginRecord& record, const ipc::OriginRegister& m) {
+  record.ip = m.ip;
+  std::memcpy(record.endpoint_count, m.endpoint_count, sizeof record.endpoint_count);
+  for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
+    std::copy(std::begin(m.endpoints[kind]), std::end(m.endpoints[kind]), record.endpoints[kind]);
+  }
+}
+
+void put_endpoints(ipc::OriginRecord& record, ipc::EndpointKind kind,
+                   const std::vector<Endpoint>& from) {
+  const auto k = static_cast<std::size_t>(kind);
+  const std::size_t count = std::min(from.size(), limits::kEndpointsPerKind);
+  record.endpoint_count[k] = static_cast<std::uint8_t>(count);
+  std::copy_n(from.begin(), count, record.endpoints[k]);
+}
+
+ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms) {
+  ipc::OriginRecord record;
+  record.state = OriginState::kUp;
+  record.is_static = true;
+  record.draining = config.drain;
+  record.send_client_ip = config.send_client_ip;
+  record.weight = config.weight;
+  record.registered_wall_ms = wall_ms();
+  record.heartbeat_ms = now_ms;
+  copy_text(record.name, config.name);
+  record.ip = config.ip;
+  put_endpoints(record, ipc::EndpointKind::kRtmp, config.rtmp);
+  put_endpoints(record, ipc::EndpointKind::kHttp, config.http);
+  put_endpoints(record, ipc::EndpointKind::kApi, config.api);
+  put_endpoints(record, ipc::EndpointKind::kSrt, config.srt);
+  put_endpoints(record, ipc::EndpointKind::kRtc, config.rtc);
+  return record;
+}
+
+bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
+  return a.ip == b.ip && a.rtmp == b.rtmp && a.http == b.http && a.api == b.api && a.srt == b.srt &&
+         a.rtc == b.rtc;
+}
+
+route::Health health_of(const ipc::OriginRecord& record) {
+  route::Health health;
+  health.is_static = record.is_static;
+  health.failures_in_row = record.failures_in_row;
+  health.ejections_in_row = record.ejections_in_row;
+  health.ejected_until_ms = record.ejected_until_ms;
+  health.heartbeat_ms = record.heartbeat_ms;
+  switch (record.state) {
+    case OriginState::kFree:
+    case OriginState::kUp:
+      health.state = route::HealthState::kUp;
+      break;
+    case OriginState::kEjected:
+      health.state = route::HealthState::kEjected;
+      break;
+    case OriginState::kDead:
+      health.state = route::HealthState::kDead;
+      break;
+  }
+  return health;
+}
+
+OriginState state_of(route::HealthState state) {
+  switch (state) {
+    case route::HealthState::kUp:
+      return OriginState::kUp;
+    case route::HealthState::kEjected:
+      return OriginState::kEjected;
+    case route::HealthState::kDead:
+      return OriginState::kDead;
+  }
+  return OriginState::kDead;
+}
+
+LogLine& describe(LogLine& line, const ipc::OriginRecord& record) {
+  line.field("origin", record.name);
+  if (record.endpoint_count[kRtmp] > 0) line.field("rtmp", to_string(record.endpoints[kRtmp][0]));
+  if (record.server[0] != '\0') {
+    line.field("server", record.server).field("service", record.service).field("pid", record.pid);
+  }
+  return line;
+}
+
+void log_change(const ipc::OriginRecord& record, route::HealthChange change) {
+  switch (change) {
+    case route::HealthChange::kNone:
+    case route::HealthChange::kForgotten:
+      return;  // retire_origin says it
+    case route::HealthChange::kEjected: {
+      LogLine line(LogLevel::kWarn, "origin ejected");
+      describe(line, record)
+          .field("failures_in_row", record.failures_in_row)
+          .field("ejections_in_row", record.ejections_in_row)
+          .field("streams", record.streams);
+      return;
+    }
+    case route::HealthChange::kOnTrial: {
+      LogLine line(LogLevel::kNotice, "origin is back on trial, its ejection is over");
+      describe(line, record);
+      return;
+    }
+    case route::HealthChange::kRecovered: {
+      LogLine line(LogLevel::kNotice, "origin is back, it answers");
+      describe(line, record);
+      return;
+    }
+    case route::HealthChange::kDied: {
+      LogLine line(LogLevel::kWarn, "origin is dead, no heartbeat within origin_ttl");
+      describe(line, record).field("streams", record.streams);
+      return;
+    }
+    case route::HealthChange::kRevived: {
+      LogLine line(LogLevel::kNotice, "origin is back, it sent a heartbeat");
+      describe(line, record);
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+Registry::Origin* Registry::find(OriginRef ref) {
+  if (ref.slot >= origins_.size()) return nullptr;
+  Origin& origin = origins_[ref.slot];
+  const bool same =
+      origin.record.state != OriginState::kFree && origin.record.generation == ref.generation;
+  return same ? &origin : nullptr;
+}
+
+const Registry::Origin* Registry::find(OriginRef ref) const {
+  if (ref.slot >= origins_.size()) return nullptr;
+  const Origin& origin = origins_[ref.slot];
+  const bool same =
+      origin.record.state != OriginState::kFree && origin.record.generation == ref.generation;
+  return same ? &origin : nullptr;
+}
+
+OriginRef Registry::ref_of(std::uint32_t slot) const {
+  return {slot, origins_[slot].record.generation};
+}
+
+OriginRef Registry::add_origin(const ipc::OriginRecord& record, bool is_default) {
+  std::uint32_t generation = 0;
+  const std::uint32_t slot = state_.take_origin(generation);
+  if (slot == ipc::kNoSlot) return {};
+  if (origins_.size() <= slot) origins_.resize(slot + 1);
+  Origin& origin = origins_[slot];
+  origin.record = record;
+  origin.record.generation = generation;
+  origin.is_default = is_default;
+  origin.credit = 0;
+  // By address, so that `hash` sends a key to the same server whatever process answers there.
+  const std::string name = record.endpoint_count[kRtmp] > 0
+                               ? endpoint_key(record.endpoints[kRtmp][0])
+                               : std::string(text_of(record.name));
+  origin.id = keyed_hash(HashSeed{}, name);
+  used_.push_back(slot);
+  index(slot);
+  publish(slot);
+  return ref_of(slot);
+}
+
+void Registry::retire_origin(std::uint32_t slot, std::string_view why) {
+  ipc::OriginRecord& record = origins_[slot].record;
+  {
+    LogLine line(LogLevel::kNotice, "origin removed");
+    describe(line, record)
+        .field("why", why)
+        .field("streams", record.streams)
+        .field("publishers", record.publishers)
+        .field("players", record.players);
+  }
+  // Its streams are forgotten, so that their next client finds another origin; sessions go on.
+  if (record.streams > 0) {
+    for (std::uint32_t stream = 0; stream < streams_.size(); ++stream) {
+      if (streams_[stream].origin_slot == slot) erase_stream(stream);
+    }
+  }
+  unindex(slot);
+  used_.erase(std::find(used_.begin(), used_.end(), slot));
+  state_.free_origin(slot);
+  origins_[slot] = Origin{};
+}
+
+void Registry::index(std::uint32_t slot) {
+  const ipc::OriginRecord& record = origins_[slot].record;
+  if (record.server[0] != '\0') by_server_.emplace(text_of(record.server), slot);
+  for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
+    by_endpoint_.emplace(endpoint_key(record.endpoints[kRtmp][i]), slot);
+  }
+}
+
+void Registry::unindex(std::uint32_t slot) {
+  const ipc::OriginRecord& record = origins_[slot].record;
+  const auto drop = [slot](auto& map, const std::string& key) {
+    auto [at, end] = map.equal_range(key);
+    for (; at != end; ++at) {
+      if (at->second != slot) continue;
+      map.erase(at);
+      return;
+    }
+  };
+  if (record.server[0] != '\0') drop(by_server_, std::string(text_of(record.server)));
+  for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
+    drop(by_endpoint_, endpoint_key(record.endpoints[kRtmp][i]));
+  }
+}
+
+std::uint32_t Registry::find_identity(const ipc::OriginRegister& message) const {
+  const auto [begin, end] = by_server_.equal_range(std::string(text_of(message.server)));
+  for (auto at = begin; at != end; ++at) {
+    const ipc::OriginRecord& record = origins_[at->second].record;
+    if (text_of(record.service) == text_of(message.service) &&
+        text_of(record.pid) == text_of(message.pid)) {
+      return at->second;
+    }
+  }
+  return ipc::kNoSlot;
+}
+
+std::uint32_t Registry::find_same_endpoint(const ipc::OriginRecord& record) const {
+  for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
+    const auto found = by_endpoint_.find(endpoint_key(record.endpoints[kRtmp][i]));
+    if (found != by_endpoint_.end()) return found->second;
+  }
+  return ipc::kNoSlot;
+}
+
+void Registry::retire_replaced(std::uint32_t slot, const ipc::OriginRecord& by) {
+  replaced_.insert(identity(origins_[slot].record));
+  retire_origin(slot, "replaced by server " + std::string(text_of(by.server)) + " service " +
+                          std::string(text_of(by.service)) + " pid " +
+                          std::string(text_of(by.pid)));
+}
+
+// A new identity takes the place of an older one with its server id (a restarted process) or with
+// its endpoint (another server on the same port). But one that was itself replaced and still sends
+// heartbeats shows that two processes live with one id: then both stay, from now on.
+void Registry::replace_older_self(const ipc::OriginRecord& record) {
+  const std::string server(text_of(record.server));
+  std::vector<std::uint32_t> rivals;
+  const auto add_rival = [&](std::uint32_t slot) {
+    if (slot == ipc::kNoSlot || origins_[slot].record.is_static) return;
+    if (std::find(rivals.begin(), rivals.end(), slot) == rivals.end()) rivals.push_back(slot);
+  };
+  if (!shared_.contains(server)) {
+    const auto [begin, end] = by_server_.equal_range(server);
+    for (auto at = begin; at != end; ++at) add_rival(at->second);
+  }
+  const std::uint32_t same_endpoint = find_same_endpoint(record);
+  if (same_endpoint != ipc::kNoSlot) {
+    const std::string other(text_of(origins_[same_endpoint].record.server));
+    if (!shared_.contains(server) || !shared_.contains(other)) add_rival(same_endpoint);
+  }
+  if (!replaced_.contains(identity(record))) {
+    for (const std::uint32_t slot : rivals) retire_replaced(slot, record);
+    return;
+  }
+  shared_.insert(server);
+  for (const std::uint32_t slot : rivals) {
+    const ipc::OriginRecord& other = origins_[slot].record;
+    shared_.insert(std::string(text_of(other.server)));
+    LogLine line(LogLevel::kWarn,
+                 "two live origins share a server id or an endpoint, keeping both");
+    describe(line, record)
+        .field("other_server", other.server)
+        .field("other_service", other.service)
+        .field("other_pid", other.pid)
+        .field("other_rtmp", to_string(other.endpoints[kRtmp][0]));
+  }
+}
+
+std::uint32_t Registry::longest_dead() const {
+  std::uint32_t best = ipc::kNoSlot;
+  for (const std::uint32_t slot : used_) {
+    const ipc::OriginRecord& record = origins_[slot].record;
+    if (record.state != OriginState::kDead) continue;
+    if (best == ipc::kNoSlot || record.heartbeat_ms < origins_[best].record.heartbeat_ms) {
+      best = slot;
+    }
+  }
+  return best;
+}
+
+void Registry::fill_text(ipc::OriginRecord& record, const ipc::OriginRegister& m) const {
+  copy_text(record.server, text_of(m.server));
+  copy_text(record.service, text_of(m.service));
+  copy_text(record.pid, text_of(m.pid));
+  copy_text(record.device_id, text_of(m.device_id));
+}
+
+ipc::Reply Registry::register_origin(const ipc::OriginRegister& m, std::uint64_t now_ms) {
+  ipc::Reply reply;
+  reply.header.request = m.header.request;
+  if (const std::string_view wrong = complaint(m); !wrong.empty()) {
+    reply.code = ipc::ReplyCode::kInvalid;
+    reply.text.assign(wrong);
+    return reply;
+  }
+  if (const std::uint32_t known = find_identity(m); known != ipc::kNoSlot) {
+    return heartbeat(known, m, now_ms);
+  }
+  ipc::OriginRecord record;
+  record.state = OriginState::kUp;
+  record.send_client_ip = send_client_ip_;
+  record.registered_wall_ms = wall_ms();
+  record.heartbeat_ms = now_ms;
+  copy_text(record.name, text_of(m.server));
+  fill_text(record, m);
+  copy_endpoints(record, m);
+  if (const std::uint32_t same = find_same_endpoint(record);
+      same != ipc::kNoSlot && origins_[same].record.is_static) {
+    // It is in the configuration already, which decides; its registration gives it an identity.
+    unindex(same);
+    fill_text(origins_[same].record, m);
+    index(same);
+    return heartbeat(same, m, now_ms);
+  }
+  replace_older_self(record);
+  OriginRef ref = add_origin(record, false);
+  if (ref.slot == ipc::kNoSlot) {
+    if (const std::uint32_t dead = longest_dead(); dead != ipc::kNoSlot) {
+      retire_origin(dead, "dead for the longest time, and the table is full");
+      ref = add_origin(record, false);
+    }
+  }
+  if (ref.slot == ipc::kNoSlot) return refuse_full(m, now_ms);
+  reply.origin = ref;
+  LogLine line(LogLevel::kNotice, "origin registered");
+  describe(line, record).field("device_id", record.device_id).field("slot", ref.slot);
+  return reply;
+}
+
+ipc::Reply Registry::refuse_full(const ipc::OriginRegister& m, std::uint64_t now_ms) {
+  state_.header().origins_refused.fetch_add(1, std::memory_order_relaxed);
+  if (full_origins_log_.open(now_ms)) {
+    LogLine(LogLevel::kError, "registration refused, the table is full (max_origins)")
+        .field("server", text_of(m.server))
+        .field("max_origins", state_.header().origin_capacity)
+        .field("refused", state_.header().origins_refused.load(std::memory_order_relaxed));
+  }
+  ipc::Reply reply;
+  reply.header.request = m.header.request;
+  reply.code = ipc::ReplyCode::kTableFull;
+  reply.text.assign("the table of origins is full (max_origins)");
+  return reply;
+}
+
+ipc::Reply Registry::heartbeat(std::uint32_t slot, const ipc::OriginRegister& m,
+                               std::uint64_t now_ms) {
+  ipc::OriginRecord& record = origins_[slot].record;
+  if (!record.is_static) {
+    unindex(slot);
+    copy_endpoints(record, m);
+    copy_text(record.device_id, text_of(m.device_id));
+    index(slot);
+  }
+  route::Health health = health_of(record);
+  const route::HealthChange change = on_heartbeat(health, now_ms);
+  set_health(slot, health, change);
+  ipc::Reply reply;
+  reply.header.request = m.header.request;
+  reply.origin = ref_of(slot);
+  return reply;
+}
+
+ipc::Reply Registry::command(const ipc::OriginCommand& m, std::uint64_t) {
+  ipc::Reply reply;
+  reply.header.request = m.header.request;
+  reply.origin = m.origin;
+  Origin* origin = find(m.origin);
+  if (origin == nullptr) {
+    reply.code = ipc::ReplyCode::kNotFound;
+    reply.text.assign("no such origin");
+    return reply;
+  }
+  switch (m.action) {
+    case ipc::OriginAction::kDrain:
+    case ipc::OriginAction::kUndrain: {
+      origin->record.draining = m.action == ipc::OriginAction::kDrain;
+      publish(m.origin.slot);
+      LogLine line(LogLevel::kNotice,
+                   origin->record.draining ? "origin drains" : "origin takes streams");
+      describe(line, origin->record).field("streams", origin->record.streams);
+      return reply;
+    }
+    case ipc::OriginAction::kRemove:
+      if (origin->record.is_static) {
+        reply.code = ipc::ReplyCode::kStatic;
+        reply.text.assign("the origin is in the configuration; remove it there and reload");
+        return reply;
+      }
+      retire_origin(m.origin.slot, "removed through the API");
+      return reply;
+  }
+  reply.code = ipc::ReplyCode::kInvalid;
+  reply.text.assign("unknown action");
+  return reply;
+}
+
+void Registry::apply_static(const std::string& key, const OriginConfig& config, bool is_default,
+                            std::uint64_t now_ms) {
+  const auto known = static_.find(key);
+  if (known != static_.end() && find(known->second.ref) != nullptr) {
+    StaticOrigin& have = known->second;
+    if (have.config == config) return;
+    if (same_endpoints(have.config, config)) {
+      ipc::OriginRecord& record = origins_[have.ref.slot].record;
+      record.weight = config.weight;
+      record.send_client_ip = config.send_client_ip;
+      if (have.config.drain != config.drain) record.draining = config.drain;
+      publish(have.ref.slot);
+      have.config = config;
+      LogLine line(LogLevel::kNotice, "origin changed by the configuration");
+      describe(line, record).field("weight", record.weight).field("drain", record.draining);
+      return;
+    }
+    retire_origin(have.ref.slot, "its endpoints changed in the configuration");
+  }
+  const ipc::OriginRecord record = static_record(config, now_ms);
+  const std::uint32_t same = find_same_endpoint(record);
+  if (same != ipc::kNoSlot && !origins_[same].record.is_static) {
+    retire_origin(same, "now in the configuration");
+  }
+  const OriginRef ref = add_origin(record, is_default);
+  static_[key] = StaticOrigin{config, ref};
+  LogLine line(ref.slot == ipc::kNoSlot ? LogLevel::kError : LogLevel::kNotice,
+               ref.slot == ipc::kNoSlot ? "no slot for an origin of the configuration (max_origins)"
+                                        : "origin configured");
+  describe(line, record).field("weight", record.weight);
+}
+
+void Registry::set_health(std::uint32_t slot, const route::Health& health,
+                          route::HealthChange change) {
+  ipc::OriginRecord& record = origins_[slot].record;
+  record.state = state_of(health.state);
+  record.failures_in_row = health.failures_in_row;
+  record.ejections_in_row = health.ejections_in_row;
+  record.ejected_until_ms = health.ejected_until_ms;
+  record.heartbeat_ms = health.heartbeat_ms;
+  publish(slot);
+  log_change(record, change);
+  if (change == route::HealthChange::kEjected || change == route::HealthChange::kRecovered ||
+      change == route::HealthChange::kDied) {
+    note_ejection_ends();
+  }
+  if (change == route::HealthChange::kOnTrial || change == route::HealthChange::kRecovered ||
+      change == route::HealthChange::kRevived) {
+    restore_home(slot);
+  }
+}
+
+void Registry::report(OriginRef ref, ipc::DialOutcome outcome, std::uint64_t now_ms) {
+  Origin* origin = find(ref);
+  if (origin == nullptr) return;
+  advance_time(ref.slot, now_ms);
+  origin = find(ref);
+  if (origin == nullptr) return;
+  route::Health health = health_of(origin->record);
+  const bool ok = outcome == ipc::DialOutcome::kOk;
+  if (!ok) ++origin->record.dials_failed;
+  const route::HealthChange change = ok ? on_success(health) : on_failure(health, health_, now_ms);
+  set_health(ref.slot, health, change);
+}
+
+void Registry::advance_time(std::uint32_t slot, std::uint64_t now_ms) {
+  for (;;) {
+    route::Health health = health_of(origins_[slot].record);
+    const route::HealthChange change = on_time(health, health_, now_ms);
+    if (change == route::HealthChange::kNone) return;
+    if (change == route::HealthChange::kForgotten) {
+      retire_origin(slot, "dead for longer than origin_forget");
+      return;
+    }
+    set_health(slot, health, change);
+  }
+}
+
+void Registry::expire_ejections(std::uint64_t now_ms) {
+  if (next_ejection_end_ms_ == 0 || now_ms < next_ejection_end_ms_) return;
+  const std::vector<std::uint32_t> slots = used_;
+  for (const std::uint32_t slot : slots) advance_time(slot, now_ms);
+  note_ejection_ends();
+}
+
+void Registry::note_ejection_ends() {
+  next_ejection_end_ms_ = 0;
+  for (const std::uint32_t slot : used_) {
+    const ipc::OriginRecord& record = origins_[slot].record;
+    if (record.state != OriginState::kEjected) continue;
+    if (next_ejection_end_ms_ == 0 || record.ejected_until_ms < next_ejection_end_ms_) {
+      next_ejection_end_ms_ = record.ejected_until_ms;
+    }
+  }
+}
+
+// The origin takes traffic again: streams that left it while someone went on publishing there, and
+// that nobody publishes elsewhere, belong to it.
+void Registry::restore_home(std::uint32_t origin_slot) {
+  const OriginRef home = ref_of(origin_slot);
+  for (std::uint32_t slot = 0; slot < streams_.size(); ++slot) {
+    StreamMeta& meta = streams_[slot];
+    if (meta.home_publishers == 0 || meta.origin_slot == ipc::kNoSlot || !(meta.home == home)) {
+      continue;
+    }
+    ipc::StreamRecord record = state_.stream(slot);
+    if (record.publishers > 0) continue;
+    if (Origin* other = find({record.origin_slot, record.origin_generation}); other != nullptr) {
+      --other->record.streams;
+      publish(record.origin_slot);
+    }
+    assign(slot, home);
+    meta.epoch = meta.home_epoch;
+    record.origin_slot = home.slot;
+    record.origin_generation = home.generation;
+    record.publishers = meta.home_publishers;
+    record.players = meta.home_players;
+    meta.home_publishers = 0;
+    meta.home_epoch = 0;
+    state_.put_stream(slot, record);
+    LogLine(LogLevel::kNotice, "stream is back where it is published")
+        .field("stream", record.key_text())
+        .field("origin", origins_[origin_slot].record.name);
+  }
+}
+
+}  // namespace weir

@@ -1,0 +1,126 @@
+#include "supervisor/upgrade.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "common/base/log.h"
+
+namespace weir {
+namespace {
+
+constexpr const char* kListenVariable = "WEIR_INTERNAL_LISTEN";
+constexpr const char* kReadyVariable = "WEIR_INTERNAL_READY";
+
+std::string describe(const ListenSockets& sockets) {
+  std::string text;
+  for (const SharedListenSocket& socket : sockets) {
+    text += std::to_string(socket->fd.get()) + ":" +
+            std::to_string(static_cast<unsigned>(socket->kind)) + ";";
+  }
+  return text;
+}
+
+void keep_over_exec(int fd) {
+  ::fcntl(fd, F_SETFD, 0);
+}
+
+template <typename Integer>
+bool take_number(std::string_view& text, char end, Integer& out) {
+  const auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (error != std::errc() || at == text.data() + text.size() || *at != end) return false;
+  text.remove_prefix(static_cast<std::size_t>(at - text.data()) + 1);
+  return true;
+}
+
+// The address comes from the socket itself; what is no listening socket is not adopted.
+SharedListenSocket adopt(int fd, unsigned kind) {
+  auto socket = std::make_shared<ListenSocket>();
+  int listening = 0;
+  socklen_t length = sizeof listening;
+  sockaddr_storage address{};
+  socklen_t address_length = sizeof address;
+  if (kind >= ipc::kWorkerKinds ||
+      ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) != 0 || listening == 0 ||
+      // sockaddr_storage is made for this cast.
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_length) != 0) {
+    return nullptr;
+  }
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  socket->kind = static_cast<ipc::WorkerKind>(kind);
+  socket->address = from_sockaddr(address);
+  socket->fd.reset(fd);
+  return socket;
+}
+
+}  // namespace
+
+Result<void> Upgrade::start(char** argv, const ListenSockets& sockets) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("cannot make a pipe", errno);
+  UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  const std::string listen = describe(sockets);
+  const std::string ready = std::to_string(write_end.get());
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno("cannot fork", errno);
+  if (child == 0) {
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    for (const SharedListenSocket& socket : sockets) keep_over_exec(socket->fd.get());
+    keep_over_exec(write_end.get());
+    ::setenv(kListenVariable, listen.c_str(), 1);
+    ::setenv(kReadyVariable, ready.c_str(), 1);
+    // systemd's watchdog goes over to the new master; its variable names the one that it started.
+    if (std::getenv("WATCHDOG_PID") != nullptr) {
+      ::setenv("WATCHDOG_PID", std::to_string(::getpid()).c_str(), 1);
+    }
+    ::execvp(argv[0], argv);
+    ::_exit(1);
+  }
+  child_ = child;
+  ready_ = std::move(read_end);
+  return {};
+}
+
+Upgrade::News Upgrade::read_news() {
+  char byte = 0;
+  const ssize_t n = ::read(ready_.get(), &byte, 1);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return News::kNone;
+  ready_.reset();
+  child_ = 0;
+  return n == 1 ? News::kNewOneIsUp : News::kFailed;
+}
+
+Inherited take_inherited() {
+  Inherited inherited;
+  const char* ready = std::getenv(kReadyVariable);
+  const char* listen = std::getenv(kListenVariable);
+  if (ready == nullptr || listen == nullptr) return inherited;
+  std::string_view text = listen;
+  int fd = -1;
+  unsigned kind = 0;
+  while (take_number(text, ':', fd) && take_number(text, ';', kind)) {
+    if (auto socket = adopt(fd, kind)) inherited.sockets.push_back(std::move(socket));
+  }
+  const std::string_view number = ready;
+  int ready_fd = -1;
+  std::from_chars(number.data(), number.data() + number.size(), ready_fd);
+  if (ready_fd > STDERR_FILENO) {
+    ::fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
+    inherited.ready.reset(ready_fd);
+  }
+  ::unsetenv(kListenVariable);
+  ::unsetenv(kReadyVariable);
+  return inherited;
+}
+
+}  // namespace weir

@@ -1,0 +1,306 @@
+#include <doctest/doctest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "common/base/limits.h"
+#include "common/config/config.h"
+#include "common/config/options.h"
+
+using namespace weir;
+
+namespace {
+
+LoadOutcome load(std::string_view text, const Environment& environment = {}) {
+  return load_config_text("a.conf", text, environment);
+}
+
+std::vector<std::string> faults_of(const LoadOutcome& outcome) {
+  std::vector<std::string> texts;
+  for (const Fault& fault : outcome.faults) texts.push_back(to_string(fault));
+  return texts;
+}
+
+std::string only_fault(std::string_view text, const Environment& environment = {}) {
+  const auto texts = faults_of(load(text, environment));
+  if (texts.size() == 1) return texts[0];
+  std::string all = std::to_string(texts.size()) + " faults";
+  for (const auto& one : texts) all += "; " + one;
+  return all;
+}
+
+class TempDir {
+ public:
+  TempDir() {
+    std::string pattern = std::filesystem::temp_directory_path() / "weir-config-XXXXXX";
+    path_ = ::mkdtemp(pattern.data());
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string write(const std::string& name, std::string_view text) const {
+    const std::filesystem::path path = std::filesystem::path(path_) / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+  }
+  std::string path(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
+
+TEST_CASE("values of every type arrive in their members") {
+  const LoadOutcome outcome = load(
+      "worker_processes 3; daemon on;\n"
+      "rtmp { listen 127.0.0.1:1935; relay_delay 1.5s; }\n"
+      "rtmp { max_connections 10; }  # a block may be opened again\n");
+  CHECK(only_fault("rtmp { relay_delay 1.5s; }") ==
+        "a.conf:1:20: rtmp.relay_delay: 1500ms is above the maximum 1s");
+  CHECK(outcome.faults.size() == 1);
+  const Config config = load(
+                            "rtmp { listen [::1]:1935; relay_delay 5ms; send_client_ip on; }\n"
+                            "balance { policy hash; } log { file \"/tmp/a b\"; target file; }")
+                            .config;
+  CHECK(to_string(config.rtmp.listen) == "[::1]:1935");
+  CHECK(config.rtmp.relay_delay == 5);
+  CHECK(config.rtmp.send_client_ip);
+  CHECK(config.balance.policy == "hash");
+  CHECK(config.log.file == "/tmp/a b");
+  CHECK(config.balance.origin_ttl == 300'000);
+}
+
+TEST_CASE("each semantic fault names file, line, column and option") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"\n  foo 1;", "a.conf:2:3: unknown option \"foo\""},
+      {"foo { a 1; }", "a.conf:1:1: unknown block \"foo\""},
+      {"rtmp {\n  foo 1;\n}", "a.conf:2:3: unknown option \"foo\" in rtmp"},
+      {"rtmp 1;", "a.conf:1:1: rtmp is a block: rtmp { ... }"},
+      {"rtmp x { }", "a.conf:1:6: block rtmp takes no name"},
+      {"daemon { }", "a.conf:1:1: daemon: is not a block"},
+      {"daemon;", "a.conf:1:1: daemon: takes one value, not 0"},
+      {"daemon on off;", "a.conf:1:1: daemon: takes one value, not 2"},
+      {"daemon yes;", "a.conf:1:8: daemon: \"yes\" is neither on nor off"},
+      {"max_origins 5k;", "a.conf:1:13: max_origins: \"5k\" is not a whole number"},
+      {"max_origins 0;", "a.conf:1:13: max_origins: 0 is below the minimum 1"},
+      {"rtmp { relay_delay 2s; }", "a.conf:1:20: rtmp.relay_delay: 2s is above the maximum 1s"},
+      {"rtmp { idle_timeout 10; }",
+       "a.conf:1:21: rtmp.idle_timeout: \"10\" has no unit (ms, s, m, h or d)"},
+      {"balance { policy best; }",
+       "a.conf:1:18: balance.policy: \"best\" is none of least_streams|round_robin|random|hash"},
+      {"rtmp { listen 70000; }",
+       "a.conf:1:15: rtmp.listen: port \"70000\" is not a number from 1 to 65535"},
+      {"daemon on;\ndaemon on;", "a.conf:2:1: daemon: is given twice, first at a.conf:1"},
+      {"rtmp { enabled on; }\nrtmp { enabled on; }",
+       "a.conf:2:8: rtmp.enabled: is given twice, first at a.conf:1"},
+      {"user \"a\\nb\";", "a.conf:1:6: user: the value has a control character in it"},
+      {"worker_processes many;",
+       "a.conf:1:18: worker_processes: \"many\" is neither auto nor a number from 1 to 64"},
+      {"worker_processes 65;",
+       "a.conf:1:18: worker_processes: \"65\" is neither auto nor a number from 1 to 64"},
+      {"worker_rlimit_core big;",
+       "a.conf:1:20: worker_rlimit_core: \"big\" is neither a size nor unlimited"},
+      {"log { target file; }", "a.conf:1:14: log.target: file needs log.file"},
+      {"balance { eject_time 2m; }",
+       "a.conf:1:22: balance.eject_time: balance.eject_time 2m is longer than "
+       "balance.eject_time_max 1m"},
+      {"balance { eject_time_max 1s; }",
+       "a.conf:1:26: balance.eject_time_max: balance.eject_time 5s is longer than "
+       "balance.eject_time_max 1s"},
+      {"balance { store redis; }",
+       "a.conf:1:17: balance.store: redis is not available in this release"},
+      {"rtmp { listen 18080; }",
+       "a.conf:1:15: rtmp.listen: 0.0.0.0:18080/tcp clashes with http.listen 0.0.0.0:18080"},
+      {"rtmp { listen 12025; }",
+       "a.conf:1:15: rtmp.listen: 0.0.0.0:12025/tcp clashes with control.listen "
+       "127.0.0.1:12025"},
+      {"srt { listen 18000; }",
+       "a.conf:1:14: srt.listen: 0.0.0.0:18000/udp clashes with rtc.listen 0.0.0.0:18000"},
+      {"default_backend { ip localhost; }",
+       "a.conf:1:22: default_backend.ip: \"localhost\" is not a numeric IP address"},
+      {"default_backend { rtmp x://1.2.3.4:1; }",
+       "a.conf:1:24: default_backend.rtmp: unknown protocol \"x\" in endpoint \"x://1.2.3.4:1\""}};
+  for (const auto& [text, fault] : cases) {
+    CAPTURE(text);
+    CHECK(only_fault(text) == fault);
+  }
+}
+
+TEST_CASE("what is no clash") {
+  CHECK(load("rtmp { listen 18000; }").ok());  // TCP beside rtc's UDP
+  CHECK(load("rtmp { listen 127.0.0.2:18080; } http { listen 127.0.0.1:18080; }").ok());
+  CHECK(load("rtmp { listen 18080; enabled off; }").ok());
+  CHECK(load("control { listen 12025; }").ok());
+}
+
+TEST_CASE("all faults are collected") {
+  const auto texts = faults_of(load("a 1;\nrtmp { relay_delay x; b 2; }\ndaemon maybe\n"));
+  REQUIRE(texts.size() == 5);
+  CHECK(texts[0].starts_with("a.conf:3:13: "));  // syntax first
+  CHECK(texts[4].starts_with("a.conf:3:8: daemon"));
+}
+
+TEST_CASE("every environment variable of the table wins over the file") {
+  std::size_t tried = 0;
+  for (const auto& row : config::option_rows()) {
+    if (row.env.empty()) continue;
+    CAPTURE(row.env);
+    const std::string value(row.initial.empty() ? "x" : row.initial);
+    const LoadOutcome outcome = load("", {{std::string(row.env), value}});
+    if (row.path() == "default_backend.http") {
+      CHECK(outcome.faults.at(0).where == "environment");
+    } else {
+      CHECK(faults_of(outcome) == std::vector<std::string>{});
+      CHECK(outcome.config.sources.at(row.path()).text == "env " + std::string(row.env));
+    }
+    ++tried;
+  }
+  CHECK(tried >= 26);
+  const LoadOutcome won = load("rtmp { listen 1; }", {{"PROXY_RTMP_SERVER", "2"}});
+  CHECK(won.config.rtmp.listen.port == 2);
+  CHECK(load("rtmp { listen 1; }", {{"PROXY_RTMP_SERVER", ""}}).config.rtmp.listen.port == 1);
+}
+
+TEST_CASE("the reference's variables with their usual values") {
+  const LoadOutcome outcome = load("", {{"PROXY_RTMP_SERVER", "1935"},
+                                        {"PROXY_HTTP_SERVER", "8080"},
+                                        {"PROXY_HTTP_API", "1985"},
+                                        {"PROXY_WEBRTC_SERVER", "8000"},
+                                        {"PROXY_SRT_SERVER", "10080"},
+                                        {"PROXY_SYSTEM_API", "12025"},
+                                        {"PROXY_STATIC_FILES", "../srs/trunk/research"},
+                                        {"PROXY_LOAD_BALANCER_TYPE", "memory"},
+                                        {"PROXY_ORIGIN_SERVER_TTL", "1m30s"},
+                                        {"PROXY_GRACE_QUIT_TIMEOUT", "500ms"},
+                                        {"PROXY_DEFAULT_BACKEND_ENABLED", "on"},
+                                        {"PROXY_DEFAULT_BACKEND_IP", "127.0.0.2"},
+                                        {"PROXY_DEFAULT_BACKEND_RTMP", "19351"},
+                                        {"PROXY_REDIS_DB", "1"}});
+  CHECK(faults_of(outcome) == std::vector<std::string>{});
+  CHECK(to_string(outcome.config.control.listen) == "0.0.0.0:12025");
+  CHECK(outcome.config.balance.origin_ttl == 90'000);
+  const auto backend = default_backend_origin(outcome.config);
+  REQUIRE(backend);
+  CHECK(to_string(backend->rtmp.at(0)) == "127.0.0.2:19351");
+  CHECK(backend->http.empty());
+  CHECK_FALSE(default_backend_origin(Config{}));
+}
+
+TEST_CASE("faults of the environment name the variable, never a secret") {
+  CHECK(only_fault("", {{"PROXY_RTMP_SERVER", "x"}}) ==
+        "environment: PROXY_RTMP_SERVER: rtmp.listen: port \"x\" is not a number from 1 to 65535");
+  CHECK(only_fault("", {{"PROXY_LOAD_BALANCER_TYPE", "redis"}}) ==
+        "environment: PROXY_LOAD_BALANCER_TYPE: balance.store: redis is not available in this "
+        "release");
+  CHECK(only_fault("", {{"PROXY_HTTP_API", "18080"}}).find("PROXY_HTTP_API") != std::string::npos);
+  const std::string secret(300, 'S');
+  CHECK(only_fault("", {{"WEIR_API_TOKEN", secret}}) ==
+        "environment: WEIR_API_TOKEN: control.token: 300 bytes is above the maximum of 255");
+}
+
+TEST_CASE("unknown WEIR_ variables are warnings, internal ones nothing") {
+  const LoadOutcome outcome =
+      load("", {{"WEIR_LISTEN", "1"}, {"WEIR_INTERNAL_FD", "3"}, {"WEIRD", "1"}, {"HOME", "/"}});
+  CHECK(outcome.ok());
+  CHECK(outcome.warnings ==
+        std::vector<std::string>{"environment variable \"WEIR_LISTEN\" is not known"});
+  const char* const list[] = {"A=1", "B=x=y", "broken", "=z", nullptr};
+  CHECK(read_environment(list) == Environment{{"A", "1"}, {"B", "x=y"}});
+}
+
+TEST_CASE("includes: relative, nested, globbed, in blocks; faults name the included file") {
+  const TempDir dir;
+  const std::string main =
+      dir.write("weir.conf", "include conf.d/*.conf;\nrtmp { .include \"rtmp.inc\"\n}\n");
+  const std::string a = dir.write("conf.d/a.conf", "include ../origins.inc;\nmax_origins 0;\n");
+  dir.write("conf.d/b.conf", "include none/*.conf;\n");
+  dir.write("origins.inc", "origin o { ip 10.0.0.1; rtmp 1935; }\n");
+  dir.write("rtmp.inc", "relay_delay 7ms;");
+  const LoadOutcome outcome = load_config(main, {});
+  CHECK(faults_of(outcome) ==
+        std::vector<std::string>{a + ":2:13: max_origins: 0 is below the minimum 1"});
+  CHECK(outcome.config.rtmp.relay_delay == 7);
+  CHECK(outcome.config.origins.size() == 1);
+  CHECK(outcome.files.size() == 5);
+}
+
+TEST_CASE("files that cannot be read") {
+  const TempDir dir;
+  CHECK(faults_of(load_config(dir.path("none"), {})) ==
+        std::vector<std::string>{dir.path("none") + ": cannot open: No such file or directory"});
+  CHECK(faults_of(load_config(dir.path(""), {})) ==
+        std::vector<std::string>{dir.path("") + ": is not a regular file"});
+  const std::string loop = dir.write("loop", "include loop;");
+  CHECK(faults_of(load_config(loop, {})) ==
+        std::vector<std::string>{loop + ":1:9: " + loop + " includes itself"});
+  const std::string gone = dir.write("gone", "\n include absent;");
+  CHECK(faults_of(load_config(gone, {})) ==
+        std::vector<std::string>{gone + ":2:10: include " + dir.path("absent") +
+                                 ": cannot open: No such file or directory"});
+  const std::string large = dir.write("large", std::string(2 << 20, '\n'));
+  CHECK(load_config(large, {}).faults.size() == 1);
+  const std::string fifo = dir.path("fifo");
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  CHECK(load_config(fifo, {}).faults.size() == 1);
+  CHECK(choose_config_path("x") == "x");
+}
+
+TEST_CASE("origins") {
+  const LoadOutcome outcome = load(
+      "origin a.1 { rtmp 1935 rtmp://:1936; ip 10.0.0.1; http http://10.0.0.9:8080; weight 0; }\n"
+      "origin b { ip ::1; srt [::2]:10080; drain on; send_client_ip on; weight 1000; }\n");
+  CHECK(faults_of(outcome) == std::vector<std::string>{});
+  REQUIRE(outcome.config.origins.size() == 2);
+  const OriginConfig& a = outcome.config.origins[0];
+  CHECK(a.name == "a.1");
+  REQUIRE(a.rtmp.size() == 2);
+  CHECK(to_string(a.rtmp[1]) == "10.0.0.1:1936");
+  CHECK(a.rtmp[1].scheme == Scheme::kRtmp);
+  CHECK(to_string(a.http.at(0)) == "10.0.0.9:8080");
+  CHECK(a.weight == 0);
+  const OriginConfig& b = outcome.config.origins[1];
+  CHECK(b.drain);
+  CHECK(b.send_client_ip);
+  CHECK(b.weight == 1000);
+  CHECK(to_string(b.srt.at(0)) == "[::2]:10080");
+}
+
+TEST_CASE("faults of origins") {
+  const std::string ok = "origin a { ip 10.0.0.1; rtmp 1935; }\n";
+  const std::pair<std::string, const char*> cases[] = {
+      {"origin { ip 1.1.1.1; rtmp 1; }",
+       "a.conf:1:1: an origin has one name, of up to 63 letters, digits, dots, - and _"},
+      {"origin a;", "a.conf:1:1: origin is a block: origin NAME { ... }"},
+      {"origin a { rtmp 1935; }", "a.conf:1:1: origin a: has no ip"},
+      {"origin a { ip 1.1.1.1; }",
+       "a.conf:1:1: origin a: has no endpoint: rtmp, http, api, srt or rtc"},
+      {"origin a { ip host; rtmp 1935; }",
+       "a.conf:1:15: origin a.ip: \"host\" is not a numeric IP address"},
+      {"origin a { ip 1.1.1.1; rtmp 1 2 3 4 5; }",
+       "a.conf:1:24: origin a.rtmp: takes up to 4 endpoints"},
+      {"origin a { ip 1.1.1.1; rtmp 1 1; }", "a.conf:1:31: origin a.rtmp: \"1\" is given twice"},
+      {"origin a { ip 1.1.1.1; rtmp 1; weight 1001; }",
+       "a.conf:1:39: origin a.weight: \"1001\" is outside of 0 to 1000"},
+      {"origin a { ip 1.1.1.1; rtmp 1; drain x; }",
+       "a.conf:1:38: origin a.drain: \"x\" is neither on nor off"},
+      {"origin a { ip 1.1.1.1; rtmp 1; rtmp 2; }", "a.conf:1:32: origin a.rtmp: is given twice"},
+      {"origin a { ip 1.1.1.1; rtmp 1; foo 2; }", "a.conf:1:32: origin a: unknown option \"foo\""},
+      {ok + "origin a { ip 10.0.0.2; rtmp 1935; }",
+       "a.conf:2:1: origin a: the name is taken by the one at a.conf:1"},
+      {ok + "origin b { ip 10.0.0.1; rtmp 1935; }",
+       "a.conf:2:1: origin b.rtmp: 10.0.0.1:1935 belongs to origin a too"},
+      {"max_origins 1;" + ok + "origin b { ip 10.0.0.2; rtmp 1935; }",
+       "a.conf:1:13: max_origins: 2 origin blocks need as many slots"}};
+  for (const auto& [text, fault] : cases) {
+    CAPTURE(text);
+    CHECK(only_fault(text) == fault);
+  }
+}

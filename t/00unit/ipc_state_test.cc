@@ -1,0 +1,211 @@
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "common/route/balance.h"
+#include "ipc/counters.h"
+#include "ipc/route_reader.h"
+#include "ipc/state_writer.h"
+
+namespace {
+
+using namespace weir::ipc;
+using weir::route::mix;
+
+StateWriter make_writer(std::uint32_t origins, std::uint32_t streams) {
+  auto writer = StateWriter::make({origins, streams});
+  REQUIRE(writer.has_value());
+  return std::move(*writer);
+}
+
+StateView make_view(const StateWriter& writer) {
+  auto view = StateView::map(writer.state_fd());
+  REQUIRE(view.has_value());
+  return std::move(*view);
+}
+
+OriginRef add_origin(StateWriter& writer, OriginState state = OriginState::kUp) {
+  OriginRecord record;
+  const std::uint32_t slot = writer.take_origin(record.generation);
+  REQUIRE(slot != kNoSlot);
+  record.state = state;
+  writer.put_origin(slot, record);
+  return {slot, record.generation};
+}
+
+StreamRecord at(OriginRef ref) {
+  StreamRecord record;
+  record.origin_slot = ref.slot;
+  record.origin_generation = ref.generation;
+  return record;
+}
+
+}  // namespace
+
+TEST_CASE("a stream is found by its key, and only while its origin is up and the same") {
+  StateWriter writer = make_writer(4, 16);
+  const StateView view = make_view(writer);
+  const OriginRef ref = add_origin(writer);
+  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer).has_value());
+  const std::uint32_t slot = writer.add_stream("v/a/s", at(ref));
+  CHECK(view.find_route("v/a/s", Role::kPlayer) == ref);
+  CHECK(view.find_route("v/a/s", Role::kPublisher) == ref);
+  CHECK_FALSE(view.find_route("v/a/t", Role::kPlayer).has_value());
+  CHECK_FALSE(view.find_route("", Role::kPlayer).has_value());
+  CHECK_FALSE(view.find_route(std::string(600, 'x'), Role::kPlayer).has_value());
+  for (const OriginState state : {OriginState::kEjected, OriginState::kDead, OriginState::kFree}) {
+    OriginRecord record;
+    record.generation = ref.generation;
+    record.state = state;
+    writer.put_origin(ref.slot, record);
+    CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer).has_value());
+  }
+  OriginRecord other;
+  other.generation = ref.generation + 1;
+  other.state = OriginState::kUp;
+  writer.put_origin(ref.slot, other);
+  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer).has_value());
+  writer.erase_stream(slot);
+  StreamRecord gone;
+  CHECK_FALSE(view.read_stream(slot, gone));
+}
+
+TEST_CASE("a draining origin serves only streams that live there") {
+  StateWriter writer = make_writer(4, 16);
+  const StateView view = make_view(writer);
+  const OriginRef ref = add_origin(writer);
+  OriginRecord origin;
+  origin.generation = ref.generation;
+  origin.state = OriginState::kUp;
+  origin.draining = true;
+  writer.put_origin(ref.slot, origin);
+  const std::uint32_t slot = writer.add_stream("v/a/s", at(ref));
+  StreamRecord stream = writer.stream(slot);
+  const auto hit = [&](Role role) { return view.find_route("v/a/s", role).has_value(); };
+  CHECK_FALSE(hit(Role::kPlayer));
+  CHECK_FALSE(hit(Role::kPublisher));
+  stream.players = 1;
+  writer.put_stream(slot, stream);
+  CHECK(hit(Role::kPlayer));
+  CHECK_FALSE(hit(Role::kPublisher));
+  stream.players = 0;
+  stream.publishers = 1;
+  writer.put_stream(slot, stream);
+  CHECK(hit(Role::kPlayer));
+  CHECK(hit(Role::kPublisher));
+}
+
+TEST_CASE("the stream index agrees with a map after any order of inserts and erases") {
+  constexpr std::uint32_t kStreams = 64;  // small and often full: long runs, many shifts
+  StateWriter writer = make_writer(2, kStreams);
+  const StateView view = make_view(writer);
+  const OriginRef ref = add_origin(writer);
+  std::map<std::string, std::uint32_t> model;
+  std::uint64_t random = 1;
+  for (int step = 0; step < 20000; ++step) {
+    random = mix(random);
+    const std::string key = "v/a/" + std::to_string(random % 150);
+    const auto known = model.find(key);
+    if (known != model.end()) {
+      CHECK(writer.find_stream(key) == known->second);
+      if ((random >> 32) % 2 == 0) {
+        writer.erase_stream(known->second);
+        model.erase(known);
+      }
+      continue;
+    }
+    CHECK(writer.find_stream(key) == kNoSlot);
+    const std::uint32_t slot = writer.add_stream(key, at(ref));
+    CHECK((slot != kNoSlot) == (model.size() < kStreams));
+    if (slot != kNoSlot) model[key] = slot;
+    if (step % 50 == 0) {
+      for (const auto& [name, where] : model) {
+        CHECK(writer.find_stream(name) == where);
+        CHECK(view.find_route(name, Role::kPlayer).has_value());
+      }
+    }
+  }
+  CHECK(writer.header().streams_used.load() == model.size());
+}
+
+TEST_CASE("origin slots are reused with another generation") {
+  StateWriter writer = make_writer(2, 16);
+  const OriginRef first = add_origin(writer);
+  add_origin(writer);
+  std::uint32_t generation = 0;
+  CHECK(writer.take_origin(generation) == kNoSlot);
+  writer.free_origin(first.slot);
+  const OriginRef again = add_origin(writer);
+  CHECK(again.slot == first.slot);
+  CHECK(again.generation != first.generation);
+}
+
+TEST_CASE("nobody can write the state segment, or change its size") {
+  StateWriter writer = make_writer(2, 16);
+  const auto size = static_cast<std::size_t>(writer.header().total_bytes);
+  const bool mapped =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, writer.state_fd(), 0) != MAP_FAILED;
+  CHECK_FALSE(mapped);
+  CHECK(::pwrite(writer.state_fd(), "x", 1, 0) == -1);
+  CHECK(::ftruncate(writer.state_fd(), 0) == -1);
+  CHECK(::ftruncate(writer.counters_fd(), 0) == -1);
+  CHECK((::fcntl(writer.state_fd(), F_GET_SEALS) & F_SEAL_FUTURE_WRITE) != 0);
+}
+
+TEST_CASE("a segment that is none of ours is refused") {
+  auto fd = make_memfd("weir-test", 1 << 20);
+  REQUIRE(fd.has_value());
+  CHECK_FALSE(StateView::map(fd->get()).has_value());
+  CHECK_FALSE(CountersView::map(fd->get()).has_value());
+  auto small = make_memfd("weir-test", 16);
+  REQUIRE(small.has_value());
+  CHECK_FALSE(StateView::map(small->get()).has_value());
+}
+
+TEST_CASE("counters outlive their process, gauges do not") {
+  StateWriter writer = make_writer(2, 16);
+  const StateView view = make_view(writer);
+  auto all = CountersView::map(writer.counters_fd());
+  REQUIRE(all.has_value());
+  const std::uint32_t page = writer.take_worker();
+  WorkerRecord worker;
+  worker.pid = 1234;
+  worker.state = WorkerState::kReady;
+  writer.put_worker(page, worker);
+  CHECK(writer.take_worker() != page);
+  {
+    auto mine = Counters::map(writer.counters_fd(), page);
+    REQUIRE(mine.has_value());
+    mine->add(Counter::kRtmpAccepted, 5);
+    mine->add(Counter::kRtmpConnections, 3);
+    mine->sub(Counter::kRtmpConnections);
+    CHECK(mine->get(Counter::kRtmpAccepted) == 5);
+  }
+  CHECK(all->total(view, Counter::kRtmpAccepted) == 5);
+  CHECK(all->total(view, Counter::kRtmpConnections) == 2);
+  writer.free_worker(page);
+  CHECK(all->total(view, Counter::kRtmpAccepted) == 5);
+  CHECK(all->total(view, Counter::kRtmpConnections) == 0);
+  CHECK(all->get(page, Counter::kRtmpAccepted) == 0);
+  WorkerRecord gone;
+  CHECK_FALSE(view.read_worker(page, gone));
+  CHECK_FALSE(Counters::map(writer.counters_fd(), kMaxWorkers).has_value());
+}
+
+TEST_CASE("the metric table has no family of two kinds or texts, and no row twice") {
+  std::map<std::string_view, const MetricInfo*> families;
+  std::set<std::string> rows;
+  for (const MetricInfo& metric : metric_table()) {
+    const auto [known, added] = families.emplace(metric.name, &metric);
+    CHECK(known->second->kind == metric.kind);
+    CHECK(known->second->doc == metric.doc);
+    CHECK(rows.insert(std::string(metric.name) + "{" + std::string(metric.labels)).second);
+    CHECK(metric.name.starts_with("weir_"));
+    CHECK((metric.kind == MetricKind::kCounter) == metric.name.ends_with("_total"));
+  }
+}

@@ -1,0 +1,90 @@
+// Text helpers, JSON and the wire form of answers.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "workers/control/api.h"
+#include "workers/control/http_message.h"
+#include "workers/control/json.h"
+#include "workers/control/text.h"
+#include "workers/control/views.h"
+
+using namespace weir::control;
+
+TEST_CASE("text: UTF-8") {
+  for (const std::string_view good : {"", "plain", "Gr\xC3\xB6\xC3\x9F\x65", "\xE2\x82\xAC",
+                                      "\xF0\x9F\x98\x80", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF"}) {
+    CHECK(is_valid_utf8(good));
+    CHECK(to_valid_utf8(good) == good);
+  }
+  for (const std::string_view bad :
+       {"\xFF", "\xC0\x80", "\xC3", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
+        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\x80", "a\xE2\x82"}) {
+    CHECK_FALSE(is_valid_utf8(bad));
+    CHECK(is_valid_utf8(to_valid_utf8(bad)));
+  }
+  CHECK(to_valid_utf8(std::string_view("a\0b", 3)) ==
+        "a\xEF\xBF\xBD"
+        "b");
+}
+
+TEST_CASE("text: queries") {
+  CHECK(query_value("a=1&b=2", "b") == "2");
+  CHECK(query_value("a=1&a=2", "a") == "1");
+  CHECK(query_value("key=v%2Fa%2fb+c", "key") == "v/a/b c");
+  CHECK(query_value("flag", "flag") == "");
+  CHECK_FALSE(query_value("ab=1", "a").has_value());
+  CHECK_FALSE(query_value("", "a").has_value());
+  CHECK_FALSE(query_value("a=%4", "a").has_value());
+  CHECK_FALSE(query_value("a=%zz", "a").has_value());
+  CHECK(parse_number("10", 10) == 10U);
+  CHECK_FALSE(parse_number("11", 10).has_value());
+  CHECK_FALSE(parse_number("", 10).has_value());
+  CHECK_FALSE(parse_number("-1", 10).has_value());
+  CHECK_FALSE(parse_number("1x", 10).has_value());
+}
+
+TEST_CASE("text: times, labels, secrets") {
+  CHECK(iso_time(0) == "1970-01-01T00:00:00.000Z");
+  CHECK(iso_time(1795334400123) == "2026-11-22T08:00:00.123Z");
+  CHECK(escape_label("a\"b\\c\nd") == "a\\\"b\\\\c\\nd");
+  CHECK(equal_secrets("", ""));
+  CHECK(equal_secrets("secret", "secret"));
+  CHECK_FALSE(equal_secrets("secret", "secreT"));
+  CHECK_FALSE(equal_secrets("secret", "secre"));
+}
+
+TEST_CASE("ids of origins") {
+  CHECK(origin_id({7, 3}) == "7-3");
+  CHECK(parse_origin_id("7-3") == weir::ipc::OriginRef{7, 3});
+  for (const std::string_view bad : {"", "-", "7", "7-", "-3", "7-3-1", "a-1", "4294967296-1"}) {
+    CHECK_FALSE(parse_origin_id(bad).has_value());
+  }
+}
+
+TEST_CASE("answers on the wire") {
+  HttpResponse response = make_error(404, 1003, "no \"such\" \xFF thing");
+  const std::string text = to_wire(response, true, false);
+  CHECK(text.rfind("HTTP/1.1 404 Not Found\r\n", 0) == 0);
+  CHECK(text.find("Content-Type: application/json\r\n") != std::string::npos);
+  CHECK(text.find("Content-Length: " + std::to_string(response.body.size()) + "\r\n") !=
+        std::string::npos);
+  const JsonPtr json(cJSON_Parse(response.body.c_str()));
+  REQUIRE(json);
+  CHECK(cJSON_GetObjectItem(json.get(), "code")->valueint == 1003);
+  const std::string head = to_wire(response, false, true);
+  CHECK(head.substr(head.size() - 4) == "\r\n\r\n");
+  CHECK(head.find("Connection: close") != std::string::npos);
+}
+
+TEST_CASE("log budget") {
+  LogBudget budget(2);
+  std::uint64_t suppressed = 9;
+  CHECK(budget.take(1000, suppressed));
+  CHECK(suppressed == 0);
+  CHECK(budget.take(1500, suppressed));
+  CHECK_FALSE(budget.take(1999, suppressed));
+  CHECK_FALSE(budget.take(1999, suppressed));
+  CHECK(budget.take(2000, suppressed));
+  CHECK(suppressed == 2);
+}

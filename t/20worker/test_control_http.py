@@ -1,0 +1,287 @@
+"""The HTTP side of the System API: limits, deadlines, methods, pipelining, token."""
+
+import json
+import socket
+import time
+
+import pytest
+
+from weirtest import poll
+
+BODY = {"ip": "127.0.0.1", "server": "s", "service": "v", "pid": "1", "rtmp": ["1935"]}
+
+
+@pytest.fixture
+def weir(lab):
+    return lab.weir(origins=[lab.fake_origin()])
+
+
+def connect(weir, timeout=10):
+    return socket.create_connection(("127.0.0.1", weir.api_port), timeout)
+
+
+def read_answer(file, method="GET"):
+    """(status, headers, body) of one answer; None at the end of the connection."""
+    line = file.readline()
+    if not line:
+        return None
+    version, status = line.split()[:2]
+    assert version == b"HTTP/1.1"
+    headers = {}
+    while (line := file.readline().strip()):
+        name, _, value = line.partition(b":")
+        headers[name.decode().lower()] = value.strip().decode()
+    assert "transfer-encoding" not in headers
+    length = int(headers["content-length"])
+    return int(status), headers, file.read(length) if method != "HEAD" else b""
+
+
+def exchange(weir, data, method="GET"):
+    """One answer to raw bytes, then the rest of the connection."""
+    with connect(weir) as sock:
+        sock.sendall(data)
+        return read_answer(sock.makefile("rb"), method)
+
+
+def get(path, *headers, method="GET"):
+    lines = [f"{method} {path} HTTP/1.1", "Host: weir", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def post(path, body, *headers):
+    return get(path, f"Content-Length: {len(body)}", *headers, method="POST") + body
+
+
+def is_error(answer, status):
+    assert answer is not None, "no answer"
+    assert answer[0] == status
+    assert answer[1]["content-type"] == "application/json"
+    error = json.loads(answer[2])
+    assert error["code"] > 0 and error["error"]
+    return error
+
+
+def alive(weir):
+    assert weir.request("/healthz")[0] == 200
+
+
+def test_head_and_keep_alive(weir):
+    with connect(weir) as sock:
+        file = sock.makefile("rb")
+        sock.sendall(get("/metrics", method="HEAD"))
+        status, headers, _ = read_answer(file, "HEAD")
+        assert status == 200 and int(headers["content-length"]) > 1000
+        for _ in range(50):
+            sock.sendall(get("/api/v1/versions"))
+            status, headers, body = read_answer(file)
+            assert status == 200 and headers["connection"] == "keep-alive"
+            assert json.loads(body)["code"] == 0
+        sock.sendall(get("/healthz", "Connection: close"))
+        assert read_answer(file)[1]["connection"] == "close"
+        assert file.read() == b""
+
+
+def test_http10_closes(weir):
+    with connect(weir) as sock:
+        file = sock.makefile("rb")
+        sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert read_answer(file)[0] == 200
+        assert file.read() == b""
+
+
+def test_pipelining(weir):
+    """Answers come in the order of the requests, those of the master among them."""
+    register = post("/api/v1/srs/register", json.dumps(BODY).encode())
+    requests = [get("/healthz"), register, get("/nothing"), register, get("/api/v1/versions")] * 20
+    with connect(weir) as sock:
+        file = sock.makefile("rb")
+        sock.sendall(b"".join(requests))
+        sock.shutdown(socket.SHUT_WR)
+        want = [200, 200, 404, 200, 200] * 20
+        got = [read_answer(file) for _ in want]
+        assert [a[0] for a in got] == want
+        assert "status" in json.loads(got[0][2]) and "pid" in json.loads(got[1][2])
+        assert file.read() == b""
+
+
+def test_one_byte_at_a_time(weir):
+    with connect(weir) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in post("/api/v1/srs/register", json.dumps(BODY).encode()):
+            sock.sendall(bytes([byte]))
+        assert read_answer(sock.makefile("rb"))[0] == 200
+
+
+def test_chunked_body(weir):
+    body = json.dumps(BODY).encode()
+    data = get("/api/v1/srs/register", "Transfer-Encoding: chunked", method="POST")
+    for at in range(0, len(body), 7):
+        piece = body[at:at + 7]
+        data += b"%x\r\n%s\r\n" % (len(piece), piece)
+    assert exchange(weir, data + b"0\r\n\r\n")[0] == 200
+
+
+def test_expect_continue(weir):
+    body = json.dumps(BODY).encode()
+    with connect(weir) as sock:
+        file = sock.makefile("rb")
+        sock.sendall(post("/api/v1/srs/register", body, "Expect: 100-continue")[:-len(body)])
+        assert file.readline() == b"HTTP/1.1 100 Continue\r\n" and file.readline() == b"\r\n"
+        sock.sendall(body)
+        assert read_answer(file)[0] == 200
+
+
+@pytest.mark.parametrize("method,path,allow", [
+    ("POST", "/healthz", "GET, HEAD"), ("DELETE", "/metrics", "GET, HEAD"),
+    ("PUT", "/api/v1/origins", "GET, HEAD"), ("GET", "/api/v1/srs/register", "POST"),
+    ("OPTIONS", "/api/v1/srs/register", "POST"), ("BREW", "/api/v1/streams", "GET, HEAD"),
+    ("POST", "/api/v1/origins/0-1", "GET, HEAD, DELETE"),
+    ("GET", "/api/v1/origins/0-1/drain", "POST")])
+def test_wrong_method(weir, method, path, allow):
+    answer = exchange(weir, get(path, "Content-Length: 0", method=method))
+    is_error(answer, 405)
+    assert answer[1]["allow"] == allow
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v1/srs", "/api/v1/origins/x",
+                                  "/api/v1/origins/0-99", "/api/v1/origins/70000-1/",
+                                  "/api/v1/origins/0-1/kill", "/api/v1/streams?key=no/such/stream",
+                                  "/%2e%2e/etc/passwd"])
+def test_not_found(weir, path):
+    is_error(exchange(weir, get(path)), 404)
+
+
+@pytest.mark.parametrize("data", [
+    b"hello\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n",
+    b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1",
+    b"GET / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+    b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"],
+    ids=["words", "tls", "line", "negative", "two-lengths", "huge", "coding", "both", "chunk"])
+def test_not_http(weir, data):
+    is_error(exchange(weir, data), 400)
+    alive(weir)
+
+
+@pytest.mark.parametrize("data", [
+    b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nX: " + b"a" * 20000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: 1\r\n" % i for i in range(1000)) + b"\r\n",
+    b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: %s\r\n" % (i, b"a" * 900) for i in range(30)) + b"\r\n"],
+    ids=["path", "value", "count", "sum"])
+def test_too_much_header(weir, data):
+    is_error(exchange(weir, data), 431)
+
+
+def test_ten_megabytes(weir):
+    """Refused by its length alone; a client that sends first and reads then still gets the answer."""
+    body = b"x" * 10_000_000
+    is_error(exchange(weir, post("/api/v1/srs/register", body)), 413)
+    chunk = b"%x\r\n" % len(body) + body
+    head = get("/api/v1/srs/register", "Transfer-Encoding: chunked", method="POST")
+    is_error(exchange(weir, head + chunk), 413)
+    is_error(exchange(weir, head + b"ffffffffffffffffff\r\n" + body[:1000]), 413)
+    many = b"".join(b"400\r\n" + b"x" * 1024 + b"\r\n" for _ in range(80))
+    is_error(exchange(weir, head + many), 413)
+    alive(weir)
+
+
+def test_slow_writers(lab):
+    """One deadline for a whole request: bytes now and then don't extend it."""
+    weir = lab.weir(origins=[lab.fake_origin()], config={"control": {"request_timeout": "500ms"}})
+    head = get("/healthz", "X-Slow: yes")
+    body = post("/api/v1/srs/register", json.dumps(BODY).encode())
+    socks = []
+    for data in (head, body):
+        sock = connect(weir)
+        sock.sendall(data[:20])
+        socks.append((sock, data, 20))
+    started = time.monotonic()
+    silent = connect(weir)
+    for sock, data, at in socks:
+        file = sock.makefile("rb")
+        sock.settimeout(0.05)
+        while time.monotonic() - started < 5:
+            try:
+                if sock.recv(1, socket.MSG_PEEK):
+                    break
+            except TimeoutError:
+                sock.sendall(data[at:at + 1] if at < 40 else b"")
+                at += 1
+        sock.settimeout(5)
+        is_error(read_answer(file), 408)
+    assert time.monotonic() - started < 5
+    silent.settimeout(5)
+    assert silent.recv(1) == b""  # idle: closed without a word
+    alive(weir)
+
+
+def test_max_connections(lab):
+    weir = lab.weir(origins=[lab.fake_origin()], config={"control": {"max_connections": 8}})
+    def begin():
+        sock = connect(weir)
+        sock.sendall(get("/healthz"))
+        try:
+            answer = read_answer(sock.makefile("rb"))
+        except ConnectionResetError:  # refused, with our request unread
+            return None
+        if answer[0] != 200:
+            return None
+        sock.sendall(b"GET /healthz HT")  # begun: not to be put out for another
+        return sock
+    held = [poll("room", begin) for _ in range(8)]
+    silent = []
+
+    def refusal():
+        sock = connect(weir, 0.2)
+        try:
+            return read_answer(sock.makefile("rb"))
+        except TimeoutError:
+            silent.append(sock)  # there was room for it; it stays
+            return None
+    is_error(poll("a refusal", refusal), 503)
+    assert len(silent) <= 1
+    for sock in held:
+        sock.sendall(b"TP/1.1\r\n\r\n")
+        assert read_answer(sock.makefile("rb"))[0] == 200
+    # Those who have been idle for a while make room.
+    poll("room", lambda: weir.request("/healthz")[0] == 200)
+
+
+def test_token(lab):
+    weir = lab.weir(origins=[lab.fake_origin()], config={"control": {"token": "s3cret/+x"}})
+    good = [get("/api/v1/versions", "Authorization: Bearer s3cret/+x"),
+            get("/api/v1/versions?token=s3cret%2F%2Bx")]
+    bad = [get("/api/v1/versions"), get("/metrics"), get("/nothing"),
+           get("/api/v1/versions", "Authorization: Bearer s3cret/+y"),
+           get("/api/v1/versions", "Authorization: Bearer "),
+           get("/api/v1/versions", "Authorization: Basic s3cret/+x"),
+           get("/api/v1/versions?token=s3cret"), get("/api/v1/versions?token="),
+           post("/api/v1/srs/register", json.dumps(BODY).encode())]
+    for data in good:
+        assert exchange(weir, data)[0] == 200
+    for data in bad:
+        answer = exchange(weir, data)
+        is_error(answer, 401)
+        assert answer[1]["www-authenticate"].startswith("Bearer")
+    for path in ("/healthz", "/readyz"):
+        assert exchange(weir, get(path))[0] == 200
+    weir.token = "s3cret/+x"  # the harness's requests carry it from here on
+    assert [o["name"] for o in weir.origins()] == ["o1"]
+
+
+def test_clients_that_vanish(weir):
+    """Half requests, unread answers, resets: nothing is left behind."""
+    weir.request("/healthz")
+    before = weir.descriptors()
+    for data in (b"", b"GET", get("/metrics")[:-2], get("/metrics") * 200,
+                 post("/api/v1/srs/register", json.dumps(BODY).encode())):
+        for _ in range(20):
+            sock = connect(weir)
+            sock.sendall(data)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            sock.close()
+    poll("descriptors as before", lambda: weir.descriptors() <= before + 2)
+    alive(weir)

@@ -1,0 +1,444 @@
+#!/usr/bin/python3
+"""Side by side: Weir, HAProxy (mode tcp, splice) and nginx stream before the same synthetic origin.
+
+Each peer is started afresh for each run and pinned to one core; the load tool (origin and clients)
+has the other. Runs of all peers alternate, so that a change of the machine's mood meets all of them.
+A figure is the median of --runs runs. CPU time is user + system of all processes of a relay, over
+exactly the window whose bytes are counted (rtmp_load reads both).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import re
+import resource
+import statistics
+import subprocess
+import sys
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPO / "t" / "support"))
+
+from weirtest.lab import Lab, free_port, poll  # noqa: E402
+from weirtest.origin import nginx_modules  # noqa: E402
+from weirtest.weir import config_text  # noqa: E402
+
+# ---- peers: name: (title, start(lab, tool, port, origin_port) → Process)
+
+
+def start_haproxy(lab, _build, port, origin, splice="splice-auto"):
+    conf = lab.path(f"haproxy-{port}.cfg")
+    conf.write_text(f"""global
+  nbthread 1
+  maxconn 6000
+defaults
+  mode tcp
+  maxconn 6000
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  option {splice}
+frontend f
+  bind 127.0.0.1:{port} backlog 8192
+  default_backend b
+backend b
+  server s 127.0.0.1:{origin}
+""")
+    return pinned(lab, ["haproxy", "-f", conf, "-db"], "haproxy")
+
+
+def start_haproxy_response(lab, build, port, origin):
+    return start_haproxy(lab, build, port, origin, "splice-response")
+
+
+def start_nginx(lab, _build, port, origin):
+    conf = lab.path(f"nginx-{port}.conf")
+    conf.write_text(f"""load_module {nginx_modules()}/ngx_stream_module.so;
+daemon off;
+worker_processes 1;
+pid {lab.dir}/nginx-{port}.pid;
+error_log {lab.dir}/nginx-{port}.log error;
+worker_rlimit_nofile 65536;
+events {{ worker_connections 30000; }}
+stream {{
+  server {{
+    listen 127.0.0.1:{port} backlog=8192;
+    proxy_pass 127.0.0.1:{origin};
+    proxy_timeout 1h;
+  }}
+}}
+""")
+    return pinned(lab, ["nginx", "-p", lab.dir, "-c", conf, "-e", "stderr"], "nginx")
+
+
+def start_weir(lab, build, port, origin, delay="20ms"):
+    conf = lab.path(f"weir-{port}.conf")
+    api = free_port()
+    conf.write_text(config_text({
+        "pid_file": "", "worker_processes": 1, "log": {"level": "warn"},
+        "rtmp": {"listen": f"127.0.0.1:{port}", "relay_delay": delay, "max_half_open_per_address": 0},
+        "control": {"listen": f"127.0.0.1:{api}"}, "http": {"enabled": False}, "http_api": {"enabled": False},
+        "origin bench": {"ip": "127.0.0.1", "rtmp": origin}}) + "\n")
+    process = pinned(lab, [build / "weir", "-c", conf], "weir")
+    process.wait_port(api)
+    return process
+
+
+def start_weir_at_once(lab, build, port, origin):
+    return start_weir(lab, build, port, origin, "0")
+
+
+PEERS = {
+    "weir": ("Weir, relay_delay 20ms", start_weir),
+    "weir0": ("Weir, relay_delay 0", start_weir_at_once),
+    "haproxy": ("HAProxy, splice-auto", start_haproxy),
+    "haproxy-response": ("HAProxy, splice-response", start_haproxy_response),
+    "nginx": ("nginx stream", start_nginx),
+}
+
+
+# ---- machine
+
+def cores():
+    return sorted(os.sched_getaffinity(0))
+
+
+def on_core(index):
+    own = cores()
+    return ["taskset", "-c", str(own[index % len(own)])] if len(own) > 1 else []
+
+
+def pinned(lab, argv, name):
+    return lab.start([*on_core(0), *argv], name)
+
+
+def family(pid):
+    """A process and all that descend from it."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                stat = pathlib.Path(f"/proc/{entry}/stat").read_text(errors="replace")
+                parents[int(entry)] = int(stat.rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    out = {pid}
+    for _ in range(8):
+        out |= {child for child, parent in parents.items() if parent in out}
+    return sorted(out)
+
+
+def pss(pids):
+    total = 0
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total * 1024
+
+
+def machine():
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+
+    def version(*argv):
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+            return (done.stdout + done.stderr).splitlines()[0]
+        except (OSError, IndexError):
+            return "absent"
+    return {"cpu": model.group(1) if model else platform.machine(), "cores": len(cores()),
+            "kernel": platform.release(), "haproxy": version("haproxy", "-v"),
+            "nginx": version("nginx", "-v")}
+
+
+# ---- runs
+
+class Bench:
+    def __init__(self, lab, options):
+        self.lab = lab
+        self.build = options.build
+        self.tool = options.load_tool or self.build / "t/90bench/rtmp_load"
+        self.seconds = options.seconds
+
+    def start_origin(self, row):
+        port = free_port()
+        argv = [*on_core(1), self.tool, "origin", "--listen", f"127.0.0.1:{port}", "--limit", "1800",
+                "--bitrate", row.get("bitrate", 5e6), "--fps", row.get("fps", 30),
+                "--pace", row.get("pace", "stream"), "--phases", row.get("streams", 1)]
+        process = self.lab.start(argv, "origin")
+        process.wait_port(port)
+        process.port = port
+        return process
+
+    def start_peer(self, peer, origin):
+        if peer == "direct":
+            return None, origin.port, []
+        port = free_port()
+        process = PEERS[peer][1](self.lab, self.build, port, origin.port)
+        process.wait_port(port)
+        self.load("setup", port, [], count=20, parallel=4, streams=4)  # what is lazy is made now
+        return process, port, family(process.pid)
+
+    def load(self, mode, port, pids, while_ready=None, **options):
+        argv = [*on_core(1), self.tool, mode, "--target", f"127.0.0.1:{port}", "--limit", "120"]
+        for key, value in options.items():
+            argv += [f"--{key}", str(value)]
+        argv += ["--pids", ",".join(map(str, pids))] if pids else []
+        out = self.lab.path("load.json")
+        with open(out, "wb") as file:
+            process = self.lab.start(argv, "load", stdout=file)
+            if while_ready:
+                poll("all sessions", lambda: '"ready"' in process.log() or not process.alive, 90)
+                while_ready()
+            status = process.wait(150)
+        if status != 0:
+            raise RuntimeError(f"{mode}: {out.read_text().strip()} {process.log()[-300:].strip()}")
+        return json.loads(out.read_text())
+
+    def run(self, row, peer, origin):
+        process, port, pids = self.start_peer(peer, origin)
+        try:
+            return getattr(self, "run_" + row["kind"])(row, port, pids)
+        finally:
+            if process:
+                process.stop(5)
+                process.kill()
+
+    def run_play(self, row, port, pids, mode="play"):
+        done = self.load(mode, port, pids, players=row["players"], streams=row["streams"],
+                         seconds=self.seconds, warmup=1, rate=row.get("rate", 500),
+                         bitrate=row.get("bitrate", 5e6), fps=row.get("fps", 30),
+                         phases=row["streams"])
+        return {"cpu_s_per_gb": done["relay_cpu"] / (done["bytes"] / 1e9) if done["bytes"] else None,
+                "core_share": done["relay_cpu"] / done["seconds"],
+                "mbytes_per_s": done["bytes"] / done["seconds"] / 1e6,
+                "first_ms_p50": done["first_byte_ms"]["p50"],
+                "first_ms_p99": done["first_byte_ms"]["p99"],
+                "frame_ms_p50": done["frame_ms"]["p50"], "frame_ms_p99": done["frame_ms"]["p99"]}
+
+    def run_publish(self, row, port, pids):
+        out = self.run_play(row, port, pids, "publish")
+        sent = row["players"] * row.get("bitrate", 5e6) / 8 / 1e9  # GB/s, paced by the tool
+        return {"cpu_s_per_gb": out["core_share"] / sent, "core_share": out["core_share"]}
+
+    def run_setup(self, row, port, pids):
+        done = self.load("setup", port, pids, count=row["count"], parallel=row["parallel"],
+                         streams=row["streams"], seconds=60)
+        return {"per_cpu_s": done["sessions"] / done["relay_cpu"] if done["relay_cpu"] else None,
+                "per_s": done["sessions"] / done["seconds"],
+                "first_ms_p50": done["first_byte_ms"]["p50"],
+                "first_ms_p99": done["first_byte_ms"]["p99"]}
+
+    def run_memory(self, row, port, pids):
+        before = pss(pids)
+        samples = []
+
+        def sample():
+            for _ in range(5):
+                samples.append(pss(pids))
+                poll("", lambda: True, 1)
+        self.load("play", port, pids, while_ready=sample, players=row["players"],
+                  streams=row["streams"], seconds=2, warmup=0.5, rate=1000)
+        return {"bytes_per_session": (statistics.median(samples) - before) / row["players"]}
+
+
+ROWS = [
+    {"id": "play50x1", "title": "play, 50 players of 1 stream, 5 Mbit/s", "kind": "play",
+     "players": 50, "streams": 1, "main": "cpu_s_per_gb"},
+    {"id": "play50x50", "title": "play, 50 players of 50 streams, frames spread, 5 Mbit/s",
+     "kind": "play", "players": 50, "streams": 50, "main": "cpu_s_per_gb"},
+    {"id": "play500x1", "title": "play, 500 players of 1 stream, 5 Mbit/s", "kind": "play",
+     "players": 500, "streams": 1, "main": "cpu_s_per_gb"},
+    {"id": "play500x50", "title": "play, 500 players of 50 streams, frames spread, 5 Mbit/s",
+     "kind": "play", "players": 500, "streams": 50, "main": "cpu_s_per_gb"},
+    {"id": "publish50", "title": "publish, 50 publishers, frames spread, 5 Mbit/s",
+     "kind": "publish", "players": 50, "streams": 50, "main": "cpu_s_per_gb"},
+    {"id": "latency", "title": "latency at half load, 400 players of 400 streams, spread, 5 Mbit/s",
+     "kind": "play", "players": 400, "streams": 400, "rate": 200, "main": "frame_ms_p99",
+     "direct": True},
+    {"id": "setup", "title": "set-ups (connect to first media byte) per CPU second", "kind": "setup",
+     "count": 4000, "parallel": 16, "streams": 50, "main": "per_cpu_s", "bitrate": 1e5, "fps": 1,
+     "direct": True},
+    {"id": "memory1000", "title": "memory a session (PSS growth), 1,000 players, 0.34 Mbit/s",
+     "kind": "memory", "players": 1000, "streams": 50, "bitrate": 0.34e6, "fps": 10,
+     "main": "bytes_per_session"},
+    {"id": "memory5000", "title": "memory a session (PSS growth), 5,000 players, 0.05 Mbit/s",
+     "kind": "memory", "players": 5000, "streams": 50, "bitrate": 0.05e6, "fps": 2,
+     "main": "bytes_per_session"},
+]
+
+COLUMNS = {
+    "cpu_s_per_gb": ("CPU s/GB", "{:.2f}"), "core_share": ("of a core", "{:.0%}"),
+    "mbytes_per_s": ("MB/s", "{:.0f}"), "per_cpu_s": ("per CPU s", "{:.0f}"),
+    "per_s": ("per s", "{:.0f}"), "bytes_per_session": ("bytes a session", "{:.0f}"),
+    "first_ms_p50": ("first byte p50 ms", "{:.2f}"), "first_ms_p99": ("p99 ms", "{:.2f}"),
+    "frame_ms_p50": ("frame p50 ms", "{:.2f}"), "frame_ms_p99": ("p99 ms", "{:.2f}"),
+    "added_first_ms_p50": ("added first p50", "{:.2f}"), "added_first_ms_p99": ("p99", "{:.2f}"),
+    "added_frame_ms_p50": ("added frame p50", "{:.2f}"), "added_frame_ms_p99": ("p99", "{:.2f}"),
+}
+
+
+def measure(bench, row, peers, runs):
+    """{peer: {"runs": […], "median": {…}} or {"error": text}}."""
+    names = (["direct"] if row.get("direct") else []) + peers
+    results = {peer: {"runs": []} for peer in names}
+    origin = bench.start_origin(row)
+    for _ in range(runs):
+        for peer in names:
+            if "error" in results[peer]:
+                continue
+            try:
+                results[peer]["runs"].append(bench.run(row, peer, origin))
+            except (AssertionError, RuntimeError, OSError, ValueError) as error:
+                results[peer]["error"] = str(error).strip()[-500:] or repr(error)
+    origin.stop(5)
+    for result in results.values():
+        if result["runs"]:
+            keys = result["runs"][0].keys()
+            result["median"] = {
+                key: statistics.median(values) if None not in values else None
+                for key in keys for values in [[run[key] for run in result["runs"]]]}
+    add_ratios(results, row["main"])
+    direct = results.get("direct", {}).get("median")
+    for name, result in results.items():
+        if direct and name != "direct" and "median" in result:
+            for key in ("first_ms_p50", "first_ms_p99", "frame_ms_p50", "frame_ms_p99"):
+                if key in direct:
+                    result["median"]["added_" + key] = result["median"][key] - direct[key]
+    return results
+
+
+def add_ratios(results, main):
+    """Each peer against the better of HAProxy's two settings (in this row, in this run)."""
+    base = [r["median"][main] for name, r in results.items()
+            if name.startswith("haproxy") and r.get("median", {}).get(main)]
+    if not base:
+        return
+    best = max(base) if main == "per_cpu_s" else min(base)
+    for name, result in results.items():
+        value = result.get("median", {}).get(main)
+        if value is not None and name != "direct" and not main.startswith("frame"):
+            result["ratio"] = value / best
+
+
+def table(row, results):
+    medians = [r["median"] for r in results.values() if "median" in r]
+    keys = list(medians[-1]) if medians else []
+    lines = [["relay", "× HAProxy"] + [COLUMNS[k][0] for k in keys]]
+    for peer, result in results.items():
+        title = PEERS[peer][0] if peer in PEERS else "no relay"
+        if "median" not in result:
+            lines.append([title, "failed: " + result.get("error", "").splitlines()[-1][-100:]] + [""] * len(keys))
+            continue
+        ratio = f"{result['ratio']:.2f}" if "ratio" in result else ""
+        if "error" in result:
+            ratio += " (a run failed)"
+        values = [result["median"].get(k) for k in keys]
+        lines.append([title, ratio] + [COLUMNS[k][1].format(v) if v is not None else ""
+                                       for k, v in zip(keys, values)])
+    return row["title"], lines
+
+
+def print_table(title, lines, markdown):
+    if markdown:
+        print(f"\n**{title}**\n")
+        for number, line in enumerate(lines):
+            print("| " + " | ".join(line) + " |")
+            if number == 0:
+                print("|" + " --- |" * len(line))
+    else:
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        print(f"\n{title}")
+        for line in lines:
+            print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths)))
+    sys.stdout.flush()
+
+
+def route_micro(build):
+    binary = build / "t/90bench/route_micro"
+    if not binary.exists():
+        return []
+    done = subprocess.run([*on_core(0), str(binary), "--benchmark_format=json"], check=False,
+                          stdout=subprocess.PIPE, timeout=180)
+    if done.returncode != 0:
+        raise RuntimeError(f"route_micro ended with {done.returncode}")
+    return json.loads(done.stdout)["benchmarks"]
+
+
+def micro_lines(rows):
+    standard = {"name", "family_index", "per_family_instance_index", "run_name", "run_type",
+                "repetitions", "repetition_index", "threads", "iterations", "real_time", "cpu_time",
+                "time_unit", "aggregate_name", "aggregate_unit", "label"}
+    lines = [["benchmark", "time", "CPU", "more"]]
+    for row in rows:
+        if "real_time" not in row:
+            continue
+        more = ", ".join(f"{k} {v:.0f}" for k, v in row.items()
+                         if k not in standard and isinstance(v, (int, float)))
+        lines.append([row["name"], f"{row['real_time']:.0f} {row['time_unit']}",
+                      f"{row['cpu_time']:.0f} {row['time_unit']}", more])
+    return lines
+
+
+def raise_descriptor_limit():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for want in (262144, 65536, hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (want, max(want, hard)))
+            return
+        except (ValueError, OSError):
+            continue
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", type=pathlib.Path, default=REPO / "build")
+    parser.add_argument("--load-tool", type=pathlib.Path)
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--only", default="", help="ids of rows, by comma: "
+                        + ", ".join(row["id"] for row in ROWS) + ", micro")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4, help="counted window of a run")
+    parser.add_argument("--quick", action="store_true", help="one run of two seconds each")
+    parser.add_argument("--markdown", action="store_true", help="tables for docs/BENCHMARKS.md")
+    parser.add_argument("--json", type=pathlib.Path, help="result file (BUILD/bench.json)")
+    options = parser.parse_args()
+    options.build = options.build.resolve()
+    if options.quick:
+        options.runs, options.seconds = 1, 2.0
+    return options
+
+
+def main():
+    options = parse_arguments()
+    raise_descriptor_limit()
+    peers = [p for p in options.peers.split(",") if p in PEERS]
+    only = set(filter(None, options.only.split(",")))
+    report = {"machine": machine(), "runs": options.runs, "seconds": options.seconds, "rows": {}}
+    about = report["machine"]
+    print(f"{about['cores']} cores of {about['cpu']}, kernel {about['kernel']}; median of "
+          f"{options.runs} runs; relay on one core, load on another")
+    failed = False
+    with Lab() as lab:
+        bench = Bench(lab, options)
+        for row in ROWS:
+            if only and row["id"] not in only:
+                continue
+            results = measure(bench, row, peers, options.runs)
+            failed |= any("error" in result for result in results.values())
+            report["rows"][row["id"]] = {"title": row["title"], "peers": results}
+            print_table(*table(row, results), options.markdown)
+    if not only or "micro" in only:
+        report["micro"] = route_micro(options.build)
+        if report["micro"]:
+            print_table("route look-ups", micro_lines(report["micro"]), options.markdown)
+    out = options.json or options.build / "bench.json"
+    out.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\n{'some runs failed; ' if failed else ''}all figures: {out}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+// Records of side (bit 7) and length (u16), then bytes, after both handshakes; whole and split.
+#include <cstdlib>
+
+#include "t/00unit/session_rtmp_support.h"
+
+using namespace weir;
+using namespace weir::rtmp::test;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::vector<Step> steps{{true, join(client_handshake(), client_c2()), false}};
+  for (bool dialled = false; size >= 3;) {
+    const std::size_t n = std::min<std::size_t>(load_be16(data + 1), size - 3);
+    const bool client = (data[0] & 0x80) == 0;
+    if (!client && !dialled) steps.push_back({false, origin_handshake(), false});
+    dialled = dialled || !client;
+    steps.push_back({client, Bytes(data + 3, data + 3 + n)});
+    data += 3 + n;
+    size -= 3 + n;
+  }
+  const Outcome whole = run_whole(steps);
+  if (whole.max_buffered > 2 * 1024 * 1024 || !split_invariant(steps, 0)) std::abort();
+  if (whole.failure != rtmp::Failure::kNone || whole.origin_raw) return 0;
+  // What was passed to the client is a chunk stream that a decoder can read.
+  rtmp::ChunkParser view({80, 1 << 20});
+  rtmp::ChunkEvent event;
+  ByteView in = ByteView(whole.to_client).subspan(3073);
+  while (view.next(in, event) == ParseStatus::kComplete) continue;
+  if (view.error() != rtmp::ChunkError::kNone) std::abort();
+  return 0;
+}

@@ -1,0 +1,385 @@
+#include "workers/control/api.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "workers/control/json.h"
+#include "workers/control/registration.h"
+#include "workers/control/text.h"
+#include "workers/control/views.h"
+
+namespace weir::control {
+namespace {
+
+using ipc::Counter;
+using ipc::ReplyCode;
+
+constexpr std::uint64_t kReplyMs = 5000;           // how long the master may take
+constexpr std::uint64_t kHeartbeatStaleMs = 5000;  // it beats each second
+constexpr std::string_view kOriginsPrefix = "/api/v1/origins/";
+
+HttpResponse answer(const cJSON* json) {
+  HttpResponse response;
+  response.body = print(json);
+  return response;
+}
+
+HttpResponse bad_method(const char* allow) {
+  HttpResponse response = make_error(405, api_code::kBadMethod, "method not allowed here");
+  response.headers.emplace_back("Allow", allow);
+  return response;
+}
+
+HttpResponse not_found() {
+  return make_error(404, api_code::kNotFound, "there is nothing at this path");
+}
+
+HttpResponse retry_later(int code, std::string_view text) {
+  HttpResponse response = make_error(503, code, text);
+  response.headers.emplace_back("Retry-After", "5");
+  return response;
+}
+
+bool is_read(HttpMethod method) {
+  return method == HttpMethod::kGet || method == HttpMethod::kHead;
+}
+
+// ?start= and ?count=; an error names the parameter.
+tl::expected<Page, std::string> parse_page(std::string_view query, std::uint64_t max) {
+  Page page{0, max};
+  if (const auto start = query_value(query, "start")) {
+    const auto number = parse_number(*start, UINT32_MAX);
+    if (!number) return tl::unexpected<std::string>("start is not a number from 0 to 4294967295");
+    page.start = *number;
+  }
+  if (const auto count = query_value(query, "count")) {
+    const auto number = parse_number(*count, UINT32_MAX);
+    if (!number || *number == 0) {
+      return tl::unexpected<std::string>("count is not a number from 1 to 4294967295");
+    }
+    page.count = std::min(*number, max);
+  }
+  return page;
+}
+
+}  // namespace
+
+bool LogBudget::take(std::uint64_t now_ms, std::uint64_t& suppressed) {
+  const std::uint64_t second = now_ms / 1000;
+  if (second != second_) {
+    second_ = second;
+    used_ = 0;
+  }
+  if (used_ >= per_second_) {
+    ++swallowed_;
+    return false;
+  }
+  ++used_;
+  suppressed = std::exchange(swallowed_, 0);
+  return true;
+}
+
+Api::Api(const ipc::StateView& state, const ipc::CountersView& all_counters,
+         ipc::Counters& counters, ApiSettings settings, Master master, Respond respond)
+    : state_(state),
+      all_counters_(all_counters),
+      counters_(counters),
+      settings_(std::move(settings)),
+      master_(std::move(master)),
+      respond_(std::move(respond)) {}
+
+void Api::count_refusal() {
+  counters_.add(Counter::kApiRequests);
+  counters_.add(Counter::kApiErrors);
+}
+
+void Api::on_request(const HttpRequest& request, HttpToken token) {
+  counters_.add(Counter::kApiRequests);
+  HttpResponse response;
+  if (route(request, token, response)) return;
+  finish(request, token, response);
+}
+
+void Api::finish(const HttpRequest& request, HttpToken token, const HttpResponse& response) {
+  if (response.status >= 400) counters_.add(Counter::kApiErrors);
+  if (log_enabled(LogLevel::kDebug)) {
+    LogLine(LogLevel::kDebug, "api request")
+        .field("client", to_string(request.peer))
+        .field("method", to_string(request.method))
+        .field("path", request.path)
+        .field("status", response.status)
+        .field("bytes", response.body.size());
+  }
+  respond_(token, response);
+}
+
+void Api::log_refused(const weir::Endpoint& peer, std::string_view why) {
+  std::uint64_t suppressed = 0;
+  if (!refusals_.take(monotonic_ms(), suppressed)) return;
+  LogLine(LogLevel::kWarn, "registration refused")
+      .field("client", to_string(peer))
+      .field("error", why)
+      .field("suppressed", suppressed);
+}
+
+bool Api::authorized(const HttpRequest& request) const {
+  if (settings_.token.empty()) return true;
+  static constexpr std::string_view kBearer = "Bearer ";
+  const std::string_view header = request.authorization;
+  if (header.substr(0, kBearer.size()) == kBearer &&
+      equal_secrets(header.substr(kBearer.size()), settings_.token)) {
+    return true;
+  }
+  const auto parameter = query_value(request.query, "token");
+  return parameter && equal_secrets(*parameter, settings_.token);
+}
+
+bool Api::route(const HttpRequest& request, HttpToken token, HttpResponse& response) {
+  struct Read {
+    std::string_view path;
+    Handler handler;
+    bool open;  // without token
+  };
+  static constexpr std::array<Read, 8> kReads = {{{"/healthz", &Api::healthz, true},
+                                                  {"/readyz", &Api::readyz, true},
+                                                  {"/metrics", &Api::metrics, false},
+                                                  {"/api/v1/versions", &Api::versions, false},
+                                                  {"/api/v1/origins", &Api::origins, false},
+                                                  {"/api/v1/streams", &Api::streams, false},
+                                                  {"/api/v1/workers", &Api::workers, false},
+                                                  {"/api/v1/summaries", &Api::summaries, false}}};
+  std::string_view path = request.path;
+  if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  const auto* read = std::find_if(kReads.begin(), kReads.end(),
+                                  [&](const Read& entry) { return entry.path == path; });
+  if ((read == kReads.end() || !read->open) && !authorized(request)) {
+    response = make_error(401, api_code::kUnauthorized, "the token is missing or wrong");
+    response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"weir\"");
+    if (path == "/api/v1/srs/register") log_refused(request.peer, "token missing or wrong");
+    return false;
+  }
+  if (read != kReads.end()) {
+    response = is_read(request.method) ? (this->*read->handler)(request) : bad_method("GET, HEAD");
+    return false;
+  }
+  if (path == "/api/v1/srs/register") return register_origin(request, token, response);
+  if (path.substr(0, kOriginsPrefix.size()) == kOriginsPrefix) {
+    return route_origin(request, path.substr(kOriginsPrefix.size()), token, response);
+  }
+  response = not_found();
+  return false;
+}
+
+// <id>, <id>/drain, <id>/undrain
+bool Api::route_origin(const HttpRequest& request, std::string_view rest, HttpToken token,
+                       HttpResponse& response) {
+  const std::size_t slash = rest.find('/');
+  const auto ref = parse_origin_id(rest.substr(0, slash));
+  const std::string_view verb =
+      slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
+  const bool known = slash == std::string_view::npos || verb == "drain" || verb == "undrain";
+  ipc::OriginRecord origin;
+  if (!known) {
+    response = not_found();
+    return false;
+  }
+  if (slash == std::string_view::npos && !is_read(request.method) &&
+      request.method != HttpMethod::kDelete) {
+    response = bad_method("GET, HEAD, DELETE");
+    return false;
+  }
+  if (slash != std::string_view::npos && request.method != HttpMethod::kPost) {
+    response = bad_method("POST");
+    return false;
+  }
+  if (!ref || !state_.read_origin(*ref, origin)) {
+    response = make_error(404, api_code::kNotFound, "there is no such origin");
+    return false;
+  }
+  if (slash != std::string_view::npos) {
+    return command(request, *ref, verb == "drain" ? Action::kDrain : Action::kUndrain, token,
+                   response);
+  }
+  if (request.method == HttpMethod::kDelete) {
+    return command(request, *ref, Action::kRemove, token, response);
+  }
+  const JsonPtr json = make_object();
+  add_number(json.get(), "code", 0);
+  add_child(json.get(), "origin", origin_row(origin, ref->slot, monotonic_ms()));
+  response = answer(json.get());
+  return false;
+}
+
+bool Api::register_origin(const HttpRequest& request, HttpToken token, HttpResponse& response) {
+  if (request.method != HttpMethod::kPost) {
+    response = bad_method("POST");
+    return false;
+  }
+  auto message = parse_registration(request.body);
+  if (!message) {
+    const std::string why = message.error().field + " " + message.error().text;
+    log_refused(request.peer, why);
+    response = make_error(400, api_code::kBadField, why);
+    return false;
+  }
+  return wait(master_.send_register(*message), Pending{token, Action::kRegister, request.peer, 0},
+              response);
+}
+
+bool Api::command(const HttpRequest& request, ipc::OriginRef origin, Action action, HttpToken token,
+                  HttpResponse& response) {
+  ipc::OriginCommand message;
+  message.origin = origin;
+  message.action = action == Action::kDrain     ? ipc::OriginAction::kDrain
+                   : action == Action::kUndrain ? ipc::OriginAction::kUndrain
+                                                : ipc::OriginAction::kRemove;
+  return wait(master_.send_command(message), Pending{token, action, request.peer, 0}, response);
+}
+
+bool Api::wait(std::uint32_t number, Pending pending, HttpResponse& response) {
+  if (number == 0) {
+    response = retry_later(api_code::kNoAnswer, "the master cannot be reached");
+    return false;
+  }
+  pending.deadline_ms = monotonic_ms() + kReplyMs;
+  pending_[number] = pending;
+  return true;
+}
+
+void Api::on_reply(const ipc::Reply& reply) {
+  const auto found = pending_.find(reply.header.request);
+  if (found == pending_.end()) return;  // it came too late
+  const Pending pending = found->second;
+  pending_.erase(found);
+  const std::string text(reply.text.view());
+  HttpResponse response;
+  switch (reply.code) {
+    case ReplyCode::kOk: {
+      const JsonPtr json = make_object();
+      add_number(json.get(), "code", 0);
+      if (pending.action == Action::kRegister) {
+        counters_.add(Counter::kApiRegistrations);
+        add_text(json.get(), "pid", std::to_string(state_.header().master_pid));
+      } else {
+        add_text(json.get(), "origin", origin_id(reply.origin));
+      }
+      response = answer(json.get());
+      break;
+    }
+    case ReplyCode::kNotFound:
+      response =
+          make_error(404, api_code::kNotFound, text.empty() ? "there is no such origin" : text);
+      break;
+    case ReplyCode::kTableFull:
+      response =
+          retry_later(api_code::kTableFull, text.empty() ? "the table of origins is full" : text);
+      break;
+    case ReplyCode::kStatic:
+      response = make_error(409, api_code::kStatic,
+                            text.empty() ? "the origin stands in the configuration" : text);
+      break;
+    case ReplyCode::kInvalid:
+      response = make_error(400, api_code::kRefused, text.empty() ? "refused" : text);
+      break;
+  }
+  if (response.status >= 400) counters_.add(Counter::kApiErrors);
+  if (response.status >= 400 && pending.action == Action::kRegister) {
+    log_refused(pending.peer, text.empty() ? "refused by the master" : text);
+  }
+  respond_(pending.token, response);
+}
+
+void Api::expire(std::uint64_t now_ms) {
+  for (auto it = pending_.begin(); it != pending_.end();) {
+    if (now_ms < it->second.deadline_ms) {
+      ++it;
+      continue;
+    }
+    const HttpToken token = it->second.token;
+    it = pending_.erase(it);
+    counters_.add(Counter::kApiErrors);
+    respond_(token, retry_later(api_code::kNoAnswer, "the master did not answer in time"));
+    it = pending_.begin();  // the answer may have let the next request in
+  }
+}
+
+HttpResponse Api::versions(const HttpRequest&) {
+  const JsonPtr json = make_object();
+  add_number(json.get(), "code", 0);
+  add_text(json.get(), "signature", "Weir");
+  add_text(json.get(), "version", WEIR_VERSION);
+  return answer(json.get());
+}
+
+HttpResponse Api::origins(const HttpRequest& request) {
+  const auto page = parse_page(request.query, settings_.page_size_max);
+  if (!page) return make_error(400, api_code::kBadParameter, page.error());
+  return answer(origins_page(state_, *page, monotonic_ms()).get());
+}
+
+HttpResponse Api::streams(const HttpRequest& request) {
+  if (const auto key = query_value(request.query, "key")) {
+    ipc::StreamRecord stream;
+    if (!state_.find_stream(*key, stream)) {
+      return make_error(404, api_code::kNotFound, "there is no such stream");
+    }
+    const JsonPtr json = make_object();
+    add_number(json.get(), "code", 0);
+    add_number(json.get(), "total", 1);
+    add_number(json.get(), "start", 0);
+    cJSON* list = add_child(json.get(), "streams", make_array());
+    append(list, stream_row(state_, stream, monotonic_ms()));
+    return answer(json.get());
+  }
+  const auto page = parse_page(request.query, settings_.page_size_max);
+  if (!page) return make_error(400, api_code::kBadParameter, page.error());
+  return answer(streams_page(state_, *page, monotonic_ms()).get());
+}
+
+HttpResponse Api::workers(const HttpRequest&) {
+  return answer(workers_answer(state_, all_counters_).get());
+}
+
+HttpResponse Api::summaries(const HttpRequest&) {
+  return answer(summaries_answer(state_, all_counters_, wall_ms()).get());
+}
+
+HttpResponse Api::healthz(const HttpRequest&) {
+  const std::uint64_t beat = state_.header().heartbeat_ms.load(std::memory_order_relaxed);
+  const std::uint64_t now = monotonic_ms();
+  if (now > beat && now - beat > kHeartbeatStaleMs) {
+    return make_error(
+        503, api_code::kNotReady,
+        "the master has given no sign of life for " + std::to_string(now - beat) + " ms");
+  }
+  const JsonPtr json = make_object();
+  add_number(json.get(), "code", 0);
+  add_text(json.get(), "status", "ok");
+  return answer(json.get());
+}
+
+HttpResponse Api::readyz(const HttpRequest&) {
+  if (settings_.needs_rtmp_worker && !has_ready_worker(state_, ipc::WorkerKind::kRtmp)) {
+    return make_error(503, api_code::kNotReady, "no RTMP worker is ready");
+  }
+  const OriginCounts counts = count_origins(state_);
+  if (counts.up == 0) return make_error(503, api_code::kNotReady, "no origin is up");
+  const JsonPtr json = make_object();
+  add_number(json.get(), "code", 0);
+  add_text(json.get(), "status", "ready");
+  add_number(json.get(), "origins_up", counts.up);
+  return answer(json.get());
+}
+
+HttpResponse Api::metrics(const HttpRequest&) {
+  HttpResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = metrics_text(state_, all_counters_);
+  return response;
+}
+
+}  // namespace weir::control

@@ -1,0 +1,100 @@
+// Api: the endpoints of the System API (docs/API.md). Reads come from shared memory; what changes
+// something is a message to the master, and the HTTP answer waits for the master's.
+// Owner: the control worker. Single-threaded; no sockets here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "ipc/counters.h"
+#include "ipc/messages.h"
+#include "ipc/route_reader.h"
+#include "workers/control/http_message.h"
+#include "workers/control/http_server.h"
+
+namespace weir::control {
+
+// So many log lines a second and no more, however many events there are.
+class LogBudget {
+ public:
+  explicit LogBudget(std::uint32_t per_second) : per_second_(per_second) {}
+  // True: write it. `suppressed` is then how many were swallowed since the last one.
+  bool take(std::uint64_t now_ms, std::uint64_t& suppressed);
+
+ private:
+  std::uint32_t per_second_;
+  std::uint32_t used_ = 0;
+  std::uint64_t second_ = 0;
+  std::uint64_t swallowed_ = 0;
+};
+
+struct ApiSettings {
+  std::string token;  // empty: none is asked for
+  std::uint64_t page_size_max = 1000;
+  bool needs_rtmp_worker = true;  // for /readyz
+};
+
+class Api {
+ public:
+  struct Master {
+    // Each sends a message and returns its request number, 0 when the master is out of reach.
+    std::function<std::uint32_t(ipc::OriginRegister&)> send_register;
+    std::function<std::uint32_t(ipc::OriginCommand&)> send_command;
+  };
+  using Respond = std::function<void(HttpToken, const HttpResponse&)>;
+
+  Api(const ipc::StateView& state, const ipc::CountersView& all_counters, ipc::Counters& counters,
+      ApiSettings settings, Master master, Respond respond);
+
+  void on_request(const HttpRequest& request, HttpToken token);
+  void on_reply(const ipc::Reply& reply);
+  // Answers what the master has not answered in time.
+  void expire(std::uint64_t now_ms);
+  // The HTTP server refused something by itself.
+  void count_refusal();
+
+ private:
+  enum class Action : std::uint8_t { kRegister, kDrain, kUndrain, kRemove };
+  struct Pending {
+    HttpToken token;
+    Action action = Action::kRegister;
+    weir::Endpoint peer;
+    std::uint64_t deadline_ms = 0;
+  };
+  using Handler = HttpResponse (Api::*)(const HttpRequest&);
+
+  bool authorized(const HttpRequest& request) const;
+  // True when the answer comes later.
+  bool route(const HttpRequest& request, HttpToken token, HttpResponse& response);
+  bool route_origin(const HttpRequest& request, std::string_view rest, HttpToken token,
+                    HttpResponse& response);
+  bool register_origin(const HttpRequest& request, HttpToken token, HttpResponse& response);
+  bool command(const HttpRequest& request, ipc::OriginRef origin, Action action, HttpToken token,
+               HttpResponse& response);
+  bool wait(std::uint32_t number, Pending pending, HttpResponse& response);
+  void finish(const HttpRequest& request, HttpToken token, const HttpResponse& response);
+  void log_refused(const weir::Endpoint& peer, std::string_view why);
+
+  HttpResponse versions(const HttpRequest& request);
+  HttpResponse origins(const HttpRequest& request);
+  HttpResponse streams(const HttpRequest& request);
+  HttpResponse workers(const HttpRequest& request);
+  HttpResponse summaries(const HttpRequest& request);
+  HttpResponse healthz(const HttpRequest& request);
+  HttpResponse readyz(const HttpRequest& request);
+  HttpResponse metrics(const HttpRequest& request);
+
+  const ipc::StateView& state_;
+  const ipc::CountersView& all_counters_;
+  ipc::Counters& counters_;
+  ApiSettings settings_;
+  Master master_;
+  Respond respond_;
+  LogBudget refusals_{10};
+  std::unordered_map<std::uint32_t, Pending> pending_;  // bounded by the open connections
+};
+
+}  // namespace weir::control

@@ -1,0 +1,128 @@
+// The control worker's process: event loop, link to the master, HTTP server, API, prober.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/config/config.h"
+#include "ipc/worker_entry.h"
+#include "workers/control/api.h"
+#include "workers/control/http_server.h"
+#include "workers/control/prober.h"
+#include "workers/core/event_ptr.h"
+#include "workers/core/master_link.h"
+#include "workers/core/worker_main.h"
+
+namespace weir::control {
+namespace {
+
+constexpr std::uint64_t kExpireMs = 250;
+
+class ControlWorker {
+ public:
+  ControlWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
+                ipc::StateView&& state, ipc::Counters&& counters, ipc::CountersView&& all_counters);
+  void run();
+
+ private:
+  template <typename M>
+  std::uint32_t ask(M& message) {
+    message.header.request = link_.next_request();
+    return link_.send(message) ? message.header.request : 0;
+  }
+  void on_message(ipc::MessageType type, ByteView bytes);
+  void drain();
+  void leave() { event_base_loopexit(base_, nullptr); }
+
+  event_base* base_;
+  ipc::StateView state_;
+  ipc::Counters counters_;
+  ipc::CountersView all_counters_;
+  MasterLink link_;
+  Api api_;
+  HttpServer server_;
+  Prober prober_;
+  EventPtr expire_timer_;
+  bool draining_ = false;
+};
+
+ApiSettings api_settings(const Config& config) {
+  ApiSettings settings;
+  settings.token = config.control.token;
+  settings.page_size_max = static_cast<std::uint64_t>(config.control.page_size_max);
+  settings.needs_rtmp_worker = config.rtmp.enabled;
+  return settings;
+}
+
+HttpSettings http_settings(const Config& config) {
+  HttpSettings settings;
+  settings.max_connections = static_cast<std::size_t>(config.control.max_connections);
+  settings.request_timeout_ms = config.control.request_timeout;
+  settings.max_body = limits::kRegisterBodyBytes;
+  return settings;
+}
+
+ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
+                             ipc::StateView&& state, ipc::Counters&& counters,
+                             ipc::CountersView&& all_counters)
+    : base_(base),
+      state_(std::move(state)),
+      counters_(std::move(counters)),
+      all_counters_(std::move(all_counters)),
+      link_(base, std::move(context.channel), context.kind, counters_,
+            {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
+             [this](std::uint64_t) { drain(); }, [this] { leave(); }}),
+      api_(state_, all_counters_, counters_, api_settings(config),
+           {[this](ipc::OriginRegister& message) { return ask(message); },
+            [this](ipc::OriginCommand& message) { return ask(message); }},
+           [this](HttpToken token, const HttpResponse& response) {
+             server_.respond(token, response);
+           }),
+      server_(
+          base, std::move(context.listeners), http_settings(config),
+          {[this](const HttpRequest& request, HttpToken token) { api_.on_request(request, token); },
+           [this](int) { api_.count_refusal(); }, [this] { leave(); }}),
+      prober_(base, state_, counters_,
+              {config.balance.probe_interval, config.balance.probe_timeout},
+              [this](ipc::ProbeResult& result) { link_.send(result); }) {
+  expire_timer_.reset(event_new(
+      base, -1, EV_PERSIST,
+      [](evutil_socket_t, short, void* self) {
+        static_cast<ControlWorker*>(self)->api_.expire(monotonic_ms());
+      },
+      this));
+  const timeval period = to_timeval(kExpireMs);
+  event_add(expire_timer_.get(), &period);
+}
+
+void ControlWorker::run() {
+  if (!server_.listening()) LogLine(LogLevel::kError, "the System API has no listen socket");
+  ipc::Ready ready;
+  link_.send(ready);
+  event_base_dispatch(base_);
+}
+
+void ControlWorker::on_message(ipc::MessageType type, ByteView bytes) {
+  ipc::Reply reply;
+  if (type == ipc::MessageType::kReply && ipc::decode(bytes, reply)) api_.on_reply(reply);
+}
+
+// The next generation's control worker takes over; also called when the master is gone. Requests
+// that are under way have deadlines of their own, so this ends.
+void ControlWorker::drain() {
+  if (std::exchange(draining_, true)) return;
+  prober_.stop();
+  server_.stop();
+}
+
+}  // namespace
+}  // namespace weir::control
+
+namespace weir::ipc {
+
+int run_control_worker(WorkerContext&& context, const Config& config) {
+  return run_worker<control::ControlWorker>(std::move(context), config);
+}
+
+}  // namespace weir::ipc

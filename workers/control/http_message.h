@@ -1,0 +1,56 @@
+// A request of the System API as its handler sees it, and the answer to it. Plain values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/endpoint.h"
+
+namespace weir::control {
+
+enum class HttpMethod : std::uint8_t { kGet, kHead, kPost, kPut, kDelete, kOptions, kOther };
+std::string_view to_string(HttpMethod method);
+
+struct HttpRequest {
+  HttpMethod method = HttpMethod::kOther;
+  std::string path;   // as sent, without query
+  std::string query;  // after the ?
+  std::string authorization;
+  std::string body;
+  Endpoint peer;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;  // besides type, length, connection
+};
+
+// Status line, headers and body; the body is left out for HEAD, its length is not.
+std::string to_wire(const HttpResponse& response, bool keep_alive, bool head_only);
+// {"code":N,"error":"..."} with this status.
+HttpResponse make_error(int status, int code, std::string_view text);
+
+// Codes of errors; docs/API.md lists them. 0 is success.
+namespace api_code {
+inline constexpr int kBadRequest = 1000;  // not HTTP, or too much of it
+inline constexpr int kBadField = 1001;    // registration: the error names the field
+inline constexpr int kTooLarge = 1002;
+inline constexpr int kNotFound = 1003;
+inline constexpr int kBadMethod = 1004;
+inline constexpr int kUnauthorized = 1005;
+inline constexpr int kTimeout = 1006;       // the client was too slow
+inline constexpr int kBadParameter = 1007;  // of the query
+inline constexpr int kTableFull = 2000;
+inline constexpr int kNoAnswer = 2001;  // the master did not answer in time, or is gone
+inline constexpr int kStatic = 2002;    // the origin stands in the configuration
+inline constexpr int kRefused = 2003;   // the master refused for another reason
+inline constexpr int kNotReady = 2004;
+inline constexpr int kBusy = 2005;  // too many connections
+}  // namespace api_code
+
+}  // namespace weir::control

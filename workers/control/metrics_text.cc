@@ -1,0 +1,167 @@
+// /metrics: what the workers count (ipc/metrics.def), then what the master keeps in shared memory.
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "workers/control/text.h"
+#include "workers/control/views.h"
+
+namespace weir::control {
+namespace {
+
+class Exposition {
+ public:
+  // Once a family, before its samples.
+  void family(std::string_view name, std::string_view type, std::string_view help) {
+    out_.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
+    out_.append(name).append(" ").append(type).append("\n");
+  }
+  // `labels` as they stand between the braces, already escaped.
+  void sample(std::string_view name, std::string_view labels, std::uint64_t value) {
+    out_.append(name);
+    if (!labels.empty()) out_.append("{").append(labels).append("}");
+    out_.append(" ").append(std::to_string(value)).append("\n");
+  }
+  void single(std::string_view name, std::string_view type, std::string_view help,
+              std::uint64_t value) {
+    family(name, type, help);
+    sample(name, "", value);
+  }
+  std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+std::string label(std::string_view name, std::string_view value) {
+  return std::string(name) + "=\"" + escape_label(value) + "\"";
+}
+
+template <typename Atomic>
+std::uint64_t load(const Atomic& value) {
+  return value.load(std::memory_order_relaxed);
+}
+
+// Rows of one family may stand apart in the table; the format wants them together.
+void write_counters(Exposition& out, const ipc::StateView& state,
+                    const ipc::CountersView& counters) {
+  const auto table = ipc::metric_table();
+  std::vector<bool> done(table.size(), false);
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (done[i]) continue;
+    const bool counter = table[i].kind == ipc::MetricKind::kCounter;
+    out.family(table[i].name, counter ? "counter" : "gauge", table[i].doc);
+    for (std::size_t j = i; j < table.size(); ++j) {
+      if (table[j].name != table[i].name) continue;
+      done[j] = true;
+      const auto id = static_cast<ipc::Counter>(j);
+      out.sample(table[j].name, table[j].labels, counters.total(state, id));
+    }
+  }
+}
+
+void write_origins(Exposition& out, const ipc::StateView& state) {
+  const OriginCounts counts = count_origins(state);
+  out.family("weir_origins", "gauge", "Origins by state.");
+  out.sample("weir_origins", label("state", "up"), counts.up);
+  out.sample("weir_origins", label("state", "ejected"), counts.ejected);
+  out.sample("weir_origins", label("state", "dead"), counts.dead);
+  out.single("weir_origins_draining", "gauge", "Origins that take no new stream.", counts.draining);
+
+  struct Row {
+    std::string labels;
+    ipc::OriginRecord origin;
+  };
+  std::vector<Row> rows;
+  const auto& header = state.header();
+  const std::uint64_t used = load(header.origins_used);
+  for (std::uint32_t slot = 0; slot < header.origin_capacity && rows.size() < used; ++slot) {
+    Row row;
+    if (!state.read_origin(slot, row.origin)) continue;
+    const std::string_view name(row.origin.name, sizeof row.origin.name);
+    // Names of registered origins need not differ; the id does.
+    row.labels = label("origin", name.substr(0, name.find('\0'))) + "," +
+                 label("id", origin_id({slot, row.origin.generation}));
+    rows.push_back(std::move(row));
+  }
+  out.family("weir_origin_up", "gauge", "1 while the origin takes traffic.");
+  for (const Row& row : rows) {
+    out.sample("weir_origin_up", row.labels, row.origin.state == ipc::OriginState::kUp ? 1 : 0);
+  }
+  out.family("weir_origin_streams", "gauge", "Streams that live at the origin.");
+  for (const Row& row : rows) {
+    out.sample("weir_origin_streams", row.labels, row.origin.streams);
+  }
+  out.family("weir_origin_sessions", "gauge", "Sessions at the origin by role.");
+  for (const Row& row : rows) {
+    out.sample("weir_origin_sessions", row.labels + ",role=\"publisher\"", row.origin.publishers);
+    out.sample("weir_origin_sessions", row.labels + ",role=\"player\"", row.origin.players);
+  }
+  out.family("weir_origin_dial_failures_total", "counter",
+             "Failed dials and probes of the origin.");
+  for (const Row& row : rows) {
+    out.sample("weir_origin_dial_failures_total", row.labels, row.origin.dials_failed);
+  }
+}
+
+void write_workers(Exposition& out, const ipc::StateView& state) {
+  static constexpr std::size_t kStates = 4;
+  std::array<std::array<std::uint64_t, kStates>, ipc::kWorkerKinds> counts{};
+  for (std::uint32_t slot = 0; slot < state.header().worker_capacity; ++slot) {
+    ipc::WorkerRecord worker;
+    if (!state.read_worker(slot, worker)) continue;
+    const auto kind = static_cast<std::size_t>(worker.kind);
+    const auto phase = static_cast<std::size_t>(worker.state);
+    if (kind < counts.size() && phase < kStates) ++counts[kind][phase];
+  }
+  out.family("weir_workers", "gauge", "Worker processes by kind and state.");
+  for (std::size_t kind = 0; kind < counts.size(); ++kind) {
+    for (const auto phase :
+         {ipc::WorkerState::kStarting, ipc::WorkerState::kReady, ipc::WorkerState::kDraining}) {
+      out.sample("weir_workers",
+                 label("kind", to_string(static_cast<ipc::WorkerKind>(kind))) + "," +
+                     label("state", to_string(phase)),
+                 counts[kind][static_cast<std::size_t>(phase)]);
+    }
+  }
+}
+
+void write_master(Exposition& out, const ipc::StateHeader& header) {
+  out.single("weir_streams", "gauge", "Streams that have an origin.", load(header.streams_used));
+  out.single("weir_master_sessions", "gauge", "Sessions that the master knows of.",
+             load(header.sessions));
+  out.single("weir_generations", "gauge", "Configuration generations with a living process.",
+             load(header.generations_alive));
+  out.single("weir_generation", "gauge", "Newest configuration generation.",
+             load(header.generation));
+  out.family("weir_reloads_total", "counter", "Reloads by result.");
+  out.sample("weir_reloads_total", "result=\"ok\"", load(header.reloads));
+  out.sample("weir_reloads_total", "result=\"failed\"", load(header.reloads_failed));
+  out.single("weir_worker_deaths_total", "counter", "Workers that ended unasked.",
+             load(header.worker_deaths));
+  out.family("weir_table_slots", "gauge", "Capacity of the tables in shared memory.");
+  out.sample("weir_table_slots", "table=\"origins\"", header.origin_capacity);
+  out.sample("weir_table_slots", "table=\"streams\"", header.stream_capacity);
+  out.sample("weir_table_slots", "table=\"workers\"", header.worker_capacity);
+  out.family("weir_table_refused_total", "counter", "Requests refused because a table was full.");
+  out.sample("weir_table_refused_total", "table=\"origins\"", load(header.origins_refused));
+  out.sample("weir_table_refused_total", "table=\"streams\"", load(header.streams_refused));
+  out.family("weir_build_info", "gauge", "1, with the version as label.");
+  out.sample("weir_build_info", label("version", WEIR_VERSION), 1);
+  out.single("process_start_time_seconds", "gauge", "When the master started, Unix time.",
+             header.started_wall_ms / 1000);
+}
+
+}  // namespace
+
+std::string metrics_text(const ipc::StateView& state, const ipc::CountersView& counters) {
+  Exposition out;
+  write_counters(out, state, counters);
+  write_origins(out, state);
+  write_workers(out, state);
+  write_master(out, state.header());
+  return out.take();
+}
+
+}  // namespace weir::control

@@ -1,0 +1,201 @@
+#include "workers/control/prober.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/net/crypto.h"
+#include "common/net/tcp.h"
+
+namespace weir::control {
+namespace {
+
+constexpr std::size_t kConcurrent = 64;
+constexpr std::uint64_t kTickMs = 50;
+constexpr std::size_t kHelloBytes = 1 + 1536;  // C0 and C1 (RTMP 1.0, 5.2)
+constexpr std::uint8_t kRtmpVersion = 3;
+
+// The same C0C1 for all probes of this process: nobody's secrets depend on it.
+const std::array<std::uint8_t, kHelloBytes>& hello() {
+  static const auto bytes = [] {
+    std::array<std::uint8_t, kHelloBytes> out{};
+    out[0] = kRtmpVersion;  // then time 0 and zero, both four bytes, then random bytes
+    net::fill_random(MutableBytes(out).subspan(9));
+    return out;
+  }();
+  return bytes;
+}
+
+ipc::DialOutcome outcome_of(int error) {
+  if (error == ECONNREFUSED) return ipc::DialOutcome::kRefused;
+  if (error == ETIMEDOUT) return ipc::DialOutcome::kTimeout;
+  return ipc::DialOutcome::kOther;
+}
+
+}  // namespace
+
+Prober::Prober(event_base* base, const ipc::StateView& state, ipc::Counters& counters,
+               const ProbeSettings& settings, Send send)
+    : base_(base), state_(state), counters_(counters), settings_(settings), send_(std::move(send)) {
+  if (settings_.interval_ms == 0) return;
+  timer_.reset(event_new(
+      base, -1, EV_PERSIST,
+      [](evutil_socket_t, short, void* self) { static_cast<Prober*>(self)->tick(); }, this));
+  const timeval period = to_timeval(std::min(kTickMs, settings_.interval_ms));
+  event_add(timer_.get(), &period);
+}
+
+void Prober::stop() {
+  timer_.reset();
+  probes_.clear();
+  due_.clear();
+}
+
+// The origins of this round, spread over the interval so that they are not asked all at once.
+void Prober::collect() {
+  due_.clear();
+  next_due_ = 0;
+  const auto& header = state_.header();
+  const std::uint32_t used = header.origins_used.load(std::memory_order_relaxed);
+  constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
+  std::uint32_t seen = 0;
+  for (std::uint32_t slot = 0; slot < header.origin_capacity && seen < used; ++slot) {
+    ipc::OriginRecord origin;
+    if (!state_.read_origin(slot, origin)) continue;
+    ++seen;
+    if (origin.state == ipc::OriginState::kDead || origin.endpoint_count[kRtmp] == 0) continue;
+    due_.push_back({{slot, origin.generation}, origin.endpoints[kRtmp][0]});
+  }
+  const std::uint64_t ticks = std::max<std::uint64_t>(1, settings_.interval_ms / kTickMs);
+  per_tick_ = (due_.size() + ticks - 1) / ticks;
+}
+
+void Prober::tick() {
+  const std::uint64_t now = monotonic_ms();
+  for (auto it = probes_.begin(); it != probes_.end();) {
+    Probe& probe = *it++;
+    if (now >= probe.deadline_ms) finish(probe, ipc::DialOutcome::kTimeout);
+  }
+  if (now >= next_round_ms_ && next_due_ >= due_.size()) {
+    next_round_ms_ = now + settings_.interval_ms;
+    collect();
+  }
+  for (std::size_t i = 0; i < per_tick_ && next_due_ < due_.size(); ++i) {
+    if (probes_.size() >= kConcurrent) return;
+    start(due_[next_due_++]);
+  }
+}
+
+void Prober::start(const Due& due) {
+  auto fd = net::start_connect(due.endpoint, {});
+  if (!fd) {
+    // Our own lack of descriptors or ports says nothing about the origin.
+    const int error = fd.error().sys_errno;
+    if (error == EMFILE || error == ENFILE || error == EADDRNOTAVAIL || error == ENOMEM) return;
+    report(due.origin, outcome_of(error));
+    return;
+  }
+  probes_.emplace_front();
+  Probe& probe = probes_.front();
+  probe.self = probes_.begin();
+  probe.prober = this;
+  probe.origin = due.origin;
+  probe.scheme = due.endpoint.scheme;
+  probe.fd = std::move(*fd);
+  probe.deadline_ms = monotonic_ms() + settings_.timeout_ms;
+  if (!wait_for(probe, EV_WRITE)) probes_.erase(probe.self);
+}
+
+bool Prober::wait_for(Probe& probe, short what) {
+  probe.event.reset(event_new(
+      base_, probe.fd.get(), what,
+      [](evutil_socket_t, short ready, void* arg) {
+        auto* one = static_cast<Probe*>(arg);
+        one->prober->on_ready(*one, ready);
+      },
+      &probe));
+  return probe.event && event_add(probe.event.get(), nullptr) == 0;
+}
+
+void Prober::on_ready(Probe& probe, short what) {
+  if (!probe.connected) {
+    const int error = net::take_socket_error(probe.fd.get());
+    if (error != 0) {
+      finish(probe, outcome_of(error));
+      return;
+    }
+    probe.connected = true;
+    if (probe.scheme == Scheme::kRtmps || probe.scheme == Scheme::kTls) {
+      finish(probe, ipc::DialOutcome::kOk);  // that it accepts has to do; no TLS in a probe
+      return;
+    }
+  }
+  if ((what & EV_WRITE) != 0) {
+    send_hello(probe);
+  } else {
+    read_answer(probe);
+  }
+}
+
+void Prober::send_hello(Probe& probe) {
+  const auto& bytes = hello();
+  const ssize_t count = ::send(probe.fd.get(), bytes.data() + probe.sent, bytes.size() - probe.sent,
+                               MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (count < 0 && errno != EAGAIN && errno != EINTR) {
+    finish(probe, ipc::DialOutcome::kHandshake);
+    return;
+  }
+  if (count > 0) probe.sent += static_cast<std::size_t>(count);
+  const bool armed = wait_for(probe, probe.sent < bytes.size() ? EV_WRITE : EV_READ);
+  if (!armed) probes_.erase(probe.self);
+}
+
+// S0 must be version 3, and one byte of S1 shows that somebody is at work there.
+void Prober::read_answer(Probe& probe) {
+  std::array<std::uint8_t, 64> bytes;
+  const ssize_t count = ::recv(probe.fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (!wait_for(probe, EV_READ)) probes_.erase(probe.self);
+    return;
+  }
+  if (count <= 0 || (probe.received == 0 && bytes[0] != kRtmpVersion)) {
+    finish(probe, ipc::DialOutcome::kHandshake);
+    return;
+  }
+  probe.received += static_cast<std::size_t>(count);
+  if (probe.received >= 2) {
+    finish(probe, ipc::DialOutcome::kOk);
+  } else if (!wait_for(probe, EV_READ)) {
+    probes_.erase(probe.self);
+  }
+}
+
+// Ends the probe: `probe` is gone afterwards.
+void Prober::finish(Probe& probe, ipc::DialOutcome outcome) {
+  const ipc::OriginRef origin = probe.origin;
+  probes_.erase(probe.self);
+  report(origin, outcome);
+}
+
+void Prober::report(ipc::OriginRef origin, ipc::DialOutcome outcome) {
+  const bool ok = outcome == ipc::DialOutcome::kOk;
+  counters_.add(ok ? ipc::Counter::kProbesOk : ipc::Counter::kProbesFailed);
+  if (ok) {
+    ipc::OriginRecord record;
+    const bool healthy = state_.read_origin(origin, record) && record.failures_in_row == 0 &&
+                         record.state == ipc::OriginState::kUp;
+    if (healthy) return;
+  }
+  ipc::ProbeResult result;
+  result.origin = origin;
+  result.outcome = outcome;
+  send_(result);
+}
+
+}  // namespace weir::control

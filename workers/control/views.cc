@@ -1,0 +1,255 @@
+#include "workers/control/views.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "workers/control/text.h"
+
+namespace weir::control {
+namespace {
+
+using ipc::OriginState;
+using ipc::WorkerState;
+
+// Texts of records end at the first NUL, or at the end of their field.
+template <std::size_t N>
+std::string_view record_text(const char (&text)[N]) {
+  const std::string_view whole(text, N);
+  return whole.substr(0, whole.find('\0'));
+}
+
+std::string endpoint_text(const Endpoint& endpoint) {
+  if (endpoint.scheme == Scheme::kDefault) return to_string(endpoint);
+  return std::string(to_string(endpoint.scheme)) + "://" + to_string(endpoint);
+}
+
+std::uint64_t since(std::uint64_t then, std::uint64_t now) {
+  return now > then ? now - then : 0;
+}
+
+void add_page_head(cJSON* json, std::uint64_t total, Page page) {
+  add_number(json, "code", 0);
+  add_number(json, "total", total);
+  add_number(json, "start", page.start);
+}
+
+// Calls `row(slot, record)` for the rows of the page. `read` says whether a slot is in use. Stops
+// as soon as the page is full or all `used` rows were seen.
+template <typename Record, typename Read, typename Row>
+void for_page(std::uint32_t capacity, std::uint64_t used, Page page, Read&& read, Row&& row) {
+  std::uint64_t seen = 0;
+  for (std::uint32_t slot = 0; slot < capacity && seen < used; ++slot) {
+    Record record;
+    if (!read(slot, record)) continue;
+    if (seen++ < page.start) continue;
+    if (seen > page.start + page.count) return;
+    row(slot, record);
+  }
+}
+
+std::string_view counter_name(ipc::Counter id) {
+  return ipc::metric_table()[static_cast<std::size_t>(id)].id;
+}
+
+}  // namespace
+
+std::string origin_id(ipc::OriginRef ref) {
+  return std::to_string(ref.slot) + "-" + std::to_string(ref.generation);
+}
+
+std::optional<ipc::OriginRef> parse_origin_id(std::string_view text) {
+  const std::size_t dash = text.find('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  const auto slot = parse_number(text.substr(0, dash), UINT32_MAX);
+  const auto generation = parse_number(text.substr(dash + 1), UINT32_MAX);
+  if (!slot || !generation) return std::nullopt;
+  return ipc::OriginRef{static_cast<std::uint32_t>(*slot), static_cast<std::uint32_t>(*generation)};
+}
+
+JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uint64_t now_ms) {
+  JsonPtr row = make_object();
+  cJSON* json = row.get();
+  add_text(json, "id", origin_id({slot, origin.generation}));
+  add_text(json, "name", record_text(origin.name));
+  add_text(json, "server", record_text(origin.server));
+  add_text(json, "service", record_text(origin.service));
+  add_text(json, "pid", record_text(origin.pid));
+  add_text(json, "device_id", record_text(origin.device_id));
+  add_text(json, "ip", ip_to_string(origin.ip));
+  for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
+    const std::string name(to_string(static_cast<ipc::EndpointKind>(kind)));
+    cJSON* list = add_child(json, name.c_str(), make_array());
+    const std::size_t count =
+        std::min<std::size_t>(origin.endpoint_count[kind], limits::kEndpointsPerKind);
+    for (std::size_t i = 0; i < count; ++i) {
+      append_text(list, endpoint_text(origin.endpoints[kind][i]));
+    }
+  }
+  add_text(json, "state", to_string(origin.state));
+  add_flag(json, "draining", origin.draining);
+  add_flag(json, "static", origin.is_static);
+  add_number(json, "weight", origin.weight);
+  add_number(json, "streams", origin.streams);
+  add_number(json, "publishers", origin.publishers);
+  add_number(json, "players", origin.players);
+  add_number(json, "failures_in_row", origin.failures_in_row);
+  add_number(json, "dials_failed", origin.dials_failed);
+  const bool ejected = origin.state == OriginState::kEjected;
+  add_number(json, "ejected_for_ms", ejected ? since(now_ms, origin.ejected_until_ms) : 0);
+  add_number(json, "heartbeat_age_ms", origin.is_static ? 0 : since(origin.heartbeat_ms, now_ms));
+  add_text(json, "registered", iso_time(origin.registered_wall_ms));
+  return row;
+}
+
+JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& stream,
+                   std::uint64_t now_ms) {
+  JsonPtr row = make_object();
+  cJSON* json = row.get();
+  const std::string_view key = stream.key_text();
+  const std::size_t first = key.find('/');
+  const std::size_t last = key.rfind('/');
+  add_text(json, "key", key);
+  add_text(json, "vhost", key.substr(0, first));
+  add_text(json, "app", first < last ? key.substr(first + 1, last - first - 1) : "");
+  add_text(json, "stream", last == std::string_view::npos ? "" : key.substr(last + 1));
+  const ipc::OriginRef ref{stream.origin_slot, stream.origin_generation};
+  ipc::OriginRecord origin;
+  const bool there = state.read_origin(ref, origin);
+  add_text(json, "origin", origin_id(ref));
+  add_text(json, "origin_name", there ? record_text(origin.name) : std::string_view());
+  add_number(json, "publishers", stream.publishers);
+  add_number(json, "players", stream.players);
+  add_text(json, "created", iso_time(stream.created_wall_ms));
+  const bool idle = stream.publishers == 0 && stream.players == 0;
+  add_number(json, "idle_ms", idle ? since(stream.last_use_ms, now_ms) : 0);
+  return row;
+}
+
+JsonPtr origins_page(const ipc::StateView& state, Page page, std::uint64_t now_ms) {
+  const auto& header = state.header();
+  const std::uint64_t used = header.origins_used.load(std::memory_order_relaxed);
+  JsonPtr answer = make_object();
+  add_page_head(answer.get(), used, page);
+  cJSON* list = add_child(answer.get(), "origins", make_array());
+  for_page<ipc::OriginRecord>(
+      header.origin_capacity, used, page,
+      [&](std::uint32_t slot, ipc::OriginRecord& out) { return state.read_origin(slot, out); },
+      [&](std::uint32_t slot, const ipc::OriginRecord& origin) {
+        append(list, origin_row(origin, slot, now_ms));
+      });
+  return answer;
+}
+
+JsonPtr streams_page(const ipc::StateView& state, Page page, std::uint64_t now_ms) {
+  const auto& header = state.header();
+  const std::uint64_t used = header.streams_used.load(std::memory_order_relaxed);
+  JsonPtr answer = make_object();
+  add_page_head(answer.get(), used, page);
+  cJSON* list = add_child(answer.get(), "streams", make_array());
+  for_page<ipc::StreamRecord>(
+      header.stream_capacity, used, page,
+      [&](std::uint32_t slot, ipc::StreamRecord& out) { return state.read_stream(slot, out); },
+      [&](std::uint32_t, const ipc::StreamRecord& stream) {
+        append(list, stream_row(state, stream, now_ms));
+      });
+  return answer;
+}
+
+JsonPtr workers_answer(const ipc::StateView& state, const ipc::CountersView& counters) {
+  const auto& header = state.header();
+  JsonPtr answer = make_object();
+  add_number(answer.get(), "code", 0);
+  cJSON* master = add_child(answer.get(), "master", make_object());
+  add_number(master, "pid", static_cast<std::uint64_t>(header.master_pid));
+  add_text(master, "started", iso_time(header.started_wall_ms));
+  cJSON* list = add_child(answer.get(), "workers", make_array());
+  for (std::uint32_t slot = 0; slot < header.worker_capacity; ++slot) {
+    ipc::WorkerRecord worker;
+    if (!state.read_worker(slot, worker)) continue;
+    JsonPtr row = make_object();
+    add_number(row.get(), "pid", static_cast<std::uint64_t>(worker.pid));
+    add_text(row.get(), "kind", to_string(worker.kind));
+    add_number(row.get(), "slot", worker.slot);
+    add_number(row.get(), "generation", worker.generation);
+    add_text(row.get(), "state", to_string(worker.state));
+    add_text(row.get(), "started", iso_time(worker.started_wall_ms));
+    add_number(row.get(), "respawns", worker.respawns);
+    cJSON* values = add_child(row.get(), "counters", make_object());
+    for (std::size_t i = 0; i < ipc::kCounterCount; ++i) {
+      const auto id = static_cast<ipc::Counter>(i);
+      const std::uint64_t value = counters.get(slot, id);
+      if (value != 0) add_number(values, std::string(counter_name(id)).c_str(), value);
+    }
+    append(list, std::move(row));
+  }
+  return answer;
+}
+
+OriginCounts count_origins(const ipc::StateView& state) {
+  OriginCounts counts;
+  const auto& header = state.header();
+  const std::uint64_t used = header.origins_used.load(std::memory_order_relaxed);
+  for_page<ipc::OriginRecord>(
+      header.origin_capacity, used, Page{0, used},
+      [&](std::uint32_t slot, ipc::OriginRecord& out) { return state.read_origin(slot, out); },
+      [&](std::uint32_t, const ipc::OriginRecord& origin) {
+        if (origin.state == OriginState::kUp) ++counts.up;
+        if (origin.state == OriginState::kEjected) ++counts.ejected;
+        if (origin.state == OriginState::kDead) ++counts.dead;
+        if (origin.draining) ++counts.draining;
+      });
+  return counts;
+}
+
+bool has_ready_worker(const ipc::StateView& state, ipc::WorkerKind kind) {
+  for (std::uint32_t slot = 0; slot < state.header().worker_capacity; ++slot) {
+    ipc::WorkerRecord worker;
+    if (state.read_worker(slot, worker) && worker.kind == kind &&
+        worker.state == WorkerState::kReady) {
+      return true;
+    }
+  }
+  return false;
+}
+
+JsonPtr summaries_answer(const ipc::StateView& state, const ipc::CountersView& counters,
+                         std::uint64_t now_wall_ms) {
+  const auto& header = state.header();
+  const auto load = [](const auto& value) -> std::uint64_t {
+    return value.load(std::memory_order_relaxed);
+  };
+  JsonPtr answer = make_object();
+  cJSON* json = answer.get();
+  add_number(json, "code", 0);
+  add_text(json, "version", WEIR_VERSION);
+  add_text(json, "started", iso_time(header.started_wall_ms));
+  add_number(json, "uptime_ms", since(header.started_wall_ms, now_wall_ms));
+  add_number(json, "generation", load(header.generation));
+  add_number(json, "generations_alive", load(header.generations_alive));
+  add_number(json, "reloads", load(header.reloads));
+  add_number(json, "reloads_failed", load(header.reloads_failed));
+  add_number(json, "worker_deaths", load(header.worker_deaths));
+  const OriginCounts counts = count_origins(state);
+  cJSON* origins = add_child(json, "origins", make_object());
+  add_number(origins, "total", load(header.origins_used));
+  add_number(origins, "up", counts.up);
+  add_number(origins, "ejected", counts.ejected);
+  add_number(origins, "dead", counts.dead);
+  add_number(origins, "draining", counts.draining);
+  add_number(origins, "capacity", header.origin_capacity);
+  add_number(origins, "refused", load(header.origins_refused));
+  cJSON* streams = add_child(json, "streams", make_object());
+  add_number(streams, "total", load(header.streams_used));
+  add_number(streams, "capacity", header.stream_capacity);
+  add_number(streams, "refused", load(header.streams_refused));
+  add_number(json, "sessions", load(header.sessions));
+  cJSON* totals = add_child(json, "counters", make_object());
+  for (std::size_t i = 0; i < ipc::kCounterCount; ++i) {
+    const auto id = static_cast<ipc::Counter>(i);
+    add_number(totals, std::string(counter_name(id)).c_str(), counters.total(state, id));
+  }
+  return answer;
+}
+
+}  // namespace weir::control

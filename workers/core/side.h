@@ -1,0 +1,48 @@
+// Side: one non-blocking socket while its bytes go through user space, on an edge-triggered set,
+// and the output that waits for it. Owner: the session; protocols look at the bytes in between.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/fd.h"
+
+namespace weir {
+
+// Bytes on their way to a socket.
+struct OutBuffer {
+  std::vector<std::uint8_t> data;
+  std::size_t sent = 0;
+
+  bool empty() const { return sent == data.size(); }
+  std::size_t pending() const { return data.size() - sent; }
+  void append(ByteView bytes) { data.insert(data.end(), bytes.begin(), bytes.end()); }
+  void append(std::string_view text) { append(as_bytes(text)); }
+  void clear() {
+    data.clear();
+    sent = 0;
+  }
+};
+
+enum class IoStatus : std::uint8_t { kOk, kBlocked, kEnded };
+
+struct Side {
+  UniqueFd fd;
+  bool readable = false;  // there may be more to read
+  bool writable = false;
+  OutBuffer out;
+
+  // Takes what an event says.
+  void note(std::uint32_t epoll_events);
+  // Writes what waits. `moved` counts what left. kEnded: the peer is gone, errno says how.
+  IoStatus flush(std::size_t& moved);
+  // One read into `buffer`. kOk: n bytes, at least one; kEnded: n is 0 for a FIN, -1 for an error.
+  IoStatus read(MutableBytes buffer, ssize_t& n);
+};
+
+}  // namespace weir

@@ -1,0 +1,262 @@
+#include "workers/core/splice_relay.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "common/base/clock.h"
+
+namespace weir {
+namespace {
+
+constexpr std::size_t kMoveBytes = 1 << 20;  // at most a pipe full at once
+// A read that brought less than this has emptied the socket as good as surely: the rest, if any, is
+// reported by the (level-triggered) set again. Saves a call that would say EAGAIN.
+constexpr ssize_t kShortRead = 64 * 1024;
+constexpr int kRoundsMax = 8;  // then other sessions get their turn
+constexpr std::uint32_t kIn = EPOLLIN;
+constexpr std::uint32_t kOut = EPOLLOUT;
+
+constexpr std::uint8_t other(std::uint8_t side) {
+  return side ^ 1U;
+}
+constexpr RelayEnd closed_by(std::uint8_t side) {
+  return side == 0 ? RelayEnd::kClientClosed : RelayEnd::kOriginClosed;
+}
+// A failed call on `side`. With ETIMEDOUT it was the kernel that gave the peer up: it took nothing
+// for stall_timeout (TCP_USER_TIMEOUT), or answered no keep-alive probe.
+constexpr RelayEnd failed_at(std::uint8_t side, int error) {
+  return error == ETIMEDOUT ? RelayEnd::kStalled : closed_by(side);
+}
+
+}  // namespace
+
+std::string_view to_string(RelayEnd end) {
+  switch (end) {
+    case RelayEnd::kClientClosed:
+      return "client_closed";
+    case RelayEnd::kOriginClosed:
+      return "origin_closed";
+    case RelayEnd::kIdle:
+      return "idle_timeout";
+    case RelayEnd::kStalled:
+      return "stalled";
+  }
+  return "error";
+}
+
+SpliceRelay::SpliceRelay(event_base* base, const RelaySettings& settings, Handlers handlers)
+    : settings_(settings),
+      handlers_(std::move(handlers)),
+      poller_(base, settings.delay_ms,
+              [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }) {}
+
+SpliceRelay::Id SpliceRelay::start(UniqueFd client, UniqueFd origin, std::uint64_t owner) {
+  Id id = static_cast<Id>(sessions_.size());
+  if (free_.empty()) {
+    sessions_.emplace_back();
+  } else {
+    id = free_.back();
+    free_.pop_back();
+  }
+  Session& s = sessions_[id];
+  s.used = true;
+  s.owner = owner;
+  s.leg[0] = Leg{std::move(client)};
+  s.leg[1] = Leg{std::move(origin)};
+  s.in_pipe = {};
+  s.last_move_ms = monotonic_ms();
+  s.eof_ms = 0;
+  ++active_;
+  set_interest(id, 0, EPOLLIN);
+  set_interest(id, 1, EPOLLIN);
+  poller_.resume();
+  return id;
+}
+
+void SpliceRelay::stop(Id id) {
+  release(id);
+}
+
+void SpliceRelay::on_ready(std::uint64_t packed, std::uint32_t events) {
+  const Token token = Token::unpack(packed);
+  const Id id = token.index;
+  if (id >= sessions_.size()) return;
+  const Session& s = sessions_[id];
+  if (!s.used || s.generation != token.generation) return;
+  const std::uint8_t side = token.side;
+  const bool broken = (events & (EPOLLHUP | EPOLLERR)) != 0;
+  // A peer that is gone shows it in whichever direction still moves.
+  if ((events & EPOLLOUT) != 0 || broken) {
+    if (!pump(id, other(side))) return;
+  }
+  if ((events & EPOLLIN) != 0 || broken) {
+    if (!pump(id, side)) return;
+  }
+  // Hung up, but its last bytes wait for a blocked receiver: without this the set would report it
+  // for ever. It comes back when the flow moves again.
+  Leg& leg = sessions_[id].leg[side];
+  if (broken && (leg.interest & kIn) == 0 && leg.registered) {
+    poller_.remove(leg.fd.get());
+    leg.registered = false;
+    leg.interest = 0;
+  }
+}
+
+// Moves what there is from one leg to the other. False when the session has ended.
+bool SpliceRelay::pump(Id id, std::uint8_t from) {
+  Session& s = sessions_[id];
+  const std::uint8_t to = other(from);
+  if (s.leg[from].done) return true;
+  bool emptied = false;
+  for (int round = 0;; ++round) {
+    Moved moved = drain_pipe(s, from);
+    ssize_t n = 0;
+    const bool more = moved == Moved::kAll && !s.leg[from].eof && !emptied && round < kRoundsMax;
+    if (more && !fill_pipe(s, from, n)) moved = copy_once(s, from, n);
+    if (moved == Moved::kEnded) {
+      end(id, failed_at(to, errno));
+      return false;
+    }
+    if (moved == Moved::kBlocked) {
+      set_interest(id, to, s.leg[to].interest | EPOLLOUT);
+      set_interest(id, from, s.leg[from].interest & ~kIn);
+      return true;
+    }
+    if (s.leg[from].eof) return finish_flow(id, from);
+    if (!more) break;
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+      end(id, failed_at(from, errno));
+      return false;
+    }
+    s.leg[from].eof = n == 0;
+    emptied = n != 0 && n < kShortRead;
+  }
+  set_interest(id, to, s.leg[to].interest & ~kOut);
+  set_interest(id, from, s.leg[from].interest | EPOLLIN);
+  return true;
+}
+
+SpliceRelay::Moved SpliceRelay::drain_pipe(Session& s, std::uint8_t from) {
+  if (s.in_pipe[from] == 0) return Moved::kAll;
+  const std::uint8_t to = other(from);
+  while (s.in_pipe[from] > 0) {
+    const ssize_t n = ::splice(s.pipe[from].read_end.get(), nullptr, s.leg[to].fd.get(), nullptr,
+                               s.in_pipe[from], SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return errno == EAGAIN ? Moved::kBlocked : Moved::kEnded;
+    }
+    if (n == 0) {
+      errno = EPIPE;
+      return Moved::kEnded;
+    }
+    s.in_pipe[from] -= static_cast<std::uint32_t>(n);
+    count(s, from, n);
+  }
+  pipes_.give_back(std::exchange(s.pipe[from], Pipe{}));
+  return Moved::kAll;
+}
+
+// One read into a pipe; n as splice() returned it, errno with it. False: no pipe to be had.
+bool SpliceRelay::fill_pipe(Session& s, std::uint8_t from, ssize_t& n) {
+  s.pipe[from] = pipes_.take();
+  if (!s.pipe[from]) return false;
+  n = ::splice(s.leg[from].fd.get(), nullptr, s.pipe[from].write_end.get(), nullptr, kMoveBytes,
+               SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (n > 0) {
+    s.in_pipe[from] = static_cast<std::uint32_t>(n);
+  } else {
+    const int error = errno;
+    pipes_.give_back(std::exchange(s.pipe[from], Pipe{}));
+    errno = error;
+  }
+  return true;
+}
+
+// The way through user space for when no descriptor is left for a pipe: nobody's session ends
+// because others are too many. What the receiver does not take stays in the sender's socket, so
+// nothing has to be kept. n as recv() returned it, errno with it.
+SpliceRelay::Moved SpliceRelay::copy_once(Session& s, std::uint8_t from, ssize_t& n) {
+  const int sender = s.leg[from].fd.get();
+  copy_buffer_.resize(kShortRead);
+  n = ::recv(sender, copy_buffer_.data(), copy_buffer_.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (n <= 0) return Moved::kAll;
+  const ssize_t sent = ::send(s.leg[other(from)].fd.get(), copy_buffer_.data(),
+                              static_cast<std::size_t>(n), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0) return errno == EAGAIN || errno == EINTR ? Moved::kBlocked : Moved::kEnded;
+  static_cast<void>(
+      ::recv(sender, copy_buffer_.data(), static_cast<std::size_t>(sent), MSG_DONTWAIT));
+  count(s, from, sent);
+  return sent < n ? Moved::kBlocked : Moved::kAll;
+}
+
+void SpliceRelay::count(Session& s, std::uint8_t from, ssize_t n) {
+  s.last_move_ms = monotonic_ms();
+  const auto moved = static_cast<std::uint64_t>(n);
+  handlers_.on_bytes(s.owner, from == 0 ? moved : 0, from == 0 ? 0 : moved);
+}
+
+// The sender has ended and all that it sent is delivered.
+bool SpliceRelay::finish_flow(Id id, std::uint8_t from) {
+  Session& s = sessions_[id];
+  const std::uint8_t to = other(from);
+  s.leg[from].done = true;
+  if (s.leg[to].done) {
+    end(id, closed_by(s.first_eof));
+    return false;
+  }
+  s.first_eof = from;
+  s.eof_ms = monotonic_ms();
+  ::shutdown(s.leg[to].fd.get(), SHUT_WR);
+  set_interest(id, to, s.leg[to].interest & ~kOut);
+  set_interest(id, from, s.leg[from].interest & ~kIn);
+  return true;
+}
+
+void SpliceRelay::set_interest(Id id, std::uint8_t side, std::uint32_t events) {
+  Session& s = sessions_[id];
+  Leg& leg = s.leg[side];
+  if (leg.interest == events) return;
+  const std::uint64_t token = Token{id, s.generation, side}.pack();
+  leg.registered = leg.registered ? poller_.modify(leg.fd.get(), events, token)
+                                  : poller_.add(leg.fd.get(), events, token);
+  leg.interest = events;
+}
+
+void SpliceRelay::sweep(std::uint64_t now_ms) {
+  for (Id id = 0; id < sessions_.size(); ++id) {
+    const Session& s = sessions_[id];
+    if (!s.used || now_ms < s.last_move_ms) continue;
+    const std::uint64_t quiet = now_ms - s.last_move_ms;
+    if (s.eof_ms != 0 && quiet >= settings_.linger_ms && now_ms >= s.eof_ms + settings_.linger_ms) {
+      end(id, closed_by(s.first_eof));
+    } else if (s.in_pipe[0] + s.in_pipe[1] > 0 && quiet >= settings_.stall_ms) {
+      end(id, RelayEnd::kStalled);
+    } else if (quiet >= settings_.idle_ms) {
+      end(id, RelayEnd::kIdle);
+    }
+  }
+}
+
+void SpliceRelay::end(Id id, RelayEnd why) {
+  const std::uint64_t owner = sessions_[id].owner;
+  release(id);
+  handlers_.on_end(owner, why);
+}
+
+void SpliceRelay::release(Id id) {
+  Session& s = sessions_[id];
+  if (!s.used) return;
+  s.used = false;
+  ++s.generation;
+  s.leg = {};
+  s.pipe = {};  // one that still holds bytes is not fit for the pool
+  s.in_pipe = {};
+  free_.push_back(id);
+  if (--active_ == 0) poller_.pause();
+}
+
+}  // namespace weir

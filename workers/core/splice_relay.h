@@ -1,0 +1,106 @@
+// SpliceRelay: moves bytes between pairs of TCP sockets inside the kernel, for every protocol whose
+// streams need no parsing any more. Owner: a worker; one object serves all its sessions.
+//
+// Each pair has two flows (client to origin, origin to client). A flow holds a pipe only while its
+// receiver is blocked; then its sender is not read, so memory is bounded by the pipe and TCP's own
+// windows, and a slow viewer harms nobody else.
+//
+//   open --EOF of a sender, pipe empty--> receiver gets a FIN, flow is done
+//   both flows done, an error, a timeout, or end() --> both sockets closed, on_end() is called once
+//
+// Invariants: epoll interest of a sender has EPOLLIN unless its flow is blocked or done; that of a
+// receiver has EPOLLOUT only while its flow is blocked.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "common/base/fd.h"
+#include "workers/core/pipe_pool.h"
+#include "workers/core/poller.h"
+
+namespace weir {
+
+enum class RelayEnd : std::uint8_t {
+  kClientClosed,
+  kOriginClosed,
+  kIdle,     // no byte either way for idle_ms
+  kStalled,  // bytes waited for a receiver for stall_ms
+};
+std::string_view to_string(RelayEnd end);
+
+struct RelaySettings {
+  std::uint64_t delay_ms = 20;  // tick length; 0: at once
+  std::uint64_t idle_ms = 300000;
+  std::uint64_t stall_ms = 30000;
+  std::uint64_t linger_ms = 5000;  // silence allowed once one side has ended
+};
+
+class SpliceRelay {
+ public:
+  struct Handlers {
+    // The session `owner` has ended and its sockets are closed. Called from the event loop.
+    std::function<void(std::uint64_t owner, RelayEnd why)> on_end;
+    // Bytes that were just moved.
+    std::function<void(std::uint64_t owner, std::uint64_t from_client, std::uint64_t to_client)>
+        on_bytes;
+  };
+  using Id = std::uint32_t;
+  static constexpr Id kNone = 0xFFFFFFFF;
+
+  SpliceRelay(event_base* base, const RelaySettings& settings, Handlers handlers);
+
+  // Takes both sockets over (non-blocking, nothing unread in user space) and starts.
+  Id start(UniqueFd client, UniqueFd origin, std::uint64_t owner);
+  // Closes a session at once, without on_end().
+  void stop(Id id);
+  // Ends those that are idle, stalled or linger. Call it about once a second.
+  void sweep(std::uint64_t now_ms);
+  std::size_t size() const { return active_; }
+
+ private:
+  struct Leg {
+    UniqueFd fd;
+    std::uint32_t interest = 0;  // EPOLL* bits asked for; 0: errors and hang-ups only
+    bool registered = false;     // in the set
+    bool eof = false;            // it has sent its FIN
+    bool done = false;           // the flow from it has ended: its peer got a FIN
+  };
+  struct Session {
+    std::array<Leg, 2> leg;                     // 0 client, 1 origin
+    std::array<Pipe, 2> pipe;                   // [from]
+    std::array<std::uint32_t, 2> in_pipe = {};  // bytes in it
+    std::uint32_t generation = 0;
+    bool used = false;
+    std::uint8_t first_eof = 0;  // the leg that ended first
+    std::uint64_t owner = 0;
+    std::uint64_t last_move_ms = 0;
+    std::uint64_t eof_ms = 0;  // when the first leg ended, 0: none has
+  };
+  enum class Moved : std::uint8_t { kAll, kBlocked, kEnded };
+
+  void on_ready(std::uint64_t token, std::uint32_t events);
+  bool pump(Id id, std::uint8_t from);
+  Moved drain_pipe(Session& s, std::uint8_t from);
+  bool fill_pipe(Session& s, std::uint8_t from, ssize_t& n);
+  Moved copy_once(Session& s, std::uint8_t from, ssize_t& n);
+  void count(Session& s, std::uint8_t from, ssize_t n);
+  bool finish_flow(Id id, std::uint8_t from);
+  void set_interest(Id id, std::uint8_t side, std::uint32_t events);
+  void end(Id id, RelayEnd why);
+  void release(Id id);
+
+  RelaySettings settings_;
+  Handlers handlers_;
+  PipePool pipes_;
+  std::vector<std::uint8_t> copy_buffer_;  // empty until a pipe could not be had
+  std::vector<Session> sessions_;
+  std::vector<Id> free_;
+  std::size_t active_ = 0;
+  Poller poller_;
+};
+
+}  // namespace weir

@@ -1,0 +1,41 @@
+// The entry of every kind of worker: maps the shared memory, makes the event loop, runs the worker
+// until it has drained.
+#pragma once
+
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/config/config.h"
+#include "ipc/counters.h"
+#include "ipc/route_reader.h"
+#include "ipc/worker_entry.h"
+#include "workers/core/event_ptr.h"
+
+namespace weir {
+
+// Worker: Worker(event_base*, WorkerContext&&, const Config&, StateView&&, Counters&&,
+// CountersView&&) and run(). Returns the process's exit code.
+template <typename Worker>
+int run_worker(ipc::WorkerContext&& context, const Config& config) {
+  auto state = ipc::StateView::map(context.state.get());
+  auto counters = ipc::Counters::map(context.counters.get(), context.page);
+  auto all_counters = ipc::CountersView::map(context.counters.get());
+  if (!state || !counters || !all_counters) {
+    const Error& error = !state      ? state.error()
+                         : !counters ? counters.error()
+                                     : all_counters.error();
+    LogLine(LogLevel::kError, "cannot map the shared memory").field("error", error.text);
+    return ipc::kExitDoNotRespawn;
+  }
+  const EventBasePtr base(event_base_new());
+  if (!base) {
+    LogLine(LogLevel::kError, "cannot make an event loop");
+    return 1;
+  }
+  Worker worker(base.get(), std::move(context), config, std::move(*state), std::move(*counters),
+                std::move(*all_counters));
+  worker.run();
+  return ipc::kExitDrained;
+}
+
+}  // namespace weir

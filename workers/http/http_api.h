@@ -1,0 +1,85 @@
+// HttpApi: asks the origins' HTTP APIs on behalf of clients of the API port, all at once, and makes
+// one answer of theirs. Owner: HttpWorker. A call belongs to this object from start() until it is
+// answered or cancelled; every connection, tree and timer of it goes with it.
+//
+//   list, rows:  all origins are asked; answered when all are done, or at the deadline with what is
+//                there (an origin that is down, slow or talks nonsense is named, and spoils
+//                nothing)
+//   item:        all are asked; the first that has it is the answer
+//   remove:      all are asked; the one that has it gets the DELETE, several are a conflict
+//
+// It is not a data path: bytes are few, each connection is used once. Bounds: calls at once,
+// connections of a call, bytes of one origin's answer and of all of a call's.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/proto/http/chunked.h"
+#include "common/proto/http/head.h"
+#include "ipc/route_reader.h"
+#include "workers/core/event_ptr.h"
+#include "workers/core/poller.h"
+#include "workers/core/side.h"
+#include "workers/http/api_merge.h"
+#include "workers/http/api_plan_session.h"
+
+namespace weir::http {
+
+class HttpApi {
+ public:
+  using CallId = std::uint64_t;  // never 0
+  using OnAnswer = std::function<void(CallId call, const ApiAnswer& answer)>;
+
+  HttpApi(event_base* base, const ipc::StateView& state, std::uint64_t timeout_ms,
+          OnAnswer on_answer);
+  ~HttpApi();
+
+  struct Started {
+    CallId call = 0;
+    std::optional<ApiAnswer> answer;  // there is no call: this is the answer already
+  };
+  // `authorization` goes to the origins as it is, if not empty.
+  Started start(ApiPlan plan, std::string_view authorization);
+  // Closes all connections of the call; it will not be answered.
+  void cancel(CallId call);
+  std::size_t size() const { return active_; }
+
+ private:
+  struct Leg;
+  struct Call;
+
+  void choose_origins(Call& call) const;
+  void add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const;
+  void start_legs(Call& call);
+  void connect(Call& call, std::size_t leg_index);
+  std::string request_for(const Call& call, const Leg& leg) const;
+  void on_ready(std::uint64_t token, std::uint32_t events);
+  void on_timeout(CallId id);
+  Call* find(CallId id);
+  bool serve(Call& call, Leg& leg);
+  bool take(Call& call, Leg& leg, ByteView bytes);
+  bool take_body(Call& call, Leg& leg, ByteView bytes);
+  void end_leg(Call& call, Leg& leg, std::string_view failure);
+  std::optional<ApiAnswer> progress(Call& call);
+  std::optional<ApiAnswer> remove_from_owner(Call& call);
+  static ApiAnswer removed(Call& call);
+  void close(CallId id);
+
+  event_base* base_;
+  const ipc::StateView& state_;
+  std::uint64_t timeout_ms_;
+  OnAnswer on_answer_;
+  Poller poller_;
+  std::vector<std::unique_ptr<Call>> calls_;
+  std::vector<std::uint32_t> generations_;  // of calls_
+  std::vector<std::uint8_t> read_buffer_;
+  std::size_t active_ = 0;
+};
+
+}  // namespace weir::http

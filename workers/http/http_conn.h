@@ -1,0 +1,132 @@
+// The state of one HTTP client in a worker, and of the request that it has under way. Owner:
+// HttpWorker's table; referred to by handle {index, generation} across event-loop turns.
+//
+// A connection has at most one Exchange; pipelined requests wait in `in`. When a response turns out
+// to be a live stream, both sockets go to the SpliceRelay and the exchange is freed: what is left
+// is the HttpConn itself.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "common/proto/http/chunked.h"
+#include "common/proto/http/forwarded.h"
+#include "common/proto/http/head.h"
+#include "ipc/messages.h"
+#include "workers/core/side.h"
+#include "workers/core/splice_relay.h"
+
+namespace weir::http {
+
+// Why a connection or a request ended: log and metrics (HttpEnd*).
+enum class EndReason : std::uint8_t {
+  kDone,  // the response is complete, or the client left between requests
+  kClientClosed,
+  kOriginClosed,
+  kRequestTimeout,
+  kOriginTimeout,
+  kIdle,
+  kStalled,
+  kBadRequest,
+  kOriginProtocol,
+  kNoOrigin,
+  kLimit,
+  kShutdown,
+  kError,
+};
+std::string_view to_string(EndReason reason);
+
+//   kRouting -> kConnecting -> kAwaitHead -> kBody     -> done: next request, or close
+//      ^  next origin |  |                -> kCollect  -> rewritten playlist -> kAnswered
+//      +--------------+--+                -> kHandOver -> SpliceRelay
+//   any -> kFile -> kAnswered: a static file
+//   any -> kApi -> kAnswered: a request of the API port
+//   any -> kAnswered: a response of our own is on its way to the client
+enum class Stage : std::uint8_t {
+  kRouting,     // asked the master
+  kConnecting,  // connect to the origin
+  kAwaitHead,   // the request is (being) sent
+  kBody,        // the response passes through user space, its end is known
+  kCollect,     // a playlist is being collected, to be rewritten
+  kHandOver,    // what is buffered drains, then the relay takes both sockets
+  kApi,         // origins are being asked on the API port
+  kFile,        // a file of ours is on its way to the client
+  kAnswered,
+};
+
+// What becomes of a successful response.
+enum class Kind : std::uint8_t { kPass, kPlaylist, kManifest, kLive };
+
+struct Exchange {
+  Stage stage = Stage::kRouting;
+  Kind kind = Kind::kPass;
+  Method method = Method::kGet;
+  bool client_keep_alive = true;
+  bool http10 = false;
+  bool upgrade = false;
+  bool reused = false;     // the origin's connection came from the pool
+  bool head_sent = false;  // the client has (part of) a response
+  bool origin_keep_alive = false;
+  std::uint8_t attempts = 0;
+  std::uint32_t route_request = 0;
+  std::uint64_t api_call = 0;  // kApi
+  std::uint16_t status = 0;
+  std::uint64_t started_ms = 0;
+  std::uint64_t first_byte_ms = 0;
+  std::uint64_t deadline_ms = 0;  // of the stage, 0: none
+  std::uint64_t bytes_to_client = 0;
+  ipc::OriginRef origin;
+  Endpoint endpoint;
+  std::vector<ipc::OriginRef> failed;
+  std::string path;   // as the client wrote it
+  std::string query;  // without the hint
+  std::string key;
+  std::string sent_host;
+  std::string request;  // head for the origin
+  ClientIdentity identity;
+  Side upstream;
+  std::vector<std::uint8_t> in;  // the origin's bytes up to the end of its head
+  ResponseParser parser;
+  Body body;
+  std::uint64_t left = 0;  // of a body with a length
+  ChunkedDecoder chunked;
+  std::string head_out;  // kCollect: fields to send with the rewritten body
+  std::vector<std::uint8_t> collected;
+  UniqueFd file;  // kFile: `left` bytes from file_offset
+  std::uint64_t file_offset = 0;
+};
+
+struct HttpConn {
+  SessionId id = 0;
+  std::uint32_t generation = 0;
+  bool used = false;
+  bool api = false;               // it came on the API port
+  bool closing = false;           // ends when its output is written
+  bool discard = false;           // before it is closed, what the client still sends is thrown away
+  bool lingering = false;         // that is being done
+  bool client_eof = false;        // it sends no more requests
+  bool between_requests = false;  // kept alive, and no byte of the next one has come
+  bool in_list = false;           // in HttpWorker::busy_, which the fast timer looks at
+  std::uint32_t list_index = 0;
+  SpliceRelay::Id relay = SpliceRelay::kNone;
+  ipc::OriginRef origin;  // of the relay
+  Endpoint client;
+  std::uint64_t accepted_ms = 0;
+  std::uint64_t last_move_ms = 0;
+  std::uint64_t deadline_ms = 0;  // for the next request; 0: none
+  std::uint64_t bytes_from_client = 0;
+  std::uint64_t bytes_to_client = 0;
+  Side side;
+  std::vector<std::uint8_t> in;  // requests that are not parsed yet
+  RequestParser parser;
+  std::string key;  // of the relay
+  std::unique_ptr<Exchange> exchange;
+};
+
+}  // namespace weir::http

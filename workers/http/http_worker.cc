@@ -1,0 +1,398 @@
+// HttpWorker: connections, timers, the master's messages, the end of sessions.
+#include "workers/http/http_worker.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/net/tcp.h"
+#include "workers/core/worker_main.h"
+
+namespace weir::http {
+namespace {
+
+using ipc::Counter;
+
+constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr std::uint64_t kFastTimerMs = 50;    // deadlines of requests
+constexpr std::uint64_t kSlowTimerMs = 1000;  // idle and stalled relays, pooled connections
+
+Counter counter_of(EndReason reason) {
+  switch (reason) {
+    case EndReason::kDone:
+      return Counter::kHttpEndDone;
+    case EndReason::kClientClosed:
+      return Counter::kHttpEndClient;
+    case EndReason::kOriginClosed:
+      return Counter::kHttpEndOrigin;
+    case EndReason::kRequestTimeout:
+      return Counter::kHttpEndRequestTimeout;
+    case EndReason::kOriginTimeout:
+      return Counter::kHttpEndOriginTimeout;
+    case EndReason::kIdle:
+      return Counter::kHttpEndIdle;
+    case EndReason::kStalled:
+      return Counter::kHttpEndStalled;
+    case EndReason::kBadRequest:
+      return Counter::kHttpEndProtocol;
+    case EndReason::kOriginProtocol:
+      return Counter::kHttpEndOriginProtocol;
+    case EndReason::kNoOrigin:
+      return Counter::kHttpEndNoOrigin;
+    case EndReason::kLimit:
+      return Counter::kHttpEndLimit;
+    case EndReason::kShutdown:
+      return Counter::kHttpEndShutdown;
+    case EndReason::kError:
+      return Counter::kHttpEndError;
+  }
+  return Counter::kHttpEndError;
+}
+
+EndReason reason_of(RelayEnd why) {
+  switch (why) {
+    case RelayEnd::kClientClosed:
+      return EndReason::kClientClosed;
+    case RelayEnd::kOriginClosed:
+      return EndReason::kOriginClosed;
+    case RelayEnd::kIdle:
+      return EndReason::kIdle;
+    case RelayEnd::kStalled:
+      return EndReason::kStalled;
+  }
+  return EndReason::kError;
+}
+
+RelaySettings relay_settings(const Config& config) {
+  RelaySettings settings;
+  settings.delay_ms = config.http.relay_delay;
+  settings.idle_ms = config.http.idle_timeout;
+  settings.stall_ms = config.http.stall_timeout;
+  settings.linger_ms = config.http.linger_timeout;
+  return settings;
+}
+
+void arm(const EventPtr& timer, std::uint64_t ms) {
+  const timeval wait = to_timeval(ms);
+  event_add(timer.get(), &wait);
+}
+
+}  // namespace
+
+std::string_view to_string(EndReason reason) {
+  switch (reason) {
+    case EndReason::kDone:
+      return "done";
+    case EndReason::kClientClosed:
+      return "client_closed";
+    case EndReason::kOriginClosed:
+      return "origin_closed";
+    case EndReason::kRequestTimeout:
+      return "request_timeout";
+    case EndReason::kOriginTimeout:
+      return "origin_timeout";
+    case EndReason::kIdle:
+      return "idle_timeout";
+    case EndReason::kStalled:
+      return "stalled";
+    case EndReason::kBadRequest:
+      return "client_protocol";
+    case EndReason::kOriginProtocol:
+      return "origin_protocol";
+    case EndReason::kNoOrigin:
+      return "no_origin";
+    case EndReason::kLimit:
+      return "limit";
+    case EndReason::kShutdown:
+      return "shutdown";
+    case EndReason::kError:
+      return "error";
+  }
+  return "error";
+}
+
+template <auto Method>
+EventPtr HttpWorker::make_timer() {
+  return EventPtr(event_new(
+      base_, -1, 0,
+      [](evutil_socket_t, short, void* self) { (static_cast<HttpWorker*>(self)->*Method)(); },
+      this));
+}
+
+HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
+                       ipc::StateView&& state, ipc::Counters&& counters,
+                       ipc::CountersView&& all_counters)
+    : base_(base),
+      context_(std::move(context)),
+      config_(config),
+      trusted_(parse_networks(config.http.trusted_networks).value_or(NetworkList{})),
+      hint_key_(route::derive_hint_key(config.http.hint_secret)),
+      state_(std::move(state)),
+      counters_(std::move(counters)),
+      all_counters_(std::move(all_counters)),
+      link_(base, std::move(context_.channel), context_.kind, counters_,
+            {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
+             [this](std::uint64_t deadline_ms) { drain(deadline_ms); },
+             [this] {
+               drain(0);
+               end_all(EndReason::kShutdown);
+               maybe_leave();
+             }}),
+      poller_(base, 0,
+              [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
+      relay_(base, relay_settings(config),
+             {[this](std::uint64_t owner, RelayEnd why) {
+                on_relay_end(static_cast<std::uint32_t>(owner), why);
+              },
+              [this](std::uint64_t owner, std::uint64_t up, std::uint64_t down) {
+                HttpConn& conn = conns_[static_cast<std::size_t>(owner)];
+                conn.bytes_from_client += up;
+                conn.bytes_to_client += down;
+                counters_.add(Counter::kHttpBytesFromClients, up);
+                counters_.add(Counter::kHttpBytesToClients, down);
+              }}),
+      static_(config.http.static_files),
+      pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
+      api_(base, state_, config.http_api.timeout,
+           [this](std::uint64_t call, const ApiAnswer& what) { on_api_answer(call, what); }),
+      acceptor_(base, std::move(context_.listeners),
+                {[this](UniqueFd fd, const Endpoint& client, std::size_t listener) {
+                   const bool api = config_.http_api.enabled &&
+                                    acceptor_.address(listener) == config_.http_api.listen;
+                   on_accept(std::move(fd), client, api);
+                 },
+                 [this](int error) {
+                   counters_.add(Counter::kHttpRefusedDescriptors);
+                   LogLine(LogLevel::kError, "cannot accept, pausing; raise worker_rlimit_nofile")
+                       .field("error", std::strerror(error))
+                       .field("connections", active_);
+                 }}),
+      fast_timer_(make_timer<&HttpWorker::on_fast_timer>()),
+      slow_timer_(make_timer<&HttpWorker::on_slow_timer>()),
+      read_buffer_(kReadBytes),
+      next_session_(context_.first_session) {}
+
+void HttpWorker::run() {
+  acceptor_.start();
+  arm(slow_timer_, kSlowTimerMs);
+  ipc::Ready ready;
+  link_.send(ready);
+  event_base_dispatch(base_);
+}
+
+void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, bool api) {
+  counters_.add(Counter::kHttpAccepted);
+  if (active_ + elsewhere_ >= static_cast<std::uint64_t>(config_.http.max_connections)) {
+    counters_.add(Counter::kHttpRefusedTotal);
+    LogLine(LogLevel::kWarn, "connection refused, http.max_connections is reached")
+        .field("client", to_string(client))
+        .field("limit", config_.http.max_connections);
+    return;
+  }
+  net::set_tcp_options(fd.get(), {config_.rtmp.tcp_keepalive, config_.http.stall_timeout});
+  auto index = static_cast<std::uint32_t>(conns_.size());
+  if (free_.empty()) {
+    conns_.emplace_back();
+  } else {
+    index = free_.back();
+    free_.pop_back();
+  }
+  HttpConn& conn = conns_[index];
+  conn.used = true;
+  conn.id = next_session_++;
+  conn.client = client;
+  conn.api = api;
+  conn.accepted_ms = conn.last_move_ms = monotonic_ms();
+  conn.deadline_ms = conn.accepted_ms + config_.http.request_timeout;
+  conn.side.fd = std::move(fd);
+  ++active_;
+  counters_.add(Counter::kHttpConnections);
+  track(index);
+  if (!poller_.add(conn.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+                   Token{index, conn.generation, 0}.pack())) {
+    end(index, EndReason::kError);
+  }
+}
+
+void HttpWorker::track(std::uint32_t index) {
+  HttpConn& conn = conns_[index];
+  conn.in_list = true;
+  conn.list_index = static_cast<std::uint32_t>(busy_.size());
+  busy_.push_back(index);
+  if (busy_.size() == 1) arm(fast_timer_, kFastTimerMs);
+}
+
+void HttpWorker::untrack(std::uint32_t index) {
+  HttpConn& conn = conns_[index];
+  if (!conn.in_list) return;
+  conn.in_list = false;
+  busy_[conn.list_index] = busy_.back();
+  conns_[busy_[conn.list_index]].list_index = conn.list_index;
+  busy_.pop_back();
+}
+
+void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
+  if (type == ipc::MessageType::kRouteAnswer) {
+    ipc::RouteAnswer message;
+    if (ipc::decode(bytes, message)) on_route_answer(message);
+  } else if (type == ipc::MessageType::kSessionEnd) {
+    ipc::SessionEnd order;
+    if (!ipc::decode(bytes, order)) return;
+    const auto found = std::find_if(conns_.begin(), conns_.end(), [&](const HttpConn& conn) {
+      return conn.used && conn.id == order.session;
+    });
+    if (found != conns_.end()) {
+      end(static_cast<std::uint32_t>(found - conns_.begin()), EndReason::kLimit);
+    }
+  }
+}
+
+void HttpWorker::drain(std::uint64_t deadline_ms) {
+  if (!draining_) {
+    draining_ = true;
+    acceptor_.stop();
+    LogLine(LogLevel::kInfo, "draining, takes no new session").field("sessions", active_);
+    // Connections that wait for a next request have none to lose.
+    for (std::size_t i = busy_.size(); i-- > 0;) {
+      const HttpConn& conn = conns_[busy_[i]];
+      if (!conn.exchange && conn.between_requests && conn.in.empty()) {
+        end(busy_[i], EndReason::kDone);
+      }
+    }
+  }
+  drain_deadline_ms_ = deadline_ms;
+  maybe_leave();
+}
+
+void HttpWorker::maybe_leave() {
+  if (draining_ && active_ == 0) event_base_loopbreak(base_);
+}
+
+void HttpWorker::on_fast_timer() {
+  const std::uint64_t now = monotonic_ms();
+  // Backwards: an entry that ends is replaced by the last one, which has been looked at.
+  for (std::size_t i = busy_.size(); i-- > 0;) {
+    if (i < busy_.size()) check_deadline(busy_[i], now);
+  }
+  if (!busy_.empty()) arm(fast_timer_, kFastTimerMs);
+}
+
+void HttpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
+  HttpConn& conn = conns_[index];
+  const std::uint64_t quiet = now < conn.last_move_ms ? 0 : now - conn.last_move_ms;
+  if (!conn.side.out.empty() && quiet >= config_.http.stall_timeout) {
+    end(index, EndReason::kStalled);
+    return;
+  }
+  if (!conn.exchange) {
+    if (conn.deadline_ms != 0 && now >= conn.deadline_ms) {
+      end(index,
+          conn.between_requests || conn.lingering ? EndReason::kDone : EndReason::kRequestTimeout);
+    }
+    return;
+  }
+  const Exchange& x = *conn.exchange;
+  if (x.stage == Stage::kBody && quiet >= config_.http.answer_timeout && conn.side.out.empty()) {
+    origin_broke(index, EndReason::kOriginTimeout, "no more of the answer within answer_timeout");
+    return;
+  }
+  if (x.deadline_ms == 0 || now < x.deadline_ms) return;
+  switch (x.stage) {
+    case Stage::kConnecting:
+      origin_failed(index, ipc::DialOutcome::kTimeout, "no connection within http.dial_timeout");
+      break;
+    case Stage::kRouting:
+      answer(index, {503, "text/plain; charset=utf-8", "the routing service did not answer\n"});
+      pump(index);
+      break;
+    case Stage::kAwaitHead:
+    case Stage::kCollect:
+    case Stage::kBody:
+      // A slow answer says nothing of the origin's health: a playlist request may be meant to wait.
+      answer(index, {504, "text/plain; charset=utf-8", "the origin did not answer in time\n"});
+      conn.exchange->upstream = Side{};
+      pump(index);
+      break;
+    case Stage::kHandOver:  // the origin does not take what the client sent after its upgrade
+      end(index, EndReason::kStalled);
+      break;
+    case Stage::kApi:  // HttpApi has the deadline
+    case Stage::kFile:
+    case Stage::kAnswered:
+      break;
+  }
+}
+
+void HttpWorker::on_slow_timer() {
+  const std::uint64_t now = monotonic_ms();
+  relay_.sweep(now);
+  pool_.sweep(now);
+  const std::uint64_t all = all_counters_.total(state_, Counter::kHttpConnections);
+  elsewhere_ = all > active_ ? all - active_ : 0;
+  if (draining_ && drain_deadline_ms_ != 0 && now >= drain_deadline_ms_ && active_ > 0) {
+    LogLine(LogLevel::kNotice, "drain deadline reached, ending the sessions that are left")
+        .field("sessions", active_);
+    end_all(EndReason::kShutdown);
+    maybe_leave();
+  }
+  arm(slow_timer_, kSlowTimerMs);
+}
+
+void HttpWorker::end_all(EndReason reason) {
+  for (std::uint32_t i = 0; i < conns_.size(); ++i) {
+    if (conns_[i].used) end(i, reason);
+  }
+}
+
+void HttpWorker::on_relay_end(std::uint32_t index, RelayEnd why) {
+  end(index, reason_of(why));
+}
+
+void HttpWorker::end(std::uint32_t index, EndReason reason) {
+  HttpConn& conn = conns_[index];
+  untrack(index);
+  if (conn.relay != SpliceRelay::kNone) {
+    relay_.stop(conn.relay);
+    counters_.sub(Counter::kHttpLive);
+    ipc::SessionClose close;
+    close.session = conn.id;
+    link_.send(close);
+    log_relay_end(conn, reason);
+  } else if (conn.exchange) {
+    if (conn.exchange->route_request != 0) route_requests_.erase(conn.exchange->route_request);
+    cancel_api(*conn.exchange);
+    log_exchange(conn, *conn.exchange, reason);
+  }
+  counters_.sub(Counter::kHttpConnections);
+  counters_.add(counter_of(reason));
+  const std::uint32_t generation = conn.generation + 1;
+  conn = HttpConn{};
+  conn.generation = generation;
+  free_.push_back(index);
+  --active_;
+  maybe_leave();
+}
+
+void HttpWorker::log_relay_end(const HttpConn& conn, EndReason reason) {
+  LogLine(LogLevel::kInfo, "session ended")
+      .session(conn.id)
+      .field("client", to_string(conn.client))
+      .field("role", "player")
+      .field("stream", conn.key)
+      .field("origin", origin_text(conn.origin))
+      .field("reason", to_string(reason))
+      .field("bytes_from_client", conn.bytes_from_client)
+      .field("bytes_to_client", conn.bytes_to_client)
+      .field("duration_ms", monotonic_ms() - conn.accepted_ms);
+}
+
+}  // namespace weir::http
+
+namespace weir::ipc {
+
+int run_http_worker(WorkerContext&& context, const Config& config) {
+  return run_worker<http::HttpWorker>(std::move(context), config);
+}
+
+}  // namespace weir::ipc

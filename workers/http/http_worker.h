@@ -1,0 +1,140 @@
+// HttpWorker: serves HTTP clients: finds the origin of the stream that a request names, passes the
+// request on, and the response back: live streams through the SpliceRelay, playlists rewritten so
+// that their segments come back to the same origin, everything else as it is.
+// Owner: run_http_worker(). One thread. docs/HTTP.md follows a request through it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "common/base/network.h"
+#include "common/config/config.h"
+#include "common/route/origin_hint.h"
+#include "ipc/counters.h"
+#include "ipc/route_reader.h"
+#include "ipc/worker_entry.h"
+#include "workers/core/acceptor.h"
+#include "workers/core/event_ptr.h"
+#include "workers/core/master_link.h"
+#include "workers/core/poller.h"
+#include "workers/core/splice_relay.h"
+#include "workers/http/http_api.h"
+#include "workers/http/http_conn.h"
+#include "workers/http/http_static.h"
+#include "workers/http/http_upstream.h"
+
+namespace weir::http {
+
+class HttpWorker {
+ public:
+  HttpWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
+             ipc::StateView&& state, ipc::Counters&& counters, ipc::CountersView&& all_counters);
+  // Says READY and runs until drained.
+  void run();
+
+ private:
+  struct Answer {
+    int status = 200;
+    std::string_view content_type = "text/plain; charset=utf-8";
+    std::string_view body;
+    std::string_view allow = {};
+    bool close = false;
+    std::string_view location = {};
+  };
+
+  // http_worker.cc: connections, timers, the master's messages, the end
+  void on_accept(UniqueFd fd, const Endpoint& client, bool api);
+  void on_message(ipc::MessageType type, ByteView bytes);
+  void drain(std::uint64_t deadline_ms);
+  void on_fast_timer();
+  void on_slow_timer();
+  void check_deadline(std::uint32_t index, std::uint64_t now);
+  void end_all(EndReason reason);
+  void end(std::uint32_t index, EndReason reason);
+  void on_relay_end(std::uint32_t index, RelayEnd why);
+  void maybe_leave();
+  void track(std::uint32_t index);
+  void untrack(std::uint32_t index);
+  void log_relay_end(const HttpConn& conn, EndReason reason);
+  template <auto Method>
+  EventPtr make_timer();
+
+  // http_request.cc: from the client's bytes to the origin
+  void on_ready(std::uint64_t token, std::uint32_t events);
+  void pump(std::uint32_t index);
+  bool on_all_written(std::uint32_t index, bool& progress);
+  bool read_client(std::uint32_t index, bool& progress);
+  bool next_request(std::uint32_t index, bool& progress);
+  void begin(std::uint32_t index, const RequestHead& head);
+  bool answer_here(std::uint32_t index, const RequestHead& head);
+  void build_request(Exchange& x, const RequestHead& head);
+  void find_route(std::uint32_t index, const RequestHead& head);
+  bool route_by_hint(Exchange& x, std::string_view query);
+  void ask_master(std::uint32_t index);
+  void on_route_answer(const ipc::RouteAnswer& answer);
+  void dial(std::uint32_t index, ipc::OriginRef origin, bool fresh);
+  void on_connected(std::uint32_t index);
+  void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error);
+  std::string origin_text(ipc::OriginRef origin) const;
+
+  // http_response.cc: from the origin to the client
+  bool read_origin(std::uint32_t index, bool& progress);
+  bool take_head(std::uint32_t index);
+  void begin_response(std::uint32_t index, const ResponseHead& head, ByteView rest);
+  void write_head(HttpConn& conn, const ResponseHead& head, const Body& body, bool close);
+  bool take_body(std::uint32_t index, ByteView bytes);
+  void body_done(std::uint32_t index);
+  void finish_playlist(std::uint32_t index);
+  void finish_exchange(std::uint32_t index, EndReason reason);
+  void answer(std::uint32_t index, const Answer& what);
+  void origin_broke(std::uint32_t index, EndReason reason, std::string_view why);
+  void start_relay(std::uint32_t index);
+  void log_exchange(const HttpConn& conn, const Exchange& x, EndReason reason);
+  std::string hint_for(const Endpoint& endpoint, std::string_view scope) const;
+
+  // http_static.cc: files below http.static_files
+  bool serve_file(std::uint32_t index, const RequestHead& head);
+  void send_file(std::uint32_t index, const RequestHead& head, StaticFile&& file);
+  void redirect(std::uint32_t index, const RequestHead& head, const std::string& to);
+  bool read_file(std::uint32_t index, bool& progress);
+
+  // http_api_worker.cc: the API port
+  void begin_api(std::uint32_t index, const RequestHead& head);
+  void on_api_answer(std::uint64_t call, const ApiAnswer& what);
+  void cancel_api(Exchange& x);
+
+  event_base* base_;
+  ipc::WorkerContext context_;
+  const Config& config_;
+  NetworkList trusted_;
+  route::HintKey hint_key_;
+  ipc::StateView state_;
+  ipc::Counters counters_;
+  ipc::CountersView all_counters_;
+  MasterLink link_;
+  Poller poller_;
+  SpliceRelay relay_;
+  StaticFiles static_;
+  UpstreamPool pool_;
+  HttpApi api_;
+  Acceptor acceptor_;
+  EventPtr fast_timer_;
+  EventPtr slow_timer_;
+  std::vector<HttpConn> conns_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> busy_;                                  // all but those in the relay
+  std::unordered_map<std::uint32_t, std::uint32_t> route_requests_;  // request -> conn index
+  std::unordered_map<std::uint64_t, std::uint32_t> api_calls_;       // call -> conn index
+  std::unordered_map<std::uint64_t, ipc::OriginRef> fingerprints_;  // found once, checked each time
+  std::vector<std::uint8_t> read_buffer_;
+  SessionId next_session_;
+  std::uint64_t active_ = 0;
+  std::uint64_t elsewhere_ = 0;
+  std::uint64_t drain_deadline_ms_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace weir::http

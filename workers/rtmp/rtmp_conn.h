@@ -1,0 +1,101 @@
+// The state of one RTMP client in a worker. Owner: RtmpWorker's table; referred to by handle
+// {index, generation}, never by pointer across event-loop turns.
+//
+// Two parts: Preamble is what it takes until bytes can be moved in the kernel (buffers, the
+// protocol session, both sockets). It is freed at that moment; Conn, some 150 bytes and the stream
+// key, is what an established session costs this process, besides its slot in the SpliceRelay.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "ipc/messages.h"
+#include "workers/core/splice_relay.h"
+#include "workers/rtmp/rtmp_session.h"
+
+namespace weir::rtmp {
+
+// Why a session ended: log, metrics (RtmpEnd*), access log.
+enum class EndReason : std::uint8_t {
+  kClientClosed,
+  kOriginClosed,
+  kHandshakeTimeout,  // the client did not name a stream in time
+  kAnswerTimeout,     // the origin did not answer publish or play in time
+  kIdle,
+  kStalled,
+  kClientProtocol,  // Session::failure() says what
+  kOriginProtocol,
+  kNoOrigin,
+  kLimit,
+  kShutdown,
+  kError,
+};
+std::string_view to_string(EndReason reason);
+
+// Bytes on their way to a socket.
+struct OutBuffer {
+  std::vector<std::uint8_t> data;
+  std::size_t sent = 0;
+  bool empty() const { return sent == data.size(); }
+  std::size_t pending() const { return data.size() - sent; }
+};
+
+// One socket while it is read and written in user space, on an edge-triggered set.
+struct Side {
+  UniqueFd fd;
+  bool readable = false;  // there may be more to read
+  bool writable = false;
+  bool eof = false;
+  bool fin_sent = false;
+  OutBuffer out;
+};
+
+//   kNaming -> kRouting -> kDialing -> kTalking -> (SpliceRelay)      any -> kClosing
+//                 ^  next origin  |       |
+//                 +---------------+-------+
+enum class Stage : std::uint8_t {
+  kNaming,   // handshake and commands with the client; deadline handshake_timeout
+  kRouting,  // asked the master
+  kDialing,  // connect and handshake with an origin; deadline dial_timeout
+  kTalking,  // the origin has the replay; deadline answer_timeout until it has answered
+  kClosing,  // a last word to the client is being written, then its end awaited; linger_timeout
+};
+
+struct Preamble {
+  explicit Preamble(const HandshakeCrypto& crypto) : session(crypto) {}
+
+  Session session;
+  Stage stage = Stage::kNaming;
+  bool opened = false;  // SessionOpen was sent
+  std::uint8_t attempts = 0;
+  std::uint32_t route_request = 0;  // the question that the master has not answered yet
+  std::uint64_t deadline_ms = 0;    // of the stage, 0: none
+  std::uint64_t last_move_ms = 0;
+  EndReason closing_reason = EndReason::kError;
+  std::array<Side, 2> side;  // 0 client, 1 origin
+  std::vector<ipc::OriginRef> failed;
+  std::uint32_t list_index = 0;  // in RtmpWorker::preambles_
+};
+
+struct Conn {
+  SessionId id = 0;
+  std::uint32_t generation = 0;
+  bool used = false;
+  bool publisher = false;
+  SpliceRelay::Id relay = SpliceRelay::kNone;
+  ipc::OriginRef origin;
+  Endpoint client;
+  std::uint64_t accepted_ms = 0;
+  std::uint64_t bytes_from_client = 0;
+  std::uint64_t bytes_to_client = 0;
+  std::string key;
+  std::unique_ptr<Preamble> preamble;
+};
+
+}  // namespace weir::rtmp

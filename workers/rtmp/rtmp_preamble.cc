@@ -1,0 +1,558 @@
+// RtmpWorker, first half of a session's life: from accept until both directions are raw.
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/net/tcp.h"
+#include "workers/core/dial.h"
+#include "workers/rtmp/rtmp_worker.h"
+
+namespace weir::rtmp {
+namespace {
+
+using ipc::Counter;
+
+constexpr int kClient = 0;
+constexpr int kOrigin = 1;
+// Output that may wait for one socket before the other is no longer read.
+constexpr std::size_t kOutMax = 256 * 1024;
+constexpr std::uint64_t kRouteTimeoutMs = 3000;  // for the master's answer
+
+// The origin's endpoint for this session; null when it has none without TLS, which this release
+// does not speak to origins.
+const Endpoint* pick_endpoint(const ipc::OriginRecord& record, SessionId id) {
+  constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
+  std::array<const Endpoint*, limits::kEndpointsPerKind> usable{};
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < record.endpoint_count[kRtmp] && i < usable.size(); ++i) {
+    const Endpoint& endpoint = record.endpoints[kRtmp][i];
+    if (endpoint.scheme == Scheme::kRtmps || endpoint.scheme == Scheme::kTls) continue;
+    usable[count++] = &endpoint;
+  }
+  return count == 0 ? nullptr : usable[id % count];
+}
+
+Counter counter_of(ipc::DialOutcome outcome) {
+  switch (outcome) {
+    case ipc::DialOutcome::kRefused:
+      return Counter::kRtmpDialRefused;
+    case ipc::DialOutcome::kTimeout:
+      return Counter::kRtmpDialTimeout;
+    case ipc::DialOutcome::kHandshake:
+      return Counter::kRtmpDialHandshake;
+    case ipc::DialOutcome::kOk:
+    case ipc::DialOutcome::kOther:
+      return Counter::kRtmpDialOther;
+  }
+  return Counter::kRtmpDialOther;
+}
+
+bool of_origin(Failure failure) {
+  return failure == Failure::kOriginBadHandshake || failure == Failure::kOriginBadChunk ||
+         failure == Failure::kOriginChunkStreamsLimit ||
+         failure == Failure::kOriginMessageTooLarge || failure == Failure::kOriginBadAmf;
+}
+
+// A failed call on the client's socket. With ETIMEDOUT the kernel gave it up: TCP_USER_TIMEOUT.
+EndReason client_failed(int error) {
+  return error == ETIMEDOUT ? EndReason::kStalled : EndReason::kClientClosed;
+}
+
+// What the session has to say moves behind what waits for the socket already.
+void take_output(std::vector<std::uint8_t>& from, OutBuffer& to) {
+  if (from.empty()) return;
+  if (to.empty()) {
+    to.data.clear();
+    to.sent = 0;
+    to.data.swap(from);
+  } else {
+    to.data.insert(to.data.end(), from.begin(), from.end());
+    from.clear();
+  }
+}
+
+// Raw bytes go behind what the session has said: it may have become raw in this very round, by what
+// the other side sent, and its last output is not taken yet.
+void pass_raw(std::vector<std::uint8_t>& said, ByteView bytes, OutBuffer& to) {
+  take_output(said, to);
+  to.data.insert(to.data.end(), bytes.begin(), bytes.end());
+}
+
+}  // namespace
+
+std::string RtmpWorker::origin_text(ipc::OriginRef origin) const {
+  ipc::OriginRecord record;
+  if (!state_.read_origin(origin, record)) return "";
+  const auto kind = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
+  const std::string name(record.name);
+  return record.endpoint_count[kind] == 0 ? name
+                                          : name + "@" + to_string(record.endpoints[kind][0]);
+}
+
+void RtmpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
+  const Token token = Token::unpack(packed);
+  if (token.index >= conns_.size()) return;
+  Conn& conn = conns_[token.index];
+  if (!conn.used || !conn.preamble || conn.generation != token.generation) return;
+  Side& side = conn.preamble->side[token.side];
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) side.readable = true;
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) side.writable = true;
+  if (token.side == kOrigin && conn.preamble->stage == Stage::kDialing &&
+      conn.preamble->session.state() == State::kRouteWanted) {
+    on_dialed(token.index);
+  } else {
+    pump(token.index);
+  }
+}
+
+// Reads, feeds and writes until neither socket has more to give or take.
+void RtmpWorker::pump(std::uint32_t index) {
+  static constexpr int kRoundsMax = 64;  // then other sessions get their turn
+  const std::uint32_t generation = conns_[index].generation;
+  const auto alive = [&] {
+    const Conn& conn = conns_[index];
+    return conn.used && conn.generation == generation && conn.preamble != nullptr;
+  };
+  for (int round = 0; round < kRoundsMax; ++round) {
+    if (!step(index)) return;
+    bool progress = false;
+    for (const int side : {kClient, kOrigin}) {
+      if (!alive() || !flush(index, side, progress)) return;
+    }
+    if (!alive()) return;
+    if (conns_[index].preamble->stage == Stage::kClosing) {
+      if (!finish_closing(index, progress) || !progress) return;
+      continue;
+    }
+    pass_half_close(*conns_[index].preamble);
+    if (raw_both_ways(*conns_[index].preamble)) {
+      start_relay(index);
+      return;
+    }
+    if (!read_origin(index, progress) || !alive()) return;
+    if (!read_client(index, progress) || !alive()) return;
+    if (!progress) return;
+  }
+  // More is there; edge-triggered sets do not say so twice, so ask for it again.
+  Conn& conn = conns_[index];
+  for (const int side : {kClient, kOrigin}) {
+    const int fd = conn.preamble->side[static_cast<std::size_t>(side)].fd.get();
+    if (fd < 0) continue;
+    poller_.modify(fd, EPOLLIN | EPOLLOUT | EPOLLET,
+                   Token{index, conn.generation, static_cast<std::uint8_t>(side)}.pack());
+  }
+}
+
+// Acts on what the session says after it was fed. False when the connection is gone or waits.
+bool RtmpWorker::step(std::uint32_t index) {
+  Preamble& p = *conns_[index].preamble;
+  take_output(p.session.to_client(), p.side[kClient].out);
+  take_output(p.session.to_origin(), p.side[kOrigin].out);
+  if (p.stage == Stage::kClosing) return true;
+  if (p.session.state() == State::kFailed) {
+    on_protocol_failure(index);
+    return false;
+  }
+  if (p.stage == Stage::kNaming && p.session.state() == State::kRouteWanted) {
+    find_route(index);
+    return false;
+  }
+  const State state = p.session.state();
+  if (p.stage == Stage::kDialing &&
+      (state == State::kReplay || state == State::kAnswers || state == State::kRelay)) {
+    p.stage = Stage::kTalking;
+    p.deadline_ms = monotonic_ms() + config_.rtmp.answer_timeout;
+    ipc::OriginRecord record;
+    if (state_.read_origin(conns_[index].origin, record) && record.failures_in_row > 0) {
+      ipc::DialResult result;
+      result.origin = conns_[index].origin;
+      link_.send(result);
+    }
+  }
+  if (p.stage == Stage::kTalking && !p.opened && p.session.origin_answered()) open_session(index);
+  if (p.stage == Stage::kTalking && p.session.origin_refused() && !p.opened) {
+    // Its words are on their way to the client; either side closes now, or we do.
+    p.deadline_ms = std::min(p.deadline_ms, monotonic_ms() + config_.rtmp.linger_timeout);
+  }
+  return true;
+}
+
+bool RtmpWorker::flush(std::uint32_t index, int side_index, bool& progress) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  Side& side = p.side[static_cast<std::size_t>(side_index)];
+  while (side.fd && side.writable && !side.out.empty()) {
+    const ssize_t n = ::send(side.fd.get(), side.out.data.data() + side.out.sent,
+                             side.out.pending(), MSG_NOSIGNAL);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) {
+        side.writable = false;
+        return true;
+      }
+      if (side_index == kClient) {
+        end(index, p.stage == Stage::kClosing ? p.closing_reason : client_failed(errno));
+        return false;
+      }
+      // The origin closed. What it said before that is still to be read.
+      side.out = {};
+      side.readable = true;
+      return true;
+    }
+    side.out.sent += static_cast<std::size_t>(n);
+    p.last_move_ms = monotonic_ms();
+    progress = true;
+    if (side.out.empty()) {
+      side.out.data.clear();
+      side.out.sent = 0;
+    }
+    if (p.opened) {
+      const auto moved = static_cast<std::uint64_t>(n);
+      const bool to_client = side_index == kClient;
+      (to_client ? conn.bytes_to_client : conn.bytes_from_client) += moved;
+      counters_.add(to_client ? Counter::kRtmpBytesToClients : Counter::kRtmpBytesFromClients,
+                    moved);
+    }
+  }
+  return true;
+}
+
+bool RtmpWorker::read_client(std::uint32_t index, bool& progress) {
+  Preamble& p = *conns_[index].preamble;
+  Side& side = p.side[kClient];
+  if (!side.readable || side.eof) return true;
+  const bool raw = p.session.client_raw();
+  if (p.side[kOrigin].out.pending() >= kOutMax) return true;
+  if (!raw && !p.session.want_client_bytes()) return true;
+  const ssize_t n = ::recv(side.fd.get(), read_buffer_.data(), read_buffer_.size(), 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    side.readable = errno == EINTR;
+    return true;
+  }
+  if (n == 0 && outlives_half_close(conns_[index])) {
+    side.eof = true;
+    progress = true;
+    return true;
+  }
+  if (n <= 0) {
+    end(index, n < 0 ? client_failed(errno) : EndReason::kClientClosed);
+    return false;
+  }
+  const ByteView bytes(read_buffer_.data(), static_cast<std::size_t>(n));
+  p.last_move_ms = monotonic_ms();
+  progress = true;
+  if (raw) {
+    pass_raw(p.session.to_origin(), bytes, p.side[kOrigin].out);
+  } else {
+    p.session.on_client_bytes(bytes);
+  }
+  return true;
+}
+
+// The client has sent all it will send. What it published is still owed to the origin; a player who
+// leaves before an origin has taken it needs none.
+bool RtmpWorker::outlives_half_close(const Conn& conn) const {
+  const Stage stage = conn.preamble->stage;
+  if (stage == Stage::kNaming || stage == Stage::kClosing) return false;
+  return conn.publisher || conn.preamble->opened;
+}
+
+// The relay passes a client's end on by itself; this is for sessions that it does not have (yet).
+void RtmpWorker::pass_half_close(Preamble& p) {
+  Side& origin = p.side[kOrigin];
+  if (!p.side[kClient].eof || p.stage != Stage::kTalking || origin.fin_sent ||
+      p.session.state() < State::kAnswers || !origin.out.empty()) {
+    return;
+  }
+  origin.fin_sent = true;
+  ::shutdown(origin.fd.get(), SHUT_WR);
+}
+
+// The last word is out: says so, and reads on until the client has closed too. Closing a socket
+// with unread bytes would reset the connection, which may cost the client that last word. False:
+// ended.
+bool RtmpWorker::finish_closing(std::uint32_t index, bool& progress) {
+  Preamble& p = *conns_[index].preamble;
+  Side& side = p.side[kClient];
+  if (!side.out.empty()) return true;
+  if (!side.fin_sent) {
+    side.fin_sent = true;
+    ::shutdown(side.fd.get(), SHUT_WR);
+  }
+  if (!side.eof && !side.readable) return true;
+  const ssize_t n =
+      side.eof ? 0 : ::recv(side.fd.get(), read_buffer_.data(), read_buffer_.size(), 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    side.readable = errno == EINTR;
+    progress = progress || side.readable;
+    return true;
+  }
+  if (n <= 0) {
+    end(index, p.closing_reason);
+    return false;
+  }
+  progress = true;
+  return true;
+}
+
+bool RtmpWorker::read_origin(std::uint32_t index, bool& progress) {
+  Preamble& p = *conns_[index].preamble;
+  Side& side = p.side[kOrigin];
+  if (!side.fd || !side.readable || side.eof) return true;
+  if (p.session.state() == State::kRouteWanted) return true;  // not connected yet
+  if (p.side[kClient].out.pending() >= kOutMax) return true;
+  const ssize_t n = ::recv(side.fd.get(), read_buffer_.data(), read_buffer_.size(), 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    side.readable = errno == EINTR;
+    return true;
+  }
+  if (n <= 0) {
+    const int error = n < 0 ? errno : 0;
+    if (p.stage == Stage::kDialing || p.session.can_reset()) {
+      // It has not said a word yet, so another origin may.
+      origin_failed(index, ipc::DialOutcome::kHandshake,
+                    error == 0 ? "closed without an answer" : std::strerror(error));
+      return false;
+    }
+    side.eof = true;
+    p.stage = Stage::kClosing;
+    p.closing_reason = p.side[kClient].eof ? EndReason::kClientClosed : EndReason::kOriginClosed;
+    p.deadline_ms = monotonic_ms() + config_.rtmp.linger_timeout;
+    progress = true;
+    return true;
+  }
+  const ByteView bytes(read_buffer_.data(), static_cast<std::size_t>(n));
+  p.last_move_ms = monotonic_ms();
+  progress = true;
+  if (p.session.origin_raw()) {
+    pass_raw(p.session.to_client(), bytes, p.side[kClient].out);
+  } else {
+    p.session.on_origin_bytes(bytes);
+  }
+  return true;
+}
+
+void RtmpWorker::find_route(std::uint32_t index) {
+  Conn& conn = conns_[index];
+  const RouteWanted& wanted = conn.preamble->session.wanted();
+  conn.publisher = wanted.role == Role::kPublisher;
+  conn.key = wanted.key.text;
+  counters_.sub(Counter::kRtmpHandshaking);
+  counters_.add(Counter::kRtmpDialing);
+  conn.preamble->stage = Stage::kRouting;
+  const auto route =
+      state_.find_route(conn.key, conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer);
+  if (route) {
+    counters_.add(Counter::kRouteHits);
+    dial(index, *route);
+  } else {
+    counters_.add(Counter::kRouteMisses);
+    ask_master(index);
+  }
+}
+
+void RtmpWorker::ask_master(std::uint32_t index) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  ipc::RouteRequest request;
+  request.session = conn.id;
+  request.role = conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  request.failed_count = static_cast<std::uint16_t>(std::min(p.failed.size(), ipc::kMaxFailed));
+  std::copy_n(p.failed.begin(), request.failed_count, request.failed);
+  request.key.assign(conn.key);
+  request.header.request = link_.next_request();
+  p.stage = Stage::kRouting;
+  p.route_request = request.header.request;
+  p.deadline_ms = monotonic_ms() + kRouteTimeoutMs;
+  if (!link_.send(request)) {
+    refuse(index, EndReason::kNoOrigin, "the routing service is not available");
+    return;
+  }
+  route_requests_.emplace(p.route_request, index);
+}
+
+void RtmpWorker::on_route_answer(const ipc::RouteAnswer& answer) {
+  const auto found = route_requests_.find(answer.header.request);
+  if (found == route_requests_.end()) return;  // the client has left meanwhile
+  const std::uint32_t index = found->second;
+  route_requests_.erase(found);
+  conns_[index].preamble->route_request = 0;
+  if (conns_[index].preamble->stage != Stage::kRouting) return;  // it is being closed
+  if (answer.status == ipc::RouteStatus::kOk) {
+    dial(index, answer.origin);
+    return;
+  }
+  counters_.add(Counter::kRouteRefused);
+  refuse(index, EndReason::kNoOrigin, to_string(answer.status));
+}
+
+void RtmpWorker::dial(std::uint32_t index, ipc::OriginRef origin) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  conn.origin = origin;
+  p.stage = Stage::kDialing;
+  p.deadline_ms = monotonic_ms() + config_.rtmp.dial_timeout;
+  ++p.attempts;
+  counters_.add(Counter::kRtmpDials);
+  if (p.attempts > 1) counters_.add(Counter::kRtmpDialRetries);
+  ipc::OriginRecord record;
+  if (!state_.read_origin(origin, record)) {
+    origin_failed(index, ipc::DialOutcome::kOther, "the origin has left");
+    return;
+  }
+  const Endpoint* endpoint = pick_endpoint(record, conn.id);
+  if (endpoint == nullptr) {
+    origin_failed(index, ipc::DialOutcome::kOther, "rtmps to origins is not served by this release",
+                  true);
+    return;
+  }
+  auto fd = net::start_connect(*endpoint, {config_.rtmp.tcp_keepalive, config_.rtmp.stall_timeout});
+  if (!fd) {
+    const int error = fd.error().sys_errno;
+    origin_failed(index, dial_outcome(error), fd.error().text, is_local_shortage(error));
+    return;
+  }
+  p.side[kOrigin] = Side{};
+  p.side[kOrigin].fd = std::move(*fd);
+  if (!poller_.add(p.side[kOrigin].fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+                   Token{index, conn.generation, kOrigin}.pack())) {
+    origin_failed(index, ipc::DialOutcome::kOther, "no place in the event set", true);
+  }
+}
+
+void RtmpWorker::on_dialed(std::uint32_t index) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  if (const int error = net::take_socket_error(p.side[kOrigin].fd.get()); error != 0) {
+    origin_failed(index, dial_outcome(error), std::strerror(error));
+    return;
+  }
+  if (!p.side[kOrigin].writable) return;
+  ipc::OriginRecord record;
+  ClientHandshakeOptions options;
+  if (state_.read_origin(conn.origin, record) && record.send_client_ip &&
+      conn.client.family == Family::kIpv4) {
+    options.client_ipv4.emplace();
+    std::copy_n(conn.client.ip, 4, options.client_ipv4->begin());
+  }
+  p.session.on_origin_connected(options);
+  pump(index);
+}
+
+// The dial or the origin's handshake failed: another origin, or the end. `our_fault`: nothing that
+// the master should hold against the origin.
+void RtmpWorker::origin_failed(std::uint32_t index, ipc::DialOutcome outcome,
+                               std::string_view error, bool our_fault) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  counters_.add(counter_of(outcome));
+  ipc::DialResult result;
+  result.origin = conn.origin;
+  result.outcome = outcome;
+  if (!our_fault) link_.send(result);
+  p.failed.push_back(conn.origin);
+  p.side[kOrigin] = Side{};
+  const bool again = p.session.can_reset() && p.attempts < config_.rtmp.dial_attempts;
+  LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
+      .session(conn.id)
+      .field("stream", conn.key)
+      .field("origin", origin_text(conn.origin))
+      .field("client", to_string(conn.client))
+      .field("error", error)
+      .field("attempt", p.attempts);
+  if (p.session.state() != State::kRouteWanted) p.session.reset_origin();
+  if (!again) {
+    refuse(index, EndReason::kNoOrigin, "no origin could be reached");
+    return;
+  }
+  counters_.add(Counter::kRouteMisses);
+  ask_master(index);
+}
+
+// Says no in RTMP's own words, then closes.
+void RtmpWorker::refuse(std::uint32_t index, EndReason reason, std::string_view description) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  LogLine(LogLevel::kWarn, "client refused")
+      .session(conn.id)
+      .field("stream", conn.key)
+      .field("client", to_string(conn.client))
+      .field("role", conn.publisher ? "publisher" : "player")
+      .field("reason", description);
+  p.side[kOrigin] = Side{};
+  p.session.refuse("", description);
+  p.stage = Stage::kClosing;
+  p.closing_reason = reason;
+  p.deadline_ms = monotonic_ms() + config_.rtmp.linger_timeout;
+  pump(index);
+}
+
+void RtmpWorker::on_protocol_failure(std::uint32_t index) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  const Failure failure = p.session.failure();
+  if (of_origin(failure) && p.session.can_reset()) {
+    origin_failed(index, ipc::DialOutcome::kHandshake, to_string(failure));
+    return;
+  }
+  LogLine(LogLevel::kWarn, of_origin(failure) ? "origin broke the protocol, session ends"
+                                              : "client broke the protocol, session ends")
+      .session(conn.id)
+      .field("stream", conn.key)
+      .field("client", to_string(conn.client))
+      .field("reason", to_string(failure))
+      .field("detail", p.session.failure_detail());
+  p.side[kOrigin].out = {};
+  p.stage = Stage::kClosing;
+  p.closing_reason = of_origin(failure) ? EndReason::kOriginProtocol : EndReason::kClientProtocol;
+  p.deadline_ms = monotonic_ms() + config_.rtmp.linger_timeout;
+  pump(index);
+}
+
+// The origin has taken the client: it counts from here on.
+void RtmpWorker::open_session(std::uint32_t index) {
+  Conn& conn = conns_[index];
+  conn.preamble->opened = true;
+  conn.preamble->deadline_ms = 0;
+  leave_half_open(conn);
+  counters_.sub(Counter::kRtmpDialing);
+  counters_.add(conn.publisher ? Counter::kRtmpPublishing : Counter::kRtmpPlaying);
+  counters_.add(conn.publisher ? Counter::kRtmpPublishTotal : Counter::kRtmpPlayTotal);
+  ipc::SessionOpen open;
+  open.session = conn.id;
+  open.origin = conn.origin;
+  open.client = conn.client;
+  open.role = conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  open.key.assign(conn.key);
+  link_.send(open);
+  LogLine(LogLevel::kInfo, conn.publisher ? "publisher connected" : "player connected")
+      .session(conn.id)
+      .field("stream", conn.key)
+      .field("origin", origin_text(conn.origin))
+      .field("client", to_string(conn.client))
+      .field("setup_ms", monotonic_ms() - conn.accepted_ms);
+}
+
+bool RtmpWorker::raw_both_ways(const Preamble& p) const {
+  return p.opened && p.session.client_raw() && p.session.origin_raw() &&
+         p.side[kClient].out.empty() && p.side[kOrigin].out.empty();
+}
+
+void RtmpWorker::start_relay(std::uint32_t index) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  poller_.remove(p.side[kClient].fd.get());
+  poller_.remove(p.side[kOrigin].fd.get());
+  UniqueFd client = std::move(p.side[kClient].fd);
+  UniqueFd origin = std::move(p.side[kOrigin].fd);
+  leave_preamble(conn);
+  conn.relay = relay_.start(std::move(client), std::move(origin), index);
+}
+
+}  // namespace weir::rtmp

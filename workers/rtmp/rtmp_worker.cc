@@ -1,0 +1,489 @@
+// RtmpWorker: accepting, the connection table, timers, the master's messages, the end of sessions.
+#include "workers/rtmp/rtmp_worker.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/net/crypto.h"
+#include "common/net/tcp.h"
+#include "workers/core/worker_main.h"
+
+namespace weir::rtmp {
+namespace {
+
+using ipc::Counter;
+
+constexpr HandshakeCrypto kCrypto{net::hmac_sha256, net::fill_random};
+constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr int kAcceptBatch = 64;
+constexpr std::uint64_t kFastTimerMs = 50;     // deadlines of preambles
+constexpr std::uint64_t kSlowTimerMs = 1000;   // idle and stalled relays, limits over all workers
+constexpr std::uint64_t kAcceptPauseMs = 100;  // when there is no descriptor left
+constexpr std::uint64_t kRefusalLogMs = 1000;  // between two lines about one limit
+// Descriptors beside those of the connections: standard ones, log, channel, event sets, idle pipes.
+constexpr std::uint64_t kDescriptorsElsewhere = 40;
+
+Counter counter_of(EndReason reason) {
+  switch (reason) {
+    case EndReason::kClientClosed:
+      return Counter::kRtmpEndClient;
+    case EndReason::kOriginClosed:
+      return Counter::kRtmpEndOrigin;
+    case EndReason::kHandshakeTimeout:
+      return Counter::kRtmpEndHandshakeTimeout;
+    case EndReason::kAnswerTimeout:
+      return Counter::kRtmpEndAnswerTimeout;
+    case EndReason::kIdle:
+      return Counter::kRtmpEndIdle;
+    case EndReason::kStalled:
+      return Counter::kRtmpEndStalled;
+    case EndReason::kClientProtocol:
+      return Counter::kRtmpEndProtocol;
+    case EndReason::kOriginProtocol:
+      return Counter::kRtmpEndOriginProtocol;
+    case EndReason::kNoOrigin:
+      return Counter::kRtmpEndNoOrigin;
+    case EndReason::kLimit:
+      return Counter::kRtmpEndLimit;
+    case EndReason::kShutdown:
+      return Counter::kRtmpEndShutdown;
+    case EndReason::kError:
+      return Counter::kRtmpEndError;
+  }
+  return Counter::kRtmpEndError;
+}
+
+EndReason reason_of(RelayEnd why) {
+  switch (why) {
+    case RelayEnd::kClientClosed:
+      return EndReason::kClientClosed;
+    case RelayEnd::kOriginClosed:
+      return EndReason::kOriginClosed;
+    case RelayEnd::kIdle:
+      return EndReason::kIdle;
+    case RelayEnd::kStalled:
+      return EndReason::kStalled;
+  }
+  return EndReason::kError;
+}
+
+RelaySettings relay_settings(const Config& config) {
+  RelaySettings settings;
+  settings.delay_ms = config.rtmp.relay_delay;
+  settings.idle_ms = config.rtmp.idle_timeout;
+  settings.stall_ms = config.rtmp.stall_timeout;
+  settings.linger_ms = config.rtmp.linger_timeout;
+  return settings;
+}
+
+std::uint64_t descriptor_limit() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
+}
+
+void arm(const EventPtr& timer, std::uint64_t ms) {
+  const timeval wait = to_timeval(ms);
+  event_add(timer.get(), &wait);
+}
+
+}  // namespace
+
+std::string_view to_string(EndReason reason) {
+  switch (reason) {
+    case EndReason::kClientClosed:
+      return "client_closed";
+    case EndReason::kOriginClosed:
+      return "origin_closed";
+    case EndReason::kHandshakeTimeout:
+      return "handshake_timeout";
+    case EndReason::kAnswerTimeout:
+      return "answer_timeout";
+    case EndReason::kIdle:
+      return "idle_timeout";
+    case EndReason::kStalled:
+      return "stalled";
+    case EndReason::kClientProtocol:
+      return "client_protocol";
+    case EndReason::kOriginProtocol:
+      return "origin_protocol";
+    case EndReason::kNoOrigin:
+      return "no_origin";
+    case EndReason::kLimit:
+      return "limit";
+    case EndReason::kShutdown:
+      return "shutdown";
+    case EndReason::kError:
+      return "error";
+  }
+  return "error";
+}
+
+template <auto Method>
+EventPtr RtmpWorker::make_timer() {
+  return EventPtr(event_new(
+      base_, -1, 0,
+      [](evutil_socket_t, short, void* self) { (static_cast<RtmpWorker*>(self)->*Method)(); },
+      this));
+}
+
+RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
+                       ipc::StateView&& state, ipc::Counters&& counters,
+                       ipc::CountersView&& all_counters)
+    : base_(base),
+      context_(std::move(context)),
+      config_(config),
+      state_(std::move(state)),
+      counters_(std::move(counters)),
+      all_counters_(std::move(all_counters)),
+      link_(base, std::move(context_.channel), context_.kind, counters_,
+            {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
+             [this](std::uint64_t deadline_ms) { drain(deadline_ms); },
+             [this] {
+               drain(0);
+               end_all(EndReason::kShutdown);
+               maybe_leave();
+             }}),
+      poller_(base, 0,
+              [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
+      relay_(base, relay_settings(config),
+             {[this](std::uint64_t owner, RelayEnd why) {
+                on_relay_end(static_cast<std::uint32_t>(owner), why);
+              },
+              [this](std::uint64_t owner, std::uint64_t up, std::uint64_t down) {
+                Conn& conn = conns_[static_cast<std::size_t>(owner)];
+                conn.bytes_from_client += up;
+                conn.bytes_to_client += down;
+                counters_.add(Counter::kRtmpBytesFromClients, up);
+                counters_.add(Counter::kRtmpBytesToClients, down);
+              }}),
+      fast_timer_(make_timer<&RtmpWorker::on_fast_timer>()),
+      slow_timer_(make_timer<&RtmpWorker::on_slow_timer>()),
+      accept_again_(make_timer<&RtmpWorker::resume_accepting>()),
+      read_buffer_(kReadBytes),
+      next_session_(context_.first_session),
+      descriptor_limit_(descriptor_limit()) {
+  for (std::size_t i = 0; i < context_.listeners.size(); ++i) {
+    accept_events_.emplace_back(event_new(
+        base, context_.listeners[i].get(), EV_READ | EV_PERSIST,
+        [](evutil_socket_t fd, short, void* self) {
+          static_cast<RtmpWorker*>(self)->on_acceptable(fd);
+        },
+        this));
+  }
+}
+
+void RtmpWorker::run() {
+  resume_accepting();
+  arm(slow_timer_, kSlowTimerMs);
+  ipc::Ready ready;
+  link_.send(ready);
+  event_base_dispatch(base_);
+}
+
+void RtmpWorker::resume_accepting() {
+  for (const EventPtr& e : accept_events_) event_add(e.get(), nullptr);
+}
+
+// Whoever is accepted will need a second descriptor for the origin. Without it the dial would fail,
+// and an innocent origin with it; so clients wait in the listen queue instead.
+bool RtmpWorker::descriptors_left() const {
+  const std::uint64_t elsewhere = kDescriptorsElsewhere + context_.listeners.size();
+  return 2 * (active_ + 1) + elsewhere <= descriptor_limit_;
+}
+
+void RtmpWorker::pause_accepting(std::string_view why) {
+  counters_.add(Counter::kRtmpRefusedDescriptors);
+  if (!std::exchange(descriptors_short_, true)) {
+    LogLine(LogLevel::kError, "cannot accept, pausing; raise worker_rlimit_nofile")
+        .field("error", why)
+        .field("connections", active_)
+        .field("descriptors", descriptor_limit_);
+  }
+  for (const EventPtr& e : accept_events_) event_del(e.get());
+  arm(accept_again_, kAcceptPauseMs);
+}
+
+void RtmpWorker::on_acceptable(int listener) {
+  for (int i = 0; i < kAcceptBatch; ++i) {
+    if (!descriptors_left()) return pause_accepting("no descriptors left for the origin's side");
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    // The socket API takes every address family through this one pointer type.
+    UniqueFd fd(::accept4(listener, reinterpret_cast<sockaddr*>(&address), &length,
+                          SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd) {
+      descriptors_short_ = false;
+      counters_.add(Counter::kRtmpAccepted);
+      const Endpoint client = from_sockaddr(address);
+      if (admit(client)) accept_one(std::move(fd), client);
+      continue;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      return pause_accepting(std::strerror(errno));
+    }
+    if (errno != ECONNABORTED && errno != EINTR) return;
+  }
+}
+
+// IPv6 clients own whole /64 networks, so that is what counts as one address.
+std::uint64_t RtmpWorker::address_group(const Endpoint& client) {
+  std::uint64_t group = 0;
+  std::memcpy(&group, client.ip, client.family == Family::kIpv4 ? 4 : 8);
+  return client.family == Family::kIpv4 ? group : ~group;
+}
+
+void RtmpWorker::log_refused(RefusalLog& log, std::string_view event, const Endpoint& client,
+                             std::uint64_t limit) {
+  const std::uint64_t now = monotonic_ms();
+  if (now < log.next_ms) {
+    ++log.held_back;
+    return;
+  }
+  log.next_ms = now + kRefusalLogMs;
+  LogLine(LogLevel::kWarn, event)
+      .field("client", to_string(client))
+      .field("limit", limit)
+      .field("held_back", std::exchange(log.held_back, 0));
+}
+
+bool RtmpWorker::admit(const Endpoint& client) {
+  const auto most = static_cast<std::uint64_t>(config_.rtmp.max_connections);
+  if (active_ + elsewhere_ >= most) {
+    counters_.add(Counter::kRtmpRefusedTotal);
+    log_refused(total_refusals_, "connection refused, rtmp.max_connections is reached", client,
+                most);
+    return false;
+  }
+  const auto limit = static_cast<std::uint64_t>(config_.rtmp.max_half_open_per_address);
+  const auto found = half_open_.find(address_group(client));
+  if (limit > 0 && found != half_open_.end() && found->second >= limit) {
+    counters_.add(Counter::kRtmpRefusedHalfOpen);
+    log_refused(half_open_refusals_,
+                "connection refused, rtmp.max_half_open_per_address is reached", client, limit);
+    return false;
+  }
+  return true;
+}
+
+void RtmpWorker::accept_one(UniqueFd fd, const Endpoint& client) {
+  net::set_tcp_options(fd.get(), {config_.rtmp.tcp_keepalive, config_.rtmp.stall_timeout});
+  auto index = static_cast<std::uint32_t>(conns_.size());
+  if (free_.empty()) {
+    conns_.emplace_back();
+  } else {
+    index = free_.back();
+    free_.pop_back();
+  }
+  Conn& conn = conns_[index];
+  conn.used = true;
+  conn.id = next_session_++;
+  conn.client = client;
+  conn.accepted_ms = monotonic_ms();
+  conn.preamble = std::make_unique<Preamble>(kCrypto);
+  Preamble& p = *conn.preamble;
+  p.deadline_ms = conn.accepted_ms + config_.rtmp.handshake_timeout;
+  p.last_move_ms = conn.accepted_ms;
+  p.side[0].fd = std::move(fd);
+  p.list_index = static_cast<std::uint32_t>(preambles_.size());
+  preambles_.push_back(index);
+  if (preambles_.size() == 1) arm(fast_timer_, kFastTimerMs);
+  ++active_;
+  ++half_open_[address_group(client)];
+  counters_.add(Counter::kRtmpConnections);
+  counters_.add(Counter::kRtmpHandshaking);
+  if (!poller_.add(p.side[0].fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+                   Token{index, conn.generation, 0}.pack())) {
+    end(index, EndReason::kError);
+  }
+}
+
+void RtmpWorker::on_message(ipc::MessageType type, ByteView bytes) {
+  if (type == ipc::MessageType::kRouteAnswer) {
+    ipc::RouteAnswer answer;
+    if (ipc::decode(bytes, answer)) on_route_answer(answer);
+  } else if (type == ipc::MessageType::kSessionEnd) {
+    ipc::SessionEnd order;
+    if (!ipc::decode(bytes, order)) return;
+    const auto found = std::find_if(conns_.begin(), conns_.end(), [&](const Conn& conn) {
+      return conn.used && conn.id == order.session;
+    });
+    if (found == conns_.end()) return;
+    LogLine(LogLevel::kWarn, "session ended by the master")
+        .session(order.session)
+        .field("stream", found->key)
+        .field("client", to_string(found->client))
+        .field("reason", order.reason == ipc::SessionEndReason::kAddressLimit
+                             ? "rtmp.max_connections_per_address"
+                         : order.reason == ipc::SessionEndReason::kStreamLimit
+                             ? "rtmp.max_players_per_stream"
+                             : "kicked");
+    end(static_cast<std::uint32_t>(found - conns_.begin()), EndReason::kLimit);
+  }
+}
+
+void RtmpWorker::drain(std::uint64_t deadline_ms) {
+  if (!draining_) {
+    draining_ = true;
+    accept_events_.clear();
+    event_del(accept_again_.get());
+    context_.listeners.clear();
+    LogLine(LogLevel::kInfo, "draining, takes no new session").field("sessions", active_);
+  }
+  drain_deadline_ms_ = deadline_ms;
+  maybe_leave();
+}
+
+void RtmpWorker::maybe_leave() {
+  if (draining_ && active_ == 0) event_base_loopbreak(base_);
+}
+
+void RtmpWorker::on_fast_timer() {
+  const std::uint64_t now = monotonic_ms();
+  // Backwards: an entry that ends is replaced by the last one, which has been looked at.
+  for (std::size_t i = preambles_.size(); i-- > 0;) {
+    if (i < preambles_.size()) check_deadline(preambles_[i], now);
+  }
+  if (!preambles_.empty()) arm(fast_timer_, kFastTimerMs);
+}
+
+void RtmpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
+  const Preamble& p = *conns_[index].preamble;
+  if (p.opened && p.stage == Stage::kTalking) {
+    const std::uint64_t quiet = now < p.last_move_ms ? 0 : now - p.last_move_ms;
+    const bool waiting = !p.side[0].out.empty() || !p.side[1].out.empty();
+    if (waiting && quiet >= config_.rtmp.stall_timeout) {
+      end(index, EndReason::kStalled);
+    } else if (p.side[0].eof && !waiting && quiet >= config_.rtmp.linger_timeout) {
+      end(index, EndReason::kClientClosed);
+    } else if (quiet >= config_.rtmp.idle_timeout) {
+      end(index, EndReason::kIdle);
+    }
+    return;
+  }
+  if (p.deadline_ms == 0 || now < p.deadline_ms) return;
+  switch (p.stage) {
+    case Stage::kNaming:
+      end(index, EndReason::kHandshakeTimeout);
+      break;
+    case Stage::kRouting:
+      refuse(index, EndReason::kNoOrigin, "the routing service did not answer");
+      break;
+    case Stage::kDialing:
+      origin_failed(index, ipc::DialOutcome::kTimeout, "no handshake within rtmp.dial_timeout");
+      break;
+    case Stage::kTalking:
+      if (p.session.can_reset()) {
+        origin_failed(index, ipc::DialOutcome::kTimeout, "no answer within rtmp.answer_timeout");
+        break;
+      }
+      end(index, p.session.origin_refused() ? EndReason::kOriginClosed : EndReason::kAnswerTimeout);
+      break;
+    case Stage::kClosing:
+      end(index, p.closing_reason);
+      break;
+  }
+}
+
+void RtmpWorker::on_slow_timer() {
+  const std::uint64_t now = monotonic_ms();
+  relay_.sweep(now);
+  const std::uint64_t all = all_counters_.total(state_, Counter::kRtmpConnections);
+  elsewhere_ = all > active_ ? all - active_ : 0;
+  if (draining_ && drain_deadline_ms_ != 0 && now >= drain_deadline_ms_ && active_ > 0) {
+    LogLine(LogLevel::kNotice, "drain deadline reached, ending the sessions that are left")
+        .field("sessions", active_);
+    end_all(EndReason::kShutdown);
+    maybe_leave();
+  }
+  arm(slow_timer_, kSlowTimerMs);
+}
+
+void RtmpWorker::end_all(EndReason reason) {
+  for (std::uint32_t i = 0; i < conns_.size(); ++i) {
+    if (conns_[i].used) end(i, reason);
+  }
+}
+
+void RtmpWorker::leave_half_open(const Conn& conn) {
+  const auto found = half_open_.find(address_group(conn.client));
+  if (found != half_open_.end() && --found->second == 0) half_open_.erase(found);
+}
+
+// Frees what only the time before the relay needs. The sockets go with it unless moved out.
+void RtmpWorker::leave_preamble(Conn& conn) {
+  Preamble& p = *conn.preamble;
+  if (p.route_request != 0) route_requests_.erase(p.route_request);
+  const std::uint32_t at = p.list_index;
+  preambles_[at] = preambles_.back();
+  conns_[preambles_[at]].preamble->list_index = at;
+  preambles_.pop_back();
+  conn.preamble.reset();
+}
+
+void RtmpWorker::on_relay_end(std::uint32_t index, RelayEnd why) {
+  conns_[index].relay = SpliceRelay::kNone;
+  end(index, reason_of(why));
+}
+
+void RtmpWorker::end(std::uint32_t index, EndReason reason) {
+  Conn& conn = conns_[index];
+  bool opened = true;
+  if (conn.preamble) {
+    opened = conn.preamble->opened;
+    if (!opened) {
+      leave_half_open(conn);
+      counters_.sub(conn.key.empty() ? Counter::kRtmpHandshaking : Counter::kRtmpDialing);
+    }
+    leave_preamble(conn);
+  } else if (conn.relay != SpliceRelay::kNone) {
+    relay_.stop(conn.relay);
+  }
+  if (opened) {
+    counters_.sub(conn.publisher ? Counter::kRtmpPublishing : Counter::kRtmpPlaying);
+    ipc::SessionClose close;
+    close.session = conn.id;
+    link_.send(close);
+  }
+  counters_.sub(Counter::kRtmpConnections);
+  counters_.add(counter_of(reason));
+  log_end(conn, reason);
+  const std::uint32_t generation = conn.generation + 1;
+  conn = Conn{};
+  conn.generation = generation;
+  free_.push_back(index);
+  --active_;
+  maybe_leave();
+}
+
+void RtmpWorker::log_end(const Conn& conn, EndReason reason) {
+  if (!log_enabled(LogLevel::kInfo)) return;
+  LogLine(LogLevel::kInfo, "session ended")
+      .session(conn.id)
+      .field("client", to_string(conn.client))
+      .field("role", conn.key.empty() ? "none"
+                     : conn.publisher ? "publisher"
+                                      : "player")
+      .field("stream", conn.key)
+      .field("origin", origin_text(conn.origin))
+      .field("reason", to_string(reason))
+      .field("bytes_from_client", conn.bytes_from_client)
+      .field("bytes_to_client", conn.bytes_to_client)
+      .field("duration_ms", monotonic_ms() - conn.accepted_ms);
+}
+
+}  // namespace weir::rtmp
+
+namespace weir::ipc {
+
+int run_rtmp_worker(WorkerContext&& context, const Config& config) {
+  return run_worker<rtmp::RtmpWorker>(std::move(context), config);
+}
+
+}  // namespace weir::ipc

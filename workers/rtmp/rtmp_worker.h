@@ -1,0 +1,117 @@
+// RtmpWorker: accepts RTMP clients, finds out which stream they want, dials the origin that has it,
+// and hands the two sockets to the SpliceRelay. Owner: run_rtmp_worker(). One thread.
+// docs/LIFE_OF_A_STREAM.md follows a session through it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "common/config/config.h"
+#include "ipc/counters.h"
+#include "ipc/route_reader.h"
+#include "ipc/worker_entry.h"
+#include "workers/core/event_ptr.h"
+#include "workers/core/master_link.h"
+#include "workers/core/poller.h"
+#include "workers/core/splice_relay.h"
+#include "workers/rtmp/rtmp_conn.h"
+
+namespace weir::rtmp {
+
+class RtmpWorker {
+ public:
+  RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
+             ipc::StateView&& state, ipc::Counters&& counters, ipc::CountersView&& all_counters);
+  // Says READY and runs until drained.
+  void run();
+
+ private:
+  template <auto Method>
+  EventPtr make_timer();
+
+  // rtmp_worker.cc: accept, table, timers, the master's messages, the end of sessions
+  void on_acceptable(int listener);
+  void resume_accepting();
+  bool descriptors_left() const;
+  void pause_accepting(std::string_view why);
+  void accept_one(UniqueFd fd, const Endpoint& client);
+  bool admit(const Endpoint& client);
+  // One line a second for each limit: whoever floods the port must not fill the disk as well.
+  struct RefusalLog {
+    std::uint64_t next_ms = 0;
+    std::uint64_t held_back = 0;
+  };
+  static void log_refused(RefusalLog& log, std::string_view event, const Endpoint& client,
+                          std::uint64_t limit);
+  void on_message(ipc::MessageType type, ByteView bytes);
+  void drain(std::uint64_t deadline_ms);
+  void on_fast_timer();
+  void on_slow_timer();
+  void check_deadline(std::uint32_t index, std::uint64_t now);
+  void end_all(EndReason reason);
+  void end(std::uint32_t index, EndReason reason);
+  void log_end(const Conn& conn, EndReason reason);
+  void leave_preamble(Conn& conn);
+  void leave_half_open(const Conn& conn);
+  void on_relay_end(std::uint32_t index, RelayEnd why);
+  void maybe_leave();
+  static std::uint64_t address_group(const Endpoint& client);
+
+  // rtmp_preamble.cc: everything until the relay starts
+  void on_ready(std::uint64_t token, std::uint32_t events);
+  void pump(std::uint32_t index);
+  bool step(std::uint32_t index);
+  bool flush(std::uint32_t index, int side, bool& progress);
+  bool read_client(std::uint32_t index, bool& progress);
+  bool read_origin(std::uint32_t index, bool& progress);
+  bool finish_closing(std::uint32_t index, bool& progress);
+  bool outlives_half_close(const Conn& conn) const;
+  void pass_half_close(Preamble& p);
+  void find_route(std::uint32_t index);
+  void ask_master(std::uint32_t index);
+  void on_route_answer(const ipc::RouteAnswer& answer);
+  void dial(std::uint32_t index, ipc::OriginRef origin);
+  void on_dialed(std::uint32_t index);
+  void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error,
+                     bool our_fault = false);
+  void refuse(std::uint32_t index, EndReason reason, std::string_view description);
+  void open_session(std::uint32_t index);
+  void on_protocol_failure(std::uint32_t index);
+  void start_relay(std::uint32_t index);
+  bool raw_both_ways(const Preamble& p) const;
+  std::string origin_text(ipc::OriginRef origin) const;
+
+  event_base* base_;
+  ipc::WorkerContext context_;
+  const Config& config_;
+  ipc::StateView state_;
+  ipc::Counters counters_;
+  ipc::CountersView all_counters_;
+  MasterLink link_;
+  Poller poller_;
+  SpliceRelay relay_;
+  std::vector<EventPtr> accept_events_;
+  EventPtr fast_timer_;
+  EventPtr slow_timer_;
+  EventPtr accept_again_;
+  std::vector<Conn> conns_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> preambles_;  // indexes of conns with a Preamble
+  std::unordered_map<std::uint32_t, std::uint32_t> route_requests_;  // request -> conn index
+  std::unordered_map<std::uint64_t, std::uint32_t> half_open_;       // address group -> connections
+  std::vector<std::uint8_t> read_buffer_;
+  SessionId next_session_;
+  std::uint64_t descriptor_limit_;
+  bool descriptors_short_ = false;  // said so already
+  std::uint64_t active_ = 0;
+  std::uint64_t elsewhere_ = 0;  // connections of the other workers, refreshed each second
+  std::uint64_t drain_deadline_ms_ = 0;
+  bool draining_ = false;
+  RefusalLog total_refusals_;
+  RefusalLog half_open_refusals_;
+};
+
+}  // namespace weir::rtmp
