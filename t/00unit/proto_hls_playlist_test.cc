@@ -79,6 +79,10 @@ constexpr UriCase kUris[] = {
     {"http://media.example.com", "/?weir=P-"},
     {"http://media.example.com?a=b", "/?a=b&weir=P-"},
     {"http://10.0.0.7:8080//cdn.example.net/0.ts", "/.//cdn.example.net/0.ts?weir=P-"},
+    // A backslash leads to the root as a slash does, there and after a second rewriting.
+    {"http://10.0.0.7:8080\\x.ts", "\\x.ts?weir=P-"},
+    {"\\x.ts", "\\x.ts?weir=P-"},
+    {"\\live\\x.ts", "\\live\\x.ts?weir=P-live"},
     // Absolute: others, and what only looks like the origin.
     {"http://10.0.0.7/live/0.ts", nullptr},
     {"http://10.0.0.7:8081/live/0.ts", nullptr},
