@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 """Every test of the project, and one line of sums: "N passed, N failed" (`make check`).
 
-Parts (--only by comma): unit, each pytest suite by the name of its folder, fuzz, lint, asan. A test
+Parts (--only by comma): unit, each pytest suite by the name of its folder, lint, asan, fuzz. A test
 that was skipped counts as failed: nothing here is meant to be skipped.
+
+The suites mostly wait for real time, so what only computes (lint, asan, fuzz) runs beside them, at
+the lowest priority, and its output is shown when a part has ended.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -20,22 +24,33 @@ SUITES = ["10ipc", "20worker", "40proto", "50reload", "60fault"]
 PYTHON = "/usr/bin/python3"
 
 
-def run(argv, timeout, env=None):
-    """(status, output), output shown as it comes; status 124 at the time limit."""
+def run(argv, timeout, env=None, beside=False):
+    """(status, output); status 124 at the time limit. Output is shown as it comes, or, of what runs
+    beside the suites, at its end."""
     output = bytearray()
+    if beside:
+        argv = ["nice", "-n", "19", *argv]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                start_new_session=True, env={**os.environ, **(env or {})})
+
+    def show(data):
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         ready, _, _ = select.select([process.stdout], [], [], 0.2)
         data = os.read(process.stdout.fileno(), 65536) if ready else b""
         output += data
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
+        if not beside:
+            show(data)
         if not data and process.poll() is not None:
+            if beside:
+                show(output)
             return process.returncode, output.decode(errors="replace")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    show(output if beside else b"")
     print(f"stopped after {timeout} s", flush=True)
     return 124, output.decode(errors="replace")
 
@@ -74,10 +89,10 @@ def run_suite(options, suite):
 
 
 def run_fuzz(options):
-    status, text = run(["make", f"-j{options.jobs}", "fuzz"], 900)
+    status, text = run(["make", "--silent", f"-j{options.jobs}", "fuzz"], 1500, beside=True)
     if status != 0:
         return 0, 1
-    status, text = run(["make", "fuzz-smoke"], 600)
+    status, text = run(["make", "--silent", "fuzz-smoke"], 900, beside=True)
     passed = len(re.findall(r"^pass ", text, re.M))
     failed = len(re.findall(r"^FAIL ", text, re.M))
     return passed, failed or int(status != 0 or passed == 0)
@@ -85,13 +100,13 @@ def run_fuzz(options):
 
 def run_lint(options):
     build = os.path.relpath(options.build, ROOT)
-    status, text = run(["scripts/lint"], 1200, {"WEIR_BUILD": build})
+    status, text = run(["scripts/lint"], 1200, {"WEIR_BUILD": build}, beside=True)
     failed = len(re.findall(r"^FAIL ", text, re.M))
     return len(re.findall(r"^ok ", text, re.M)), failed or int(status != 0)
 
 
 def run_asan(options):
-    status, text = run(["make", f"-j{options.jobs}", "asan"], 1200)
+    status, text = run(["make", "--silent", f"-j{options.jobs}", "asan"], 1500, beside=True)
     passed, failed, _ = doctest_counts(text)
     return passed, failed or int(status != 0 or passed == 0)
 
@@ -103,17 +118,30 @@ def main():
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     options.build = options.build.resolve()
-    parts = {"unit": run_unit}
-    parts.update({s: lambda o, s=s: run_suite(o, s) for s in SUITES})
-    parts.update({"fuzz": run_fuzz, "lint": run_lint, "asan": run_asan})
+    suites = {"unit": run_unit}
+    suites.update({s: lambda o, s=s: run_suite(o, s) for s in SUITES})
+    computing = {"lint": run_lint, "asan": run_asan, "fuzz": run_fuzz}
     only = set(filter(None, options.only.split(",")))
     sums = []
-    for name, part in parts.items():
-        if only and name not in only:
-            continue
-        print(f"==== {name}", flush=True)
-        began = time.monotonic()
-        sums.append((name, *part(options), time.monotonic() - began))
+
+    def run_lane(parts):
+        for name, part in parts.items():
+            if only and name not in only:
+                continue
+            began = time.monotonic()
+            print(f"==== {name}", flush=True)
+            try:
+                passed, failed = part(options)
+            except Exception as error:  # counted: a lane that broke must not look like one that passed
+                print(f"{name}: {error!r}", flush=True)
+                passed, failed = 0, 1
+            sums.append((name, passed, failed, time.monotonic() - began))
+
+    lanes = [threading.Thread(target=run_lane, args=(parts,)) for parts in (suites, computing)]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
     print("==== sums")
     for name, passed, failed, seconds in sums:
         print(f"{name:10} {passed:5} passed {failed:4} failed {seconds:6.0f} s")
