@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/secret.h"
 #include "workers/control/json.h"
 #include "workers/control/registration.h"
 #include "workers/control/text.h"

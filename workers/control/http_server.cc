@@ -176,33 +176,26 @@ HttpServer::HttpServer(event_base* base, std::vector<UniqueFd> listeners,
     : base_(base),
       settings_(settings),
       handlers_(std::move(handlers)),
-      hooks_(ParserHooks::table()) {
-  for (UniqueFd& fd : listeners) {
-    // Backlog 0: it listens already, and the master decides how deep its queue is.
-    evconnlistener* listener = evconnlistener_new(
-        base,
-        [](evconnlistener*, evutil_socket_t client, sockaddr* address, int length, void* self) {
-          static_cast<HttpServer*>(self)->on_accept(client, address, length);
-        },
-        this, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd.get());
-    if (listener == nullptr) continue;
-    fd.release();  // the listener closes it
-    evconnlistener_set_error_cb(listener, [](evconnlistener*, void* self) {
-      static_cast<HttpServer*>(self)->on_accept_error();
-    });
-    listeners_.emplace_back(listener);
-  }
+      hooks_(ParserHooks::table()),
+      acceptor_(base, std::move(listeners), 1,
+                {[this](UniqueFd fd, const Endpoint& client, std::size_t) {
+                   on_accept(std::move(fd), client);
+                 },
+                 [this] {
+                   return Acceptor::Load{active_, active_};
+                 },
+                 [] {}}) {
   sweep_timer_.reset(event_new(
       base, -1, EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<HttpServer*>(self)->sweep(); }, this));
   const timeval period = to_timeval(kSweepMs);
   event_add(sweep_timer_.get(), &period);
+  acceptor_.start();
 }
 
 HttpServer::~HttpServer() = default;
 
-void HttpServer::on_accept(int fd, const sockaddr* address, int length) {
-  UniqueFd socket(fd);
+void HttpServer::on_accept(UniqueFd socket, const Endpoint& client) {
   if (active_ >= settings_.max_connections && !close_one_idle()) {
     // The answer fits into any fresh socket buffer; whoever doesn't read it has lost nothing.
     const std::string text =
@@ -235,10 +228,8 @@ void HttpServer::on_accept(int fd, const sockaddr* address, int length) {
   socket.release();  // the bufferevent closes it
   htparser_init(conn.parser.get(), htp_type_request);
   htparser_set_userdata(conn.parser.get(), &conn);
-  sockaddr_storage peer{};
-  std::memcpy(&peer, address, std::min(sizeof peer, static_cast<std::size_t>(length)));
   reset_request(conn);
-  conn.request.peer = from_sockaddr(peer);
+  conn.request.peer = client;
   conn.phase = Phase::kReading;
   conn.keep_alive = true;
   conn.input_ended = false;
@@ -259,12 +250,6 @@ void HttpServer::on_accept(int fd, const sockaddr* address, int length) {
       &conn);
   bufferevent_setwatermark(conn.bev.get(), EV_READ, 0, kReadHigh);
   bufferevent_enable(conn.bev.get(), EV_READ | EV_WRITE);
-}
-
-void HttpServer::on_accept_error() {
-  // No descriptor or no memory: the queue keeps the clients until the next sweep.
-  for (const auto& listener : listeners_) evconnlistener_disable(listener.get());
-  paused_ = true;
 }
 
 // Makes room for a new client: the connection without a request that has been there for longest.
@@ -473,10 +458,6 @@ void HttpServer::close(Conn& conn) {
 }
 
 void HttpServer::sweep() {
-  if (paused_) {
-    paused_ = false;
-    for (const auto& listener : listeners_) evconnlistener_enable(listener.get());
-  }
   const std::uint64_t now = monotonic_ms();
   for (const auto& conn : conns_) {
     if (conn->phase == Phase::kFree || now < conn->deadline_ms) continue;
@@ -491,7 +472,7 @@ void HttpServer::sweep() {
 void HttpServer::stop() {
   if (stopping_) return;
   stopping_ = true;
-  listeners_.clear();
+  acceptor_.stop();
   for (const auto& conn : conns_) {
     if (conn->phase == Phase::kReading && !conn->begun) close(*conn);
   }

@@ -25,10 +25,10 @@
 #include <vector>
 
 #include <event2/bufferevent.h>
-#include <event2/listener.h>
 
 #include "common/base/fd.h"
 #include "workers/control/http_message.h"
+#include "workers/core/acceptor.h"
 #include "workers/core/event_ptr.h"
 
 namespace weir::control {
@@ -59,7 +59,7 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  bool listening() const { return !listeners_.empty(); }
+  bool listening() const { return acceptor_.listeners() > 0; }
   void respond(HttpToken token, const HttpResponse& response);
   // Accepts nothing more; idle connections close now, the others after their answer.
   void stop();
@@ -69,9 +69,6 @@ class HttpServer {
   enum class Phase : std::uint8_t { kFree, kReading, kAnswering, kFlushing, kLingering };
   struct BuffereventDeleter {
     void operator()(bufferevent* bev) const { bufferevent_free(bev); }
-  };
-  struct ListenerDeleter {
-    void operator()(evconnlistener* listener) const { evconnlistener_free(listener); }
   };
   struct ParserDeleter {
     void operator()(htparser* parser) const;
@@ -105,8 +102,7 @@ class HttpServer {
   };
   struct ParserHooks;  // htparser's callbacks
 
-  void on_accept(int fd, const sockaddr* address, int length);
-  void on_accept_error();
+  void on_accept(UniqueFd socket, const Endpoint& client);
   void on_input(Conn& conn);
   void on_flushed(Conn& conn);
   void on_event(Conn& conn, short what);
@@ -127,13 +123,12 @@ class HttpServer {
   HttpSettings settings_;
   Handlers handlers_;
   htparse_hooks hooks_;
-  std::vector<std::unique_ptr<evconnlistener, ListenerDeleter>> listeners_;
   std::vector<std::unique_ptr<Conn>> conns_;  // by slot; addresses are stable
   std::vector<std::uint32_t> free_;
   std::size_t active_ = 0;
   bool stopping_ = false;
-  bool paused_ = false;  // accepting, for want of descriptors
   EventPtr sweep_timer_;
+  Acceptor acceptor_;
 };
 
 }  // namespace weir::control

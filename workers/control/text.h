@@ -26,7 +26,5 @@ std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t m
 std::string iso_time(std::uint64_t wall_ms);
 // A label value of the Prometheus text format: \, " and line ends escaped.
 std::string escape_label(std::string_view value);
-// Takes the same time wherever the texts differ; their lengths are no secret.
-bool equal_secrets(std::string_view a, std::string_view b);
 
 }  // namespace weir::control

@@ -1,9 +1,12 @@
-// Acceptor: takes connections off a worker's inherited listen sockets. Pauses when the process is
-// out of descriptors and tells the owner. Owner: a worker; must die before the event base.
+// Acceptor: takes connections off a worker's inherited listen sockets, as long as there are
+// descriptors for them and for what they will need later; else it pauses, says so once, and the
+// clients wait in the listen queue. Owner: a worker; must die before the event base.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include "common/base/endpoint.h"
@@ -14,17 +17,25 @@ namespace weir {
 
 class Acceptor {
  public:
+  struct Load {
+    std::uint64_t connections = 0;
+    std::uint64_t descriptors = 0;  // that these have now or may come to need
+  };
   struct Handlers {
     // `listener` is the index of the socket that it came from.
     std::function<void(UniqueFd fd, const Endpoint& client, std::size_t listener)> on_accept;
-    std::function<void(int error)> on_exhausted;
+    std::function<Load()> load;
+    std::function<void()> on_pause;  // accepting stops for a moment, for want of descriptors
   };
-  Acceptor(event_base* base, std::vector<UniqueFd> listeners, Handlers handlers);
+  // A client that is accepted takes `descriptors_each`: its own and, later, one to an origin.
+  Acceptor(event_base* base, std::vector<UniqueFd> listeners, std::uint64_t descriptors_each,
+           Handlers handlers);
 
   void start();
   // Closes this process's copies; the queues stay with the master.
   void stop();
   bool stopped() const { return listeners_.empty(); }
+  std::size_t listeners() const { return listeners_.size(); }
   // The address that a listener is bound to.
   Endpoint address(std::size_t listener) const;
 
@@ -36,11 +47,15 @@ class Acceptor {
     EventPtr event;
   };
   void on_ready(Listener& listener);
-  void pause();
+  bool descriptors_left() const;
+  void pause(std::string_view why);
 
   std::vector<Listener> listeners_;
+  std::uint64_t descriptors_each_;
+  std::uint64_t descriptor_limit_;
   Handlers handlers_;
   EventPtr again_;
+  bool said_so_ = false;  // that it pauses
 };
 
 }  // namespace weir

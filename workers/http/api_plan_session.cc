@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "common/base/secret.h"
 #include "common/proto/http/target.h"
 
 namespace weir::http {
@@ -68,16 +69,6 @@ bool plan_collection(std::string_view rest, Method method, ApiPlan& plan) {
   plan.kind = method == Method::kDelete ? ApiKind::kRemove : ApiKind::kItem;
   plan.array = found->one;
   return true;
-}
-
-bool equal_secrets(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference |=
-        static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
-  }
-  return difference == 0;
 }
 
 // Bytes of the UTF-8 sequence at the front of `text`; 0 when there is none.

@@ -24,6 +24,7 @@ class UpstreamPool {
   void give_back(const Endpoint& origin, UniqueFd fd, std::uint64_t now_ms);
   // Closes what has waited for too long. Call it about once a second.
   void sweep(std::uint64_t now_ms);
+  void clear() { idle_.clear(); }
   std::size_t size() const;
 
  private:

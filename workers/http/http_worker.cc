@@ -2,7 +2,6 @@
 #include "workers/http/http_worker.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -15,8 +14,9 @@ namespace {
 using ipc::Counter;
 
 constexpr std::size_t kReadBytes = 64 * 1024;
-constexpr std::uint64_t kFastTimerMs = 50;    // deadlines of requests
-constexpr std::uint64_t kSlowTimerMs = 1000;  // idle and stalled relays, pooled connections
+constexpr std::uint64_t kFastTimerMs = 50;     // deadlines of requests
+constexpr std::uint64_t kSlowTimerMs = 1000;   // idle and stalled relays, pooled connections
+constexpr std::uint64_t kDescriptorsEach = 2;  // of a client: its own and the origin's
 
 Counter counter_of(EndReason reason) {
   switch (reason) {
@@ -156,17 +156,18 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
       api_(base, state_, config.http_api.timeout,
            [this](std::uint64_t call, const ApiAnswer& what) { on_api_answer(call, what); }),
-      acceptor_(base, std::move(context_.listeners),
+      acceptor_(base, std::move(context_.listeners), kDescriptorsEach,
                 {[this](UniqueFd fd, const Endpoint& client, std::size_t listener) {
                    const bool api = config_.http_api.enabled &&
                                     acceptor_.address(listener) == config_.http_api.listen;
                    on_accept(std::move(fd), client, api);
                  },
-                 [this](int error) {
+                 [this] {
+                   return Acceptor::Load{active_, kDescriptorsEach * active_ + pool_.size()};
+                 },
+                 [this] {
                    counters_.add(Counter::kHttpRefusedDescriptors);
-                   LogLine(LogLevel::kError, "cannot accept, pausing; raise worker_rlimit_nofile")
-                       .field("error", std::strerror(error))
-                       .field("connections", active_);
+                   pool_.clear();  // clients come before connections that nobody uses
                  }}),
       fast_timer_(make_timer<&HttpWorker::on_fast_timer>()),
       slow_timer_(make_timer<&HttpWorker::on_slow_timer>()),

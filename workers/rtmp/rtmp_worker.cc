@@ -1,12 +1,7 @@
 // RtmpWorker: accepting, the connection table, timers, the master's messages, the end of sessions.
 #include "workers/rtmp/rtmp_worker.h"
 
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -22,13 +17,10 @@ using ipc::Counter;
 
 constexpr HandshakeCrypto kCrypto{net::hmac_sha256, net::fill_random};
 constexpr std::size_t kReadBytes = 64 * 1024;
-constexpr int kAcceptBatch = 64;
 constexpr std::uint64_t kFastTimerMs = 50;     // deadlines of preambles
 constexpr std::uint64_t kSlowTimerMs = 1000;   // idle and stalled relays, limits over all workers
-constexpr std::uint64_t kAcceptPauseMs = 100;  // when there is no descriptor left
 constexpr std::uint64_t kRefusalLogMs = 1000;  // between two lines about one limit
-// Descriptors beside those of the connections: standard ones, log, channel, event sets, idle pipes.
-constexpr std::uint64_t kDescriptorsElsewhere = 40;
+constexpr std::uint64_t kDescriptorsEach = 2;  // of a client: its own and the origin's
 
 Counter counter_of(EndReason reason) {
   switch (reason) {
@@ -81,11 +73,6 @@ RelaySettings relay_settings(const Config& config) {
   settings.stall_ms = config.rtmp.stall_timeout;
   settings.linger_ms = config.rtmp.linger_timeout;
   return settings;
-}
-
-std::uint64_t descriptor_limit() {
-  rlimit limit{};
-  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
 }
 
 void arm(const EventPtr& timer, std::uint64_t ms) {
@@ -163,73 +150,25 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 counters_.add(Counter::kRtmpBytesFromClients, up);
                 counters_.add(Counter::kRtmpBytesToClients, down);
               }}),
+      acceptor_(base, std::move(context_.listeners), kDescriptorsEach,
+                {[this](UniqueFd fd, const Endpoint& client, std::size_t) {
+                   on_accept(std::move(fd), client);
+                 },
+                 [this] {
+                   return Acceptor::Load{active_, kDescriptorsEach * active_};
+                 },
+                 [this] { counters_.add(Counter::kRtmpRefusedDescriptors); }}),
       fast_timer_(make_timer<&RtmpWorker::on_fast_timer>()),
       slow_timer_(make_timer<&RtmpWorker::on_slow_timer>()),
-      accept_again_(make_timer<&RtmpWorker::resume_accepting>()),
       read_buffer_(kReadBytes),
-      next_session_(context_.first_session),
-      descriptor_limit_(descriptor_limit()) {
-  for (std::size_t i = 0; i < context_.listeners.size(); ++i) {
-    accept_events_.emplace_back(event_new(
-        base, context_.listeners[i].get(), EV_READ | EV_PERSIST,
-        [](evutil_socket_t fd, short, void* self) {
-          static_cast<RtmpWorker*>(self)->on_acceptable(fd);
-        },
-        this));
-  }
-}
+      next_session_(context_.first_session) {}
 
 void RtmpWorker::run() {
-  resume_accepting();
+  acceptor_.start();
   arm(slow_timer_, kSlowTimerMs);
   ipc::Ready ready;
   link_.send(ready);
   event_base_dispatch(base_);
-}
-
-void RtmpWorker::resume_accepting() {
-  for (const EventPtr& e : accept_events_) event_add(e.get(), nullptr);
-}
-
-// Whoever is accepted will need a second descriptor for the origin. Without it the dial would fail,
-// and an innocent origin with it; so clients wait in the listen queue instead.
-bool RtmpWorker::descriptors_left() const {
-  const std::uint64_t elsewhere = kDescriptorsElsewhere + context_.listeners.size();
-  return 2 * (active_ + 1) + elsewhere <= descriptor_limit_;
-}
-
-void RtmpWorker::pause_accepting(std::string_view why) {
-  counters_.add(Counter::kRtmpRefusedDescriptors);
-  if (!std::exchange(descriptors_short_, true)) {
-    LogLine(LogLevel::kError, "cannot accept, pausing; raise worker_rlimit_nofile")
-        .field("error", why)
-        .field("connections", active_)
-        .field("descriptors", descriptor_limit_);
-  }
-  for (const EventPtr& e : accept_events_) event_del(e.get());
-  arm(accept_again_, kAcceptPauseMs);
-}
-
-void RtmpWorker::on_acceptable(int listener) {
-  for (int i = 0; i < kAcceptBatch; ++i) {
-    if (!descriptors_left()) return pause_accepting("no descriptors left for the origin's side");
-    sockaddr_storage address{};
-    socklen_t length = sizeof address;
-    // The socket API takes every address family through this one pointer type.
-    UniqueFd fd(::accept4(listener, reinterpret_cast<sockaddr*>(&address), &length,
-                          SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (fd) {
-      descriptors_short_ = false;
-      counters_.add(Counter::kRtmpAccepted);
-      const Endpoint client = from_sockaddr(address);
-      if (admit(client)) accept_one(std::move(fd), client);
-      continue;
-    }
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      return pause_accepting(std::strerror(errno));
-    }
-    if (errno != ECONNABORTED && errno != EINTR) return;
-  }
 }
 
 // IPv6 clients own whole /64 networks, so that is what counts as one address.
@@ -272,7 +211,9 @@ bool RtmpWorker::admit(const Endpoint& client) {
   return true;
 }
 
-void RtmpWorker::accept_one(UniqueFd fd, const Endpoint& client) {
+void RtmpWorker::on_accept(UniqueFd fd, const Endpoint& client) {
+  counters_.add(Counter::kRtmpAccepted);
+  if (!admit(client)) return;
   net::set_tcp_options(fd.get(), {config_.rtmp.tcp_keepalive, config_.rtmp.stall_timeout});
   auto index = static_cast<std::uint32_t>(conns_.size());
   if (free_.empty()) {
@@ -331,9 +272,7 @@ void RtmpWorker::on_message(ipc::MessageType type, ByteView bytes) {
 void RtmpWorker::drain(std::uint64_t deadline_ms) {
   if (!draining_) {
     draining_ = true;
-    accept_events_.clear();
-    event_del(accept_again_.get());
-    context_.listeners.clear();
+    acceptor_.stop();
     LogLine(LogLevel::kInfo, "draining, takes no new session").field("sessions", active_);
   }
   drain_deadline_ms_ = deadline_ms;

@@ -13,6 +13,7 @@
 #include "ipc/counters.h"
 #include "ipc/route_reader.h"
 #include "ipc/worker_entry.h"
+#include "workers/core/acceptor.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/master_link.h"
 #include "workers/core/poller.h"
@@ -33,11 +34,7 @@ class RtmpWorker {
   EventPtr make_timer();
 
   // rtmp_worker.cc: accept, table, timers, the master's messages, the end of sessions
-  void on_acceptable(int listener);
-  void resume_accepting();
-  bool descriptors_left() const;
-  void pause_accepting(std::string_view why);
-  void accept_one(UniqueFd fd, const Endpoint& client);
+  void on_accept(UniqueFd fd, const Endpoint& client);
   bool admit(const Endpoint& client);
   // One line a second for each limit: whoever floods the port must not fill the disk as well.
   struct RefusalLog {
@@ -93,10 +90,9 @@ class RtmpWorker {
   MasterLink link_;
   Poller poller_;
   SpliceRelay relay_;
-  std::vector<EventPtr> accept_events_;
+  Acceptor acceptor_;
   EventPtr fast_timer_;
   EventPtr slow_timer_;
-  EventPtr accept_again_;
   std::vector<Conn> conns_;
   std::vector<std::uint32_t> free_;
   std::vector<std::uint32_t> preambles_;  // indexes of conns with a Preamble
@@ -104,8 +100,6 @@ class RtmpWorker {
   std::unordered_map<std::uint64_t, std::uint32_t> half_open_;       // address group -> connections
   std::vector<std::uint8_t> read_buffer_;
   SessionId next_session_;
-  std::uint64_t descriptor_limit_;
-  bool descriptors_short_ = false;  // said so already
   std::uint64_t active_ = 0;
   std::uint64_t elsewhere_ = 0;  // connections of the other workers, refreshed each second
   std::uint64_t drain_deadline_ms_ = 0;
