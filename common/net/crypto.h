@@ -1,4 +1,4 @@
-// The two things that pure protocol code needs of OpenSSL, as plain functions to inject.
+// The things that pure protocol code needs of OpenSSL, as plain functions to inject.
 #pragma once
 
 #include "common/base/bytes.h"
@@ -7,6 +7,8 @@ namespace weir::net {
 
 // HMAC-SHA256 of `data` under `key` into `out` (32 bytes).
 void hmac_sha256(ByteView key, ByteView data, std::uint8_t* out);
+// HMAC-SHA1 of `head` followed by `rest` under `key` into `out` (20 bytes): STUN's.
+void hmac_sha1(ByteView key, ByteView head, ByteView rest, std::uint8_t* out);
 // Random bytes that a peer cannot guess. Ends the process when the system has none to give.
 void fill_random(MutableBytes out);
 
