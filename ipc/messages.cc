@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "ipc/flow_messages.h"
+
 namespace weir::ipc {
 namespace {
 
@@ -12,11 +14,16 @@ constexpr std::uint8_t kControlOnly = bit(WorkerKind::kControl);
 constexpr std::uint8_t kMedia =
     static_cast<std::uint8_t>(bit(WorkerKind::kRtmp) | bit(WorkerKind::kHttp) |
                               bit(WorkerKind::kRtc) | bit(WorkerKind::kSrt));
+constexpr std::uint8_t kUdp =
+    static_cast<std::uint8_t>(bit(WorkerKind::kRtc) | bit(WorkerKind::kSrt));
+// WebRTC is signalled over HTTP; SRT by its own handshake.
+constexpr std::uint8_t kSignalling =
+    static_cast<std::uint8_t>(bit(WorkerKind::kHttp) | bit(WorkerKind::kSrt));
 constexpr std::uint8_t kAll = static_cast<std::uint8_t>(kControlOnly | kMedia);
 
 // Who may send what. A kind that is not named here has its message dropped by the receiver, so a
 // media worker that was taken over can neither register nor drain an origin.
-constexpr std::array<MessageRule, 14> kMessageRules = {{
+constexpr std::array<MessageRule, 23> kMessageRules = {{
     {MessageType::kReady, "ready", true, kAll},
     {MessageType::kRouteRequest, "route_request", true, kMedia},
     {MessageType::kSessionOpen, "session_open", true, kMedia},
@@ -25,12 +32,22 @@ constexpr std::array<MessageRule, 14> kMessageRules = {{
     {MessageType::kProbeResult, "probe_result", true, kAll},
     {MessageType::kOriginRegister, "origin_register", true, kControlOnly},
     {MessageType::kOriginCommand, "origin_command", true, kControlOnly},
+    {MessageType::kFlowCreate, "flow_create", true, kSignalling},
+    {MessageType::kFlowCredentials, "flow_credentials", true, bit(WorkerKind::kHttp)},
+    {MessageType::kFlowClaim, "flow_claim", true, kUdp},
+    {MessageType::kFlowStats, "flow_stats", true, kUdp},
+    {MessageType::kFlowEnd, "flow_end", true,
+     static_cast<std::uint8_t>(kUdp | kSignalling | kControlOnly)},
     {MessageType::kRouteAnswer, "route_answer", false, kMedia},
     {MessageType::kReply, "reply", false, kControlOnly},
     {MessageType::kDrain, "drain", false, kAll},
     {MessageType::kQuit, "quit", false, kAll},
     {MessageType::kReopenLog, "reopen_log", false, kAll},
     {MessageType::kSessionEnd, "session_end", false, kMedia},
+    {MessageType::kServe, "serve", false, kUdp},
+    {MessageType::kFlowCreated, "flow_created", false, kSignalling},
+    {MessageType::kFlowAssign, "flow_assign", false, kUdp},
+    {MessageType::kFlowRelease, "flow_release", false, kUdp},
 }};
 
 }  // namespace
@@ -45,6 +62,64 @@ std::string_view to_string(RouteStatus status) {
       return "table_full";
     case RouteStatus::kStreamElsewhere:
       return "stream_elsewhere";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(FlowStatus status) {
+  switch (status) {
+    case FlowStatus::kOk:
+      return "ok";
+    case FlowStatus::kTableFull:
+      return "table_full";
+    case FlowStatus::kTooLong:
+      return "too_long";
+    case FlowStatus::kInvalid:
+      return "invalid";
+    case FlowStatus::kDuplicate:
+      return "duplicate";
+    case FlowStatus::kAddressLimit:
+      return "address_limit";
+    case FlowStatus::kStreamLimit:
+      return "stream_limit";
+    case FlowStatus::kNoOrigin:
+      return "no_origin";
+    case FlowStatus::kUnknown:
+      return "unknown_session";
+    case FlowStatus::kNoDescriptors:
+      return "no_descriptors";
+    case FlowStatus::kUnreachable:
+      return "unreachable";
+    case FlowStatus::kBusy:
+      return "busy";
+    case FlowStatus::kStopping:
+      return "stopping";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(FlowEndReason reason) {
+  switch (reason) {
+    case FlowEndReason::kMoved:
+      return "moved";
+    case FlowEndReason::kDeleted:
+      return "deleted";
+    case FlowEndReason::kKicked:
+      return "kicked";
+    case FlowEndReason::kIdle:
+      return "idle";
+    case FlowEndReason::kClosed:
+      return "closed";
+    case FlowEndReason::kRefused:
+      return "refused";
+    case FlowEndReason::kSignalTimeout:
+      return "signal_timeout";
+    case FlowEndReason::kOriginGone:
+      return "origin_gone";
+    case FlowEndReason::kPortLost:
+      return "port_lost";
+    case FlowEndReason::kStopped:
+      return "stopped";
   }
   return "unknown";
 }

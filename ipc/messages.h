@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 #include <type_traits>
 
@@ -27,6 +28,11 @@ enum class MessageType : std::uint16_t {
   kProbeResult,
   kOriginRegister,
   kOriginCommand,
+  kFlowCreate = 32,  // ipc/flow_messages.h
+  kFlowCredentials,
+  kFlowClaim,
+  kFlowStats,
+  kFlowEnd,
   // master -> worker
   kRouteAnswer = 64,
   kReply,
@@ -34,6 +40,10 @@ enum class MessageType : std::uint16_t {
   kQuit,
   kReopenLog,
   kSessionEnd,
+  kServe = 96,  // ipc/flow_messages.h
+  kFlowCreated,
+  kFlowAssign,
+  kFlowRelease,
 };
 
 struct MessageHeader {
@@ -199,6 +209,8 @@ ByteView encode(M& message) {
     size = offsetof(M, key) + offsetof(KeyTail, text) + message.key.length;
   } else if constexpr (requires { message.text.length; }) {
     size = offsetof(M, text) + offsetof(Tail<256>, text) + message.text.length;
+  } else if constexpr (requires { message.row_count; }) {
+    size = offsetof(M, rows) + message.row_count * sizeof message.rows[0];
   }
   message.header.type = M::kType;
   message.header.size = static_cast<std::uint16_t>(size);
@@ -214,6 +226,8 @@ bool decode(ByteView bytes, M& out) {
     fixed = offsetof(M, key) + offsetof(KeyTail, text);
   } else if constexpr (requires { out.text.length; }) {
     fixed = offsetof(M, text) + offsetof(Tail<256>, text);
+  } else if constexpr (requires { out.row_count; }) {
+    fixed = offsetof(M, rows);
   }
   if (bytes.size() < fixed || bytes.size() > sizeof(M)) return false;
   out = M{};
@@ -223,6 +237,9 @@ bool decode(ByteView bytes, M& out) {
     return out.key.length == bytes.size() - fixed;
   } else if constexpr (requires { out.text.length; }) {
     return out.text.length == bytes.size() - fixed;
+  } else if constexpr (requires { out.row_count; }) {
+    return out.row_count <= std::size(out.rows) &&
+           out.row_count * sizeof out.rows[0] == bytes.size() - fixed;
   }
   return true;
 }

@@ -14,13 +14,6 @@
 
 namespace weir::ipc {
 
-// A reference to an origin that stays safe when the slot is reused.
-struct OriginRef {
-  std::uint32_t slot = kNoSlot;
-  std::uint32_t generation = 0;
-  friend bool operator==(const OriginRef&, const OriginRef&) = default;
-};
-
 class StateView {
  public:
   // Maps the segment read-only and checks magic, version and bounds. The descriptor stays the

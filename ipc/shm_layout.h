@@ -47,6 +47,13 @@ std::string_view to_string(EndpointKind kind);
 enum class Role : std::uint8_t { kPlayer, kPublisher };
 std::string_view to_string(Role role);
 
+// A reference to an origin that stays safe when the slot is reused.
+struct OriginRef {
+  std::uint32_t slot = kNoSlot;
+  std::uint32_t generation = 0;
+  friend bool operator==(const OriginRef&, const OriginRef&) = default;
+};
+
 struct WorkerRecord {
   std::int32_t pid = 0;
   WorkerKind kind = WorkerKind::kControl;

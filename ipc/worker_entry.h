@@ -28,8 +28,11 @@ struct WorkerContext {
   UniqueFd channel;              // to the master, see ipc/channel.h
   UniqueFd state;                // read-only use: StateView::map
   UniqueFd counters;             // Counters::map(fd, page), CountersView::map
-  std::vector<UniqueFd> listeners;  // non-blocking; shared with the master, who keeps them open
-  SessionId first_session = 0;      // ids first_session, +1, ... are this process's own
+  UniqueFd flows;                // the session table, open for reading: FlowView::map
+  // Non-blocking; shared with the master, who keeps them open.
+  std::vector<UniqueFd> listeners;    // TCP
+  std::vector<UniqueFd> udp_sockets;  // UDP slot sockets; not read before Serve, nor after Drain
+  SessionId first_session = 0;        // ids first_session, +1, ... are this process's own
 };
 
 // Each runs the worker until it has drained and returns its exit code. By then the process has

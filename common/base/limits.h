@@ -24,6 +24,16 @@ inline constexpr std::size_t kRtmpPreambleBytes = 128 * 1024;   // client bytes 
 inline constexpr std::size_t kAmfDepth = 16;
 inline constexpr std::size_t kAmfItems = 1024;  // values in one message
 
+// WebRTC: credentials as RFC 8839 (section 5.4) allows them, and what one session may keep of all
+// its texts (ipc/flow_table.h); credentials, key and resource that do not fit together are refused.
+inline constexpr std::size_t kIceUfragMin = 4;
+inline constexpr std::size_t kIceUfragMax = 256;
+inline constexpr std::size_t kIcePasswordMin = 22;
+inline constexpr std::size_t kIcePasswordMax = 256;
+inline constexpr std::size_t kIceUsernameBytes = 2 * kIceUfragMax + 1;  // answer:offer
+inline constexpr std::size_t kFlowResourceBytes = 512;
+inline constexpr std::size_t kFlowTextBytes = 784;
+
 // IPC: one message between a worker and the master.
 inline constexpr std::size_t kIpcMessageBytes = 4096;
 

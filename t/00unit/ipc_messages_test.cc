@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "ipc/flow_messages.h"
+
 namespace {
 
 using namespace weir::ipc;
@@ -42,6 +44,15 @@ TEST_CASE("every message decodes from exactly its own bytes") {
   check_bounds(Quit{});
   check_bounds(ReopenLog{});
   check_bounds(SessionEnd{});
+  check_bounds(FlowCreate{});
+  check_bounds(FlowCreated{});
+  check_bounds(FlowCredentials{});
+  check_bounds(FlowClaim{});
+  check_bounds(FlowAssign{});
+  check_bounds(FlowRelease{});
+  check_bounds(FlowStats{});
+  check_bounds(FlowEnd{});
+  check_bounds(Serve{});
   RouteRequest request;
   request.key.assign("v/a/s");
   check_bounds(request);
@@ -58,6 +69,46 @@ TEST_CASE("a length that lies is refused") {
     RouteRequest out;
     CHECK_FALSE(decode(ByteView(copy), out));
   }
+}
+
+TEST_CASE("rows travel as far as they are used, and a count that lies is refused") {
+  FlowStats stats;
+  stats.row_count = 3;
+  stats.rows[2].since.drops = 7;
+  const ByteView bytes = encode(stats);
+  CHECK(bytes.size() == offsetof(FlowStats, rows) + 3 * sizeof(FlowStatsRow));
+  FlowStats out;
+  REQUIRE(decode(bytes, out));
+  CHECK(out.rows[2].since.drops == 7);
+  constexpr std::uint64_t kWrapping =
+      (std::uint64_t{1} << 58) + 3;  // times 64: as many bytes as there are
+  for (const std::uint64_t lie :
+       {std::uint64_t{0}, std::uint64_t{4}, kWrapping, ~std::uint64_t{0}}) {
+    std::vector<std::uint8_t> copy(bytes.begin(), bytes.end());
+    std::memcpy(copy.data() + offsetof(FlowStats, row_count), &lie, sizeof lie);
+    CHECK_FALSE(decode(ByteView(copy), out));
+  }
+}
+
+TEST_CASE("the texts of a flow share their store") {
+  FlowText text;
+  CHECK(text.set(FlowField::kUsername, "abcd:efgh"));
+  CHECK(text.set(FlowField::kResource, "/whip/1"));
+  CHECK(text.set(FlowField::kPassword, std::string(256, 'p')));
+  CHECK(text.set(FlowField::kKey, "v/a/s"));
+  CHECK(text.get(FlowField::kUsername) == "abcd:efgh");
+  CHECK(text.get(FlowField::kPassword) == std::string(256, 'p'));
+  CHECK(text.get(FlowField::kSecondUsername).empty());
+  CHECK(text.get(FlowField::kResource) == "/whip/1");
+  const std::size_t used = text.used();
+  CHECK_FALSE(text.set(FlowField::kSecondUsername, std::string(sizeof text.bytes - used + 1, 'x')));
+  CHECK(text.used() == used);
+  CHECK(text.set(FlowField::kSecondUsername, std::string(sizeof text.bytes - used, 'x')));
+  CHECK(text.set(FlowField::kPassword, "short"));
+  CHECK(text.get(FlowField::kKey) == "v/a/s");
+  text.length[0] = 65535;
+  CHECK_FALSE(text.valid());
+  CHECK_FALSE(text.set(FlowField::kKey, ""));
 }
 
 TEST_CASE("a tail keeps what fits") {
@@ -84,6 +135,17 @@ TEST_CASE("who may send what") {
     CHECK(may_send(kind, T::kRouteRequest) == !control);
     CHECK(may_send(kind, T::kSessionOpen) == !control);
     CHECK(may_send(kind, T::kDialResult) == !control);
+  }
+  for (const K kind : {K::kControl, K::kRtmp, K::kHttp, K::kRtc, K::kSrt}) {
+    for (const T from_master : {T::kServe, T::kFlowCreated, T::kFlowAssign, T::kFlowRelease}) {
+      CHECK_FALSE(may_send(kind, from_master));
+    }
+    const bool udp = kind == K::kRtc || kind == K::kSrt;
+    CHECK(may_send(kind, T::kFlowCreate) == (kind == K::kHttp || kind == K::kSrt));
+    CHECK(may_send(kind, T::kFlowCredentials) == (kind == K::kHttp));
+    CHECK(may_send(kind, T::kFlowClaim) == udp);
+    CHECK(may_send(kind, T::kFlowStats) == udp);
+    CHECK(may_send(kind, T::kFlowEnd) == (kind != K::kRtmp));
   }
   CHECK(find_rule(static_cast<T>(999)) == nullptr);
   CHECK_FALSE(may_send(K::kRtmp, static_cast<T>(999)));
