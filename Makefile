@@ -89,8 +89,17 @@ $(BENCH_BINS): $(BUILD)/%: $(BUILD)/%.o $(TOOL_DEPS)
 .PHONY: tools
 tools: $(TOOL_BINS)  ## build the test tools (protocol decoders, raw clients)
 
+# Packages of npm for the tests, at the versions of the lock file, which names no registry.
+.PHONY: node-modules
+node-modules: $(BUILD)/node/.installed  ## install what the tests take from npm
+$(BUILD)/node/.installed: t/support/node/package.json t/support/node/package-lock.json
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --omit=dev
+	touch $@
+
 .PHONY: check
-check: test-bins  ## the whole test suite
+check: test-bins node-modules  ## the whole test suite
 	$(PYTHON) t/support/run_all.py --build $(BUILD)
 .PHONY: unit-bins test-bins
 unit-bins: $(UNIT_BINS)

@@ -25,6 +25,8 @@ RtmpClient(host, port)  connect() create_stream() publish() play() publish_tags(
          compression, extended timestamps): see rtmp.py
 FakeOrigin(lab)  a scripted RTMP server for what real ones can't show (Behaviour): see fakeorigin.py
 HttpOrigin(lab, serve)   a scripted HTTP server; HttpConnection: a raw HTTP client: see httporigin.py
+node     NodeMediaServer(lab), run_node(): origin and packages from npm: see node.py
+players  Player(lab, "vlc", url).wait_video(media), WebSocketFlv(port, path): see players.py
 flv      read(path) write(path, tags) packets(path) assert_same_media() enhanced_hevc(): see flv.py
 poll(what, predicate, timeout)   waits for a condition with a deadline; never sleep in a test
 free_port()   a TCP port that nobody else in this run gets
