@@ -34,6 +34,15 @@ inline constexpr std::size_t kIceUsernameBytes = 2 * kIceUfragMax + 1;  // answe
 inline constexpr std::size_t kFlowResourceBytes = 512;
 inline constexpr std::size_t kFlowTextBytes = 784;
 
+// WebRTC signalling: a session description or fragment. One frame of ICE over TCP (RFC 4571).
+inline constexpr std::size_t kSdpBytes = 64 * 1024;
+inline constexpr std::size_t kSdpLines = 4096;
+inline constexpr std::size_t kSdpMedia = 128;
+inline constexpr std::size_t kSdpBundled = 1024;    // mids in all groups
+inline constexpr std::size_t kSdpCandidates = 512;  // in all sections
+inline constexpr std::size_t kSdpPublic = 32;       // public addresses, UDP and TCP each
+inline constexpr std::size_t kRtcTcpFrameBytes = 8 * 1024;
+
 // IPC: one message between a worker and the master.
 inline constexpr std::size_t kIpcMessageBytes = 4096;
 

@@ -1,0 +1,8 @@
+// A trickle-ice-sdpfrag: the same promises as for a session description.
+#include "t/00unit/proto_sdp_support.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace weir;
+  sdp::test::check_rewrite(sdp::parse_fragment, sdp::rewrite_fragment, as_text({data, size}));
+  return 0;
+}
