@@ -26,7 +26,9 @@ using Size = std::uint64_t;      // bytes
 using Duration = std::uint64_t;  // milliseconds
 using Text = std::string;
 using Secret = std::string;
-using Enum = std::string;  // one of the option's words
+using Networks = std::string;  // parse_networks() takes it
+using Access = std::string;    // parse_access_list() takes it
+using Enum = std::string;      // one of the option's words
 using Listen = Endpoint;
 }  // namespace option_type
 

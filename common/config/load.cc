@@ -170,7 +170,20 @@ class Loader {
                    " is longer than balance.eject_time_max " +
                    print_duration(config_.balance.eject_time_max));
     }
+    check_proxy_protocol();
     check_default_backend();
+  }
+
+  void check_proxy_protocol() {
+    if (!config_.proxy_protocol_networks.empty()) return;
+    const std::pair<std::string_view, bool> listeners[] = {
+        {"control", config_.control.proxy_protocol},
+        {"rtmp", config_.rtmp.proxy_protocol},
+        {"http", config_.http.proxy_protocol},
+        {"http_api", config_.http_api.proxy_protocol}};
+    for (const auto& [section, on] : listeners) {
+      if (on) fault_of(section, "proxy_protocol", "needs proxy_protocol_networks");
+    }
   }
 
   // Of two options that clash, the one that was set; the first when both were.

@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "common/base/access_list.h"
+#include "common/base/network.h"
 #include "common/config/values.h"
 
 namespace weir::config {
@@ -67,6 +69,16 @@ Result<void> set_Text(std::string& member, const OptionRow& row, std::string_vie
 Result<void> set_Secret(std::string& member, const OptionRow& row, std::string_view text) {
   return set_Text(member, row, text);
 }
+Result<void> set_Networks(std::string& member, const OptionRow& row, std::string_view text) {
+  const auto networks = parse_networks(text);
+  if (!networks) return tl::unexpected<Error>(networks.error());
+  return set_Text(member, row, text);
+}
+Result<void> set_Access(std::string& member, const OptionRow& row, std::string_view text) {
+  const auto rules = parse_access_list(text);
+  if (!rules) return tl::unexpected<Error>(rules.error());
+  return set_Text(member, row, text);
+}
 Result<void> set_Enum(std::string& member, const OptionRow& row, std::string_view text) {
   const auto words = split_words(row.words);
   if (std::find(words.begin(), words.end(), text) == words.end()) {
@@ -95,6 +107,12 @@ std::string get_Text(const std::string& value) {
   return value;
 }
 std::string get_Secret(const std::string& value) {
+  return value;
+}
+std::string get_Networks(const std::string& value) {
+  return value;
+}
+std::string get_Access(const std::string& value) {
   return value;
 }
 std::string get_Enum(const std::string& value) {
@@ -201,6 +219,8 @@ std::string range_text(const OptionRow& row) {
       return print_number(row.type, row.min) + " to " + print_number(row.type, row.max);
     case OptionType::Text:
     case OptionType::Secret:
+    case OptionType::Networks:
+    case OptionType::Access:
       return "up to " + std::to_string(row.max) + " bytes";
     case OptionType::Enum: {
       std::string words;
@@ -231,6 +251,10 @@ std::string_view type_text(OptionType type) {
       return "text";
     case OptionType::Secret:
       return "secret";
+    case OptionType::Networks:
+      return "networks";
+    case OptionType::Access:
+      return "rules";
     case OptionType::Enum:
       return "word";
     case OptionType::Listen:

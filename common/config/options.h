@@ -12,7 +12,18 @@
 
 namespace weir::config {
 
-enum class OptionType : std::uint8_t { Flag, Int, Size, Duration, Text, Secret, Enum, Listen };
+enum class OptionType : std::uint8_t {
+  Flag,
+  Int,
+  Size,
+  Duration,
+  Text,
+  Secret,
+  Networks,
+  Access,
+  Enum,
+  Listen
+};
 enum class ReloadClass : std::uint8_t { kReload, kRestart };
 
 struct OptionRow {

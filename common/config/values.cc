@@ -193,6 +193,12 @@ std::string Text(std::string_view text) {
 std::string Secret(std::string_view text) {
   return std::string(text);
 }
+std::string Networks(std::string_view text) {
+  return std::string(text);
+}
+std::string Access(std::string_view text) {
+  return std::string(text);
+}
 std::string Enum(std::string_view text) {
   return std::string(text);
 }

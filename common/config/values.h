@@ -40,6 +40,8 @@ std::uint64_t Size(std::string_view text);
 std::uint64_t Duration(std::string_view text);
 std::string Text(std::string_view text);
 std::string Secret(std::string_view text);
+std::string Networks(std::string_view text);
+std::string Access(std::string_view text);
 std::string Enum(std::string_view text);
 Endpoint Listen(std::string_view text);
 }  // namespace from_default

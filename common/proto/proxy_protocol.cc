@@ -16,6 +16,7 @@ constexpr std::size_t kV2Head = 16;
 constexpr std::size_t kV4Block = 12;
 constexpr std::size_t kV6Block = 36;
 constexpr std::size_t kUnixBlock = 216;
+constexpr std::uint8_t kTlvChecksum = 0x03;  // PP2_TYPE_CRC32C
 
 ParseStatus invalid(Error& error, Error what) {
   error = what;
@@ -91,27 +92,43 @@ Endpoint read_address(const std::uint8_t* ip, std::size_t size, const std::uint8
   return unmapped(endpoint);
 }
 
-// Type-length-value records must fill the rest exactly.
-bool tlvs_are_sound(ByteView rest) {
-  while (!rest.empty()) {
-    if (rest.size() < 3) return false;
-    const std::size_t whole = 3U + load_be16(rest.data() + 1);
-    if (whole > rest.size()) return false;
-    rest = rest.subspan(whole);
+// CRC-32C (RFC 3720, appendix B.4) of a header whose checksum, at `at`, counts as zero.
+std::uint32_t crc32c(ByteView header, std::size_t at) {
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (std::size_t i = 0; i < header.size(); ++i) {
+    if (i < at || i >= at + 4) crc ^= header[i];
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1U) ^ ((crc & 1U) != 0 ? 0x82F63B78U : 0U);
   }
-  return true;
+  return ~crc;
 }
 
-// `block` is what follows the 16 bytes that all version 2 headers have.
-ParseStatus parse_v2_block(std::uint8_t family, ByteView block, Header& out, Error& error) {
+// Type-length-value records, which begin at `at`, must fill the rest of the header exactly.
+Error check_tlvs(ByteView header, std::size_t at) {
+  while (at < header.size()) {
+    const std::size_t left = header.size() - at;
+    if (left < 3) return Error::kBadTlv;
+    const std::size_t length = load_be16(header.data() + at + 1);
+    if (3 + length > left) return Error::kBadTlv;
+    if (header[at] == kTlvChecksum) {
+      if (length != 4) return Error::kBadTlv;
+      if (crc32c(header, at + 3) != load_be32(header.data() + at + 3)) return Error::kBadChecksum;
+    }
+    at += 3 + length;
+  }
+  return Error::kNone;
+}
+
+ParseStatus parse_v2_addresses(ByteView header, Header& out, Error& error) {
   static constexpr std::array<std::size_t, 4> kBlocks = {0, kV4Block, kV6Block, kUnixBlock};
-  const std::size_t kind = family >> 4U;
-  const std::size_t transport = family & 15U;
+  const std::size_t kind = header[13] >> 4U;
+  const std::size_t transport = header[13] & 15U;
+  const ByteView block = header.subspan(kV2Head);
   if (kind >= kBlocks.size() || transport > 2) return invalid(error, Error::kBadFamily);
   // Either half unspecified: nothing is known of the addresses, and of what the block holds.
   if (kind == 0 || transport == 0) return ParseStatus::kComplete;
   if (block.size() < kBlocks[kind]) return invalid(error, Error::kTooShort);
-  if (!tlvs_are_sound(block.subspan(kBlocks[kind]))) return invalid(error, Error::kBadTlv);
+  const Error fault = check_tlvs(header, kV2Head + kBlocks[kind]);
+  if (fault != Error::kNone) return invalid(error, fault);
   out.datagram = transport == 2;
   if (kind == 3) return ParseStatus::kComplete;
   const std::size_t size = kind == 1 ? 4 : 16;
@@ -136,7 +153,7 @@ ParseStatus parse_v2(ByteView in, Header& out, Error& error) {
   out.local = command == 0;
   // A LOCAL header's family and addresses must be ignored.
   if (out.local) return ParseStatus::kComplete;
-  return parse_v2_block(in[13], in.subspan(kV2Head, length), out, error);
+  return parse_v2_addresses(in.first(kV2Head + length), out, error);
 }
 
 // ---- writing
@@ -163,9 +180,9 @@ void append_be16(std::vector<std::uint8_t>& out, std::size_t value) {
 }  // namespace
 
 std::string_view to_string(Error error) {
-  static constexpr std::array<std::string_view, 8> kNames = {
-      "none",       "no-proxy-header", "bad-proxy-line", "bad-proxy-version",
-      "bad-family", "too-short",       "too-long",       "bad-tlv"};
+  static constexpr std::array<std::string_view, 9> kNames = {
+      "none",      "no-proxy-header", "bad-proxy-line", "bad-proxy-version", "bad-family",
+      "too-short", "too-long",        "bad-tlv",        "bad-checksum"};
   return kNames[static_cast<std::size_t>(error)];
 }
 

@@ -20,13 +20,14 @@ inline constexpr std::size_t kMaxV2Bytes = 4096;
 
 enum class Error : std::uint8_t {
   kNone,
-  kNoHeader,    // the first bytes belong to neither version
-  kBadLine,     // version 1: not as written in the spec
-  kBadVersion,  // version 2 signature, other version or command
-  kBadFamily,   // version 2: family or transport that isn't defined
-  kTooShort,    // version 2: length less than the addresses
-  kTooLong,     // over kMaxV1Bytes or kMaxV2Bytes
-  kBadTlv,      // version 2: a TLV that passes the end
+  kNoHeader,     // the first bytes belong to neither version
+  kBadLine,      // version 1: not as written in the spec
+  kBadVersion,   // version 2 signature, other version or command
+  kBadFamily,    // version 2: family or transport that isn't defined
+  kTooShort,     // version 2: length less than the addresses
+  kTooLong,      // over kMaxV1Bytes or kMaxV2Bytes
+  kBadTlv,       // version 2: a TLV that passes the end
+  kBadChecksum,  // version 2: a CRC32c TLV that does not fit the header
 };
 std::string_view to_string(Error error);
 

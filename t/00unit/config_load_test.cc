@@ -153,7 +153,8 @@ TEST_CASE("every environment variable of the table wins over the file") {
   for (const auto& row : config::option_rows()) {
     if (row.env.empty()) continue;
     CAPTURE(row.env);
-    const std::string value(row.initial.empty() ? "x" : row.initial);
+    const bool networks = row.type == config::OptionType::Networks;
+    const std::string value(networks ? "all" : row.initial.empty() ? "x" : row.initial);
     const LoadOutcome outcome = load("", {{std::string(row.env), value}});
     if (row.path() == "default_backend.http") {
       CHECK(outcome.faults.at(0).where == "environment");

@@ -163,4 +163,21 @@ TEST_CASE("proxy protocol: version 2") {
   }
 }
 
+TEST_CASE("proxy protocol: a checksum must fit") {
+  // Computed with an independent CRC-32C whose value for "123456789" is E3069283.
+  Bytes right = v2({0x21, 0x11, 0, 19, 192, 0, 2, 1,    198,  51,   100, 1,
+                    0,    1,    0, 2,  3,   0, 4, 0xEA, 0x49, 0xDD, 0x7B});
+  Header header;
+  Error error = Error::kNone;
+  CHECK(parse_cut(right, header, error) == ParseStatus::kComplete);
+  CHECK(header.source == at("192.0.2.1", 1));
+  right[20] ^= 1U;  // of the address
+  CHECK(parse_cut(right, header, error) == ParseStatus::kInvalid);
+  CHECK(error == Error::kBadChecksum);
+  Bytes short_one =
+      v2({0x21, 0x11, 0, 17, 192, 0, 2, 1, 198, 51, 100, 1, 0, 1, 0, 2, 3, 0, 2, 1, 1});
+  CHECK(parse_cut(short_one, header, error) == ParseStatus::kInvalid);
+  CHECK(error == Error::kBadTlv);
+}
+
 }  // namespace weir::proxy_protocol

@@ -3,7 +3,6 @@
 
 #include <string>
 
-#include "workers/control/api.h"
 #include "workers/control/http_message.h"
 #include "workers/control/json.h"
 #include "workers/control/text.h"
@@ -71,16 +70,4 @@ TEST_CASE("answers on the wire") {
   const std::string head = to_wire(response, false, true);
   CHECK(head.substr(head.size() - 4) == "\r\n\r\n");
   CHECK(head.find("Connection: close") != std::string::npos);
-}
-
-TEST_CASE("log budget") {
-  LogBudget budget(2);
-  std::uint64_t suppressed = 9;
-  CHECK(budget.take(1000, suppressed));
-  CHECK(suppressed == 0);
-  CHECK(budget.take(1500, suppressed));
-  CHECK_FALSE(budget.take(1999, suppressed));
-  CHECK_FALSE(budget.take(1999, suppressed));
-  CHECK(budget.take(2000, suppressed));
-  CHECK(suppressed == 2);
 }

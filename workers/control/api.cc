@@ -69,21 +69,6 @@ tl::expected<Page, std::string> parse_page(std::string_view query, std::uint64_t
 
 }  // namespace
 
-bool LogBudget::take(std::uint64_t now_ms, std::uint64_t& suppressed) {
-  const std::uint64_t second = now_ms / 1000;
-  if (second != second_) {
-    second_ = second;
-    used_ = 0;
-  }
-  if (used_ >= per_second_) {
-    ++swallowed_;
-    return false;
-  }
-  ++used_;
-  suppressed = std::exchange(swallowed_, 0);
-  return true;
-}
-
 Api::Api(const ipc::StateView& state, const ipc::CountersView& all_counters,
          ipc::Counters& counters, ApiSettings settings, Master master, Respond respond)
     : state_(state),

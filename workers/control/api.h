@@ -9,6 +9,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "common/base/log_budget.h"
 #include "ipc/counters.h"
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
@@ -16,20 +17,6 @@
 #include "workers/control/http_server.h"
 
 namespace weir::control {
-
-// So many log lines a second and no more, however many events there are.
-class LogBudget {
- public:
-  explicit LogBudget(std::uint32_t per_second) : per_second_(per_second) {}
-  // True: write it. `suppressed` is then how many were swallowed since the last one.
-  bool take(std::uint64_t now_ms, std::uint64_t& suppressed);
-
- private:
-  std::uint32_t per_second_;
-  std::uint32_t used_ = 0;
-  std::uint64_t second_ = 0;
-  std::uint64_t swallowed_ = 0;
-};
 
 struct ApiSettings {
   std::string token;  // empty: none is asked for

@@ -60,6 +60,9 @@ HttpSettings http_settings(const Config& config) {
   settings.max_connections = static_cast<std::size_t>(config.control.max_connections);
   settings.request_timeout_ms = config.control.request_timeout;
   settings.max_body = limits::kRegisterBodyBytes;
+  settings.proxy_protocol = config.control.proxy_protocol;
+  settings.access = parse_access_list(config.control.access).value_or(AccessList{});
+  settings.proxy = proxy_settings(config, config.control.request_timeout);
   return settings;
 }
 
@@ -80,7 +83,7 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
              server_.respond(token, response);
            }),
       server_(
-          base, std::move(context.listeners), http_settings(config),
+          base, std::move(context.listeners), http_settings(config), counters_,
           {[this](const HttpRequest& request, HttpToken token) { api_.on_request(request, token); },
            [this](int) { api_.count_refusal(); }, [this] { leave(); }}),
       prober_(base, state_, counters_,

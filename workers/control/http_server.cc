@@ -172,24 +172,28 @@ void HttpServer::ParserDeleter::operator()(htparser* parser) const {
 }
 
 HttpServer::HttpServer(event_base* base, std::vector<UniqueFd> listeners,
-                       const HttpSettings& settings, Handlers handlers)
+                       const HttpSettings& settings, ipc::Counters& counters, Handlers handlers)
     : base_(base),
       settings_(settings),
       handlers_(std::move(handlers)),
       hooks_(ParserHooks::table()),
-      acceptor_(base, std::move(listeners), 1,
+      acceptor_(base, std::move(listeners), {1, settings.proxy}, counters,
                 {[this](UniqueFd fd, const Endpoint& client, std::size_t) {
                    on_accept(std::move(fd), client);
                  },
                  [this] {
                    return Acceptor::Load{active_, active_};
                  },
-                 [] {}}) {
+                 [] {}, [this] { leave_if_idle(); }}) {
   sweep_timer_.reset(event_new(
       base, -1, EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<HttpServer*>(self)->sweep(); }, this));
   const timeval period = to_timeval(kSweepMs);
   event_add(sweep_timer_.get(), &period);
+  for (std::size_t i = 0; i < acceptor_.listeners(); ++i) {
+    if (settings.proxy_protocol) acceptor_.expect_proxy_header(i);
+    acceptor_.restrict_to(i, settings.access, {});
+  }
   acceptor_.start();
 }
 
@@ -454,7 +458,11 @@ void HttpServer::close(Conn& conn) {
   ++conn.generation;
   free_.push_back(conn.slot);
   --active_;
-  if (stopping_ && active_ == 0) handlers_.on_idle();
+  leave_if_idle();
+}
+
+void HttpServer::leave_if_idle() {
+  if (stopping_ && active_ + acceptor_.pending() == 0) handlers_.on_idle();
 }
 
 void HttpServer::sweep() {
@@ -476,7 +484,7 @@ void HttpServer::stop() {
   for (const auto& conn : conns_) {
     if (conn->phase == Phase::kReading && !conn->begun) close(*conn);
   }
-  if (active_ == 0) handlers_.on_idle();
+  leave_if_idle();
 }
 
 }  // namespace weir::control

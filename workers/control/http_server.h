@@ -42,6 +42,9 @@ struct HttpSettings {
   std::size_t max_connections = 1024;
   std::uint64_t request_timeout_ms = 10000;  // for one whole request, and for idle keep-alive
   std::size_t max_body = 64 * 1024;
+  bool proxy_protocol = false;
+  ProxySettings proxy;
+  AccessList access;
 };
 
 class HttpServer {
@@ -54,7 +57,7 @@ class HttpServer {
   };
 
   HttpServer(event_base* base, std::vector<UniqueFd> listeners, const HttpSettings& settings,
-             Handlers handlers);
+             ipc::Counters& counters, Handlers handlers);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
@@ -115,6 +118,7 @@ class HttpServer {
   void linger(Conn& conn);
   void discard(Conn& conn);
   void close(Conn& conn);
+  void leave_if_idle();
   void sweep();
   bool close_one_idle();
   void reset_request(Conn& conn);

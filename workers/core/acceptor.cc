@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 
 namespace weir {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int kBatch = 64;                    // then other events get their turn
 constexpr unsigned long long kPauseMs = 100;  // when there is no descriptor left
+constexpr std::uint32_t kDenialLines = 5;     // a second
 // Descriptors beside those of the connections: standard ones, log, channel, event sets, idle pipes.
 constexpr std::uint64_t kDescriptorsElsewhere = 40;
 
@@ -22,19 +24,35 @@ std::uint64_t descriptor_limit() {
   return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
 }
 
+Endpoint bound_address(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  // The socket API takes every address family through this one pointer type.
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length);
+  return from_sockaddr(storage);
+}
+
 }  // namespace
 
-Acceptor::Acceptor(event_base* base, std::vector<UniqueFd> listeners,
-                   std::uint64_t descriptors_each, Handlers handlers)
+Acceptor::Acceptor(event_base* base, std::vector<UniqueFd> listeners, Settings settings,
+                   ipc::Counters& counters, Handlers handlers)
     : listeners_(listeners.size()),
-      descriptors_each_(descriptors_each),
+      descriptors_each_(settings.descriptors_each),
       descriptor_limit_(descriptor_limit()),
-      handlers_(std::move(handlers)) {
+      handlers_(std::move(handlers)),
+      counters_(counters),
+      denials_(kDenialLines),
+      prelude_(base, std::move(settings.proxy), counters,
+               {[this](UniqueFd fd, const Endpoint& client, std::size_t listener) {
+                  hand_on(std::move(fd), client, listener);
+                },
+                [this] { handlers_.on_gone(); }}) {
   for (std::size_t i = 0; i < listeners.size(); ++i) {
     Listener& listener = listeners_[i];
     listener.self = this;
     listener.index = i;
     listener.fd = std::move(listeners[i]);
+    listener.address = bound_address(listener.fd.get());
     listener.event.reset(event_new(
         base, listener.fd.get(), EV_READ | EV_PERSIST,
         [](evutil_socket_t, short, void* which) {
@@ -49,19 +67,25 @@ Acceptor::Acceptor(event_base* base, std::vector<UniqueFd> listeners,
 }
 
 void Acceptor::start() {
-  for (const Listener& listener : listeners_) event_add(listener.event.get(), nullptr);
+  for (const Listener& listener : listeners_) {
+    if (listener.event) event_add(listener.event.get(), nullptr);
+  }
 }
 
 void Acceptor::stop() {
   event_del(again_.get());
-  listeners_.clear();
+  for (Listener& listener : listeners_) {
+    listener.event.reset();
+    listener.fd.reset();
+  }
 }
 
 // Whoever is accepted will need a second descriptor for the origin. Without it the dial would fail,
 // and an innocent origin with it; so clients wait in the listen queue instead.
 bool Acceptor::descriptors_left() const {
   const std::uint64_t elsewhere = kDescriptorsElsewhere + listeners_.size();
-  return handlers_.load().descriptors + descriptors_each_ + elsewhere <= descriptor_limit_;
+  const std::uint64_t next = descriptors_each_ * (pending() + 1);
+  return handlers_.load().descriptors + next + elsewhere <= descriptor_limit_;
 }
 
 void Acceptor::pause(std::string_view why) {
@@ -77,16 +101,27 @@ void Acceptor::pause(std::string_view why) {
   handlers_.on_pause();
 }
 
-Endpoint Acceptor::address(std::size_t listener) const {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  // The socket API takes every address family through this one pointer type.
-  ::getsockname(listeners_[listener].fd.get(), reinterpret_cast<sockaddr*>(&storage), &length);
-  return from_sockaddr(storage);
+// Who the client is, is known by now.
+void Acceptor::hand_on(UniqueFd fd, const Endpoint& client, std::size_t listener) {
+  const Listener& at = listeners_[listener];
+  if (at.access.allows(client) || at.spared.contains(client)) {
+    handlers_.on_accept(std::move(fd), client, listener);
+    return;
+  }
+  counters_.add(ipc::Counter::kAccessConnection);
+  fd.reset();
+  std::uint64_t suppressed = 0;
+  if (denials_.take(monotonic_ms(), suppressed)) {
+    LogLine(LogLevel::kWarn, "connection refused, the access option denies it")
+        .field("client", to_string(client))
+        .field("listener", to_string(at.address))
+        .field("suppressed", suppressed);
+  }
+  handlers_.on_gone();
 }
 
 void Acceptor::on_ready(Listener& listener) {
-  for (int i = 0; i < kBatch && !listeners_.empty(); ++i) {
+  for (int i = 0; i < kBatch && listener.fd; ++i) {
     if (!descriptors_left()) return pause("no descriptors left for what a client will need");
     sockaddr_storage address{};
     socklen_t length = sizeof address;
@@ -94,7 +129,12 @@ void Acceptor::on_ready(Listener& listener) {
                           SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd) {
       said_so_ = false;
-      handlers_.on_accept(std::move(fd), from_sockaddr(address), listener.index);
+      const Endpoint peer = from_sockaddr(address);
+      if (listener.proxied) {
+        prelude_.take(std::move(fd), peer, listener.index);
+      } else {
+        hand_on(std::move(fd), peer, listener.index);
+      }
       continue;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

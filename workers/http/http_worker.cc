@@ -127,6 +127,8 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       context_(std::move(context)),
       config_(config),
       trusted_(parse_networks(config.http.trusted_networks).value_or(NetworkList{})),
+      access_(parse_access_list(config.http.access).value_or(AccessList{})),
+      api_access_(parse_access_list(config.http_api.access).value_or(AccessList{})),
       hint_key_(route::derive_hint_key(config.http.hint_secret)),
       state_(std::move(state)),
       counters_(std::move(counters)),
@@ -156,11 +158,10 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
       api_(base, state_, config.http_api.timeout,
            [this](std::uint64_t call, const ApiAnswer& what) { on_api_answer(call, what); }),
-      acceptor_(base, std::move(context_.listeners), kDescriptorsEach,
+      acceptor_(base, std::move(context_.listeners),
+                {kDescriptorsEach, proxy_settings(config, config.http.request_timeout)}, counters_,
                 {[this](UniqueFd fd, const Endpoint& client, std::size_t listener) {
-                   const bool api = config_.http_api.enabled &&
-                                    acceptor_.address(listener) == config_.http_api.listen;
-                   on_accept(std::move(fd), client, api);
+                   on_accept(std::move(fd), client, is_api(listener));
                  },
                  [this] {
                    return Acceptor::Load{active_, kDescriptorsEach * active_ + pool_.size()};
@@ -168,11 +169,23 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                  [this] {
                    counters_.add(Counter::kHttpRefusedDescriptors);
                    pool_.clear();  // clients come before connections that nobody uses
-                 }}),
+                 },
+                 [this] { maybe_leave(); }}),
       fast_timer_(make_timer<&HttpWorker::on_fast_timer>()),
       slow_timer_(make_timer<&HttpWorker::on_slow_timer>()),
       read_buffer_(kReadBytes),
-      next_session_(context_.first_session) {}
+      next_session_(context_.first_session) {
+  for (std::size_t i = 0; i < acceptor_.listeners(); ++i) {
+    if (is_api(i) ? config.http_api.proxy_protocol : config.http.proxy_protocol) {
+      acceptor_.expect_proxy_header(i);
+    }
+    acceptor_.restrict_to(i, is_api(i) ? api_access_ : access_, trusted_);
+  }
+}
+
+bool HttpWorker::is_api(std::size_t listener) const {
+  return config_.http_api.enabled && acceptor_.address(listener) == config_.http_api.listen;
+}
 
 void HttpWorker::run() {
   acceptor_.start();
@@ -267,7 +280,7 @@ void HttpWorker::drain(std::uint64_t deadline_ms) {
 }
 
 void HttpWorker::maybe_leave() {
-  if (draining_ && active_ == 0) event_base_loopbreak(base_);
+  if (draining_ && active_ + acceptor_.pending() == 0) event_base_loopbreak(base_);
 }
 
 void HttpWorker::on_fast_timer() {
@@ -341,6 +354,7 @@ void HttpWorker::on_slow_timer() {
 }
 
 void HttpWorker::end_all(EndReason reason) {
+  acceptor_.drop_pending();
   for (std::uint32_t i = 0; i < conns_.size(); ++i) {
     if (conns_[i].used) end(i, reason);
   }

@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/base/access_list.h"
+#include "common/base/log_budget.h"
 #include "common/base/network.h"
 #include "common/config/config.h"
 #include "common/route/origin_hint.h"
@@ -46,6 +48,7 @@ class HttpWorker {
   };
 
   // http_worker.cc: connections, timers, the master's messages, the end
+  bool is_api(std::size_t listener) const;
   void on_accept(UniqueFd fd, const Endpoint& client, bool api);
   void on_message(ipc::MessageType type, ByteView bytes);
   void drain(std::uint64_t deadline_ms);
@@ -69,6 +72,7 @@ class HttpWorker {
   bool read_client(std::uint32_t index, bool& progress);
   bool next_request(std::uint32_t index, bool& progress);
   void begin(std::uint32_t index, const RequestHead& head);
+  bool may_ask(std::uint32_t index);
   bool answer_here(std::uint32_t index, const RequestHead& head);
   void build_request(Exchange& x, const RequestHead& head);
   void find_route(std::uint32_t index, const RequestHead& head);
@@ -110,6 +114,8 @@ class HttpWorker {
   ipc::WorkerContext context_;
   const Config& config_;
   NetworkList trusted_;
+  AccessList access_;
+  AccessList api_access_;
   route::HintKey hint_key_;
   ipc::StateView state_;
   ipc::Counters counters_;
@@ -121,6 +127,7 @@ class HttpWorker {
   UpstreamPool pool_;
   HttpApi api_;
   Acceptor acceptor_;
+  LogBudget denials_{5};
   EventPtr fast_timer_;
   EventPtr slow_timer_;
   std::vector<HttpConn> conns_;

@@ -19,7 +19,6 @@ constexpr HandshakeCrypto kCrypto{net::hmac_sha256, net::fill_random};
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::uint64_t kFastTimerMs = 50;     // deadlines of preambles
 constexpr std::uint64_t kSlowTimerMs = 1000;   // idle and stalled relays, limits over all workers
-constexpr std::uint64_t kRefusalLogMs = 1000;  // between two lines about one limit
 constexpr std::uint64_t kDescriptorsEach = 2;  // of a client: its own and the origin's
 
 Counter counter_of(EndReason reason) {
@@ -150,18 +149,25 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 counters_.add(Counter::kRtmpBytesFromClients, up);
                 counters_.add(Counter::kRtmpBytesToClients, down);
               }}),
-      acceptor_(base, std::move(context_.listeners), kDescriptorsEach,
-                {[this](UniqueFd fd, const Endpoint& client, std::size_t) {
-                   on_accept(std::move(fd), client);
-                 },
-                 [this] {
-                   return Acceptor::Load{active_, kDescriptorsEach * active_};
-                 },
-                 [this] { counters_.add(Counter::kRtmpRefusedDescriptors); }}),
+      acceptor_(
+          base, std::move(context_.listeners),
+          {kDescriptorsEach, proxy_settings(config, config.rtmp.handshake_timeout)}, counters_,
+          {[this](UniqueFd fd, const Endpoint& client, std::size_t) {
+             on_accept(std::move(fd), client);
+           },
+           [this] {
+             return Acceptor::Load{active_, kDescriptorsEach * active_};
+           },
+           [this] { counters_.add(Counter::kRtmpRefusedDescriptors); }, [this] { maybe_leave(); }}),
       fast_timer_(make_timer<&RtmpWorker::on_fast_timer>()),
       slow_timer_(make_timer<&RtmpWorker::on_slow_timer>()),
       read_buffer_(kReadBytes),
-      next_session_(context_.first_session) {}
+      next_session_(context_.first_session) {
+  for (std::size_t i = 0; i < acceptor_.listeners(); ++i) {
+    if (config.rtmp.proxy_protocol) acceptor_.expect_proxy_header(i);
+    acceptor_.restrict_to(i, parse_access_list(config.rtmp.access).value_or(AccessList{}), {});
+  }
+}
 
 void RtmpWorker::run() {
   acceptor_.start();
@@ -178,18 +184,14 @@ std::uint64_t RtmpWorker::address_group(const Endpoint& client) {
   return client.family == Family::kIpv4 ? group : ~group;
 }
 
-void RtmpWorker::log_refused(RefusalLog& log, std::string_view event, const Endpoint& client,
+void RtmpWorker::log_refused(LogBudget& log, std::string_view event, const Endpoint& client,
                              std::uint64_t limit) {
-  const std::uint64_t now = monotonic_ms();
-  if (now < log.next_ms) {
-    ++log.held_back;
-    return;
-  }
-  log.next_ms = now + kRefusalLogMs;
+  std::uint64_t suppressed = 0;
+  if (!log.take(monotonic_ms(), suppressed)) return;
   LogLine(LogLevel::kWarn, event)
       .field("client", to_string(client))
       .field("limit", limit)
-      .field("held_back", std::exchange(log.held_back, 0));
+      .field("suppressed", suppressed);
 }
 
 bool RtmpWorker::admit(const Endpoint& client) {
@@ -280,7 +282,7 @@ void RtmpWorker::drain(std::uint64_t deadline_ms) {
 }
 
 void RtmpWorker::maybe_leave() {
-  if (draining_ && active_ == 0) event_base_loopbreak(base_);
+  if (draining_ && active_ + acceptor_.pending() == 0) event_base_loopbreak(base_);
 }
 
 void RtmpWorker::on_fast_timer() {
@@ -345,6 +347,7 @@ void RtmpWorker::on_slow_timer() {
 }
 
 void RtmpWorker::end_all(EndReason reason) {
+  acceptor_.drop_pending();
   for (std::uint32_t i = 0; i < conns_.size(); ++i) {
     if (conns_[i].used) end(i, reason);
   }

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/base/log_budget.h"
 #include "common/config/config.h"
 #include "ipc/counters.h"
 #include "ipc/route_reader.h"
@@ -36,12 +37,7 @@ class RtmpWorker {
   // rtmp_worker.cc: accept, table, timers, the master's messages, the end of sessions
   void on_accept(UniqueFd fd, const Endpoint& client);
   bool admit(const Endpoint& client);
-  // One line a second for each limit: whoever floods the port must not fill the disk as well.
-  struct RefusalLog {
-    std::uint64_t next_ms = 0;
-    std::uint64_t held_back = 0;
-  };
-  static void log_refused(RefusalLog& log, std::string_view event, const Endpoint& client,
+  static void log_refused(LogBudget& log, std::string_view event, const Endpoint& client,
                           std::uint64_t limit);
   void on_message(ipc::MessageType type, ByteView bytes);
   void drain(std::uint64_t deadline_ms);
@@ -104,8 +100,8 @@ class RtmpWorker {
   std::uint64_t elsewhere_ = 0;  // connections of the other workers, refreshed each second
   std::uint64_t drain_deadline_ms_ = 0;
   bool draining_ = false;
-  RefusalLog total_refusals_;
-  RefusalLog half_open_refusals_;
+  LogBudget total_refusals_{1};
+  LogBudget half_open_refusals_{1};
 };
 
 }  // namespace weir::rtmp

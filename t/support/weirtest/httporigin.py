@@ -153,8 +153,10 @@ class Answer:
 class HttpConnection:
     """Bytes out, answers in."""
 
-    def __init__(self, port, timeout=10.0, receive_buffer=None):
+    def __init__(self, port, timeout=10.0, receive_buffer=None, source=None):
         self.sock = socket.socket()
+        if source:
+            self.sock.bind((source, 0))
         self.sock.settimeout(timeout)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
