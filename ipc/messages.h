@@ -175,10 +175,12 @@ struct Quit {
   MessageHeader header;
 };
 
+enum class LogKind : std::uint8_t { kError, kAccess };
 // Carries the new log file's descriptor.
 struct ReopenLog {
   static constexpr auto kType = MessageType::kReopenLog;
   MessageHeader header;
+  LogKind log = LogKind::kError;
 };
 
 enum class SessionEndReason : std::uint8_t { kAddressLimit, kStreamLimit, kKicked };

@@ -69,10 +69,10 @@ void Master::reload() {
     LogLine(LogLevel::kWarn, "option needs a restart, its old value stays").field("option", option);
   }
   keep_restart_values(*config_, loaded.config);
-  if (auto opened = log_open(log_settings(loaded.config)); !opened)
+  if (auto opened = open_logs(loaded.config, config_.get()); !opened)
     return refuse(opened.error().text);
   if (auto staged = stage(std::make_shared<const Config>(std::move(loaded.config))); !staged) {
-    static_cast<void>(log_open(log_settings(*config_)));
+    static_cast<void>(open_logs(*config_, nullptr));
     refuse(staged.error().text);
   }
 }
@@ -242,7 +242,7 @@ void Master::abandon(Generation& generation, std::string_view why) {
     return;
   }
   state_->header().reloads_failed.fetch_add(1, std::memory_order_relaxed);
-  static_cast<void>(log_open(log_settings(*config_)));
+  static_cast<void>(open_logs(*config_, nullptr));
   LogLine(LogLevel::kError, "reload given up, the old workers go on")
       .field("generation", generation.number)
       .field("why", why);

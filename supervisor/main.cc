@@ -143,7 +143,7 @@ int serve(weir::MasterOptions options, Config config) {
     options.ready = std::move(*ready);
   }
   weir::log_set_process("master");
-  if (auto opened = weir::log_open(weir::log_settings(config)); !opened) {
+  if (auto opened = weir::open_logs(config, nullptr); !opened) {
     complain(opened.error().text);
     return kFailed;
   }

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "common/base/access_log.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
@@ -39,8 +40,6 @@ bool add_to_epoll(int epoll, int fd, std::uint64_t token) {
   return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-}  // namespace
-
 LogSettings log_settings(const Config& config) {
   LogSettings settings;
   if (config.log.target == "file") settings.target = LogTarget::kFile;
@@ -49,6 +48,29 @@ LogSettings log_settings(const Config& config) {
   settings.level = parse_log_level(config.log.level).value_or(LogLevel::kInfo);
   settings.file = config.log.file;
   return settings;
+}
+
+AccessLogSettings access_log_settings(const Config& config) {
+  AccessLogSettings settings;
+  if (config.access_log.target == "stderr") settings.target = AccessTarget::kStderr;
+  if (config.access_log.target == "file") settings.target = AccessTarget::kFile;
+  if (config.access_log.target == "syslog") settings.target = AccessTarget::kSyslog;
+  if (config.access_log.format == "json") settings.format = LogFormat::kJson;
+  settings.file = config.access_log.file;
+  settings.keep_query = config.access_log.query == "keep";
+  return settings;
+}
+
+}  // namespace
+
+Result<void> open_logs(const Config& config, const Config* running) {
+  auto opened = log_open(log_settings(config));
+  if (opened) opened = access_log_open(access_log_settings(config));
+  if (!opened && running != nullptr) {
+    static_cast<void>(log_open(log_settings(*running)));
+    static_cast<void>(access_log_open(access_log_settings(*running)));
+  }
+  return opened;
 }
 
 Master::Master(MasterOptions options, Config config)
@@ -224,19 +246,30 @@ void Master::begin_stop(Stop how) {
 }
 
 void Master::reopen_log() {
-  const LogSettings settings = log_settings(*config_);
-  if (auto opened = log_open(settings); !opened) {
+  if (auto opened = log_open(log_settings(*config_)); !opened) {
     LogLine(LogLevel::kError, "cannot reopen the log").field("error", opened.error().text);
-    return;
+  } else if (config_->log.target == "file") {
+    pass_log(ipc::LogKind::kError, log_fd());
   }
-  if (settings.target != LogTarget::kFile) return;
+  if (auto opened = access_log_open(access_log_settings(*config_)); !opened) {
+    LogLine(LogLevel::kError, "cannot reopen the access log").field("error", opened.error().text);
+  } else if (config_->access_log.target == "file") {
+    pass_log(ipc::LogKind::kAccess, access_log_fd());
+  }
+}
+
+void Master::pass_log(ipc::LogKind kind, int fd) {
+  const bool access = kind == ipc::LogKind::kAccess;
   for (auto& [page, process] : processes_) {
     ipc::ReopenLog message;
-    if (!send(process, page, message, log_fd())) {
-      LogLine(LogLevel::kError, "worker goes on with the old log file").field("pid", process.pid);
+    message.log = kind;
+    if (!send(process, page, message, fd)) {
+      LogLine(LogLevel::kError, "worker goes on with the old log file")
+          .field("pid", process.pid)
+          .field("log", access ? "access" : "error");
     }
   }
-  LogLine(LogLevel::kNotice, "log reopened");
+  LogLine(LogLevel::kNotice, access ? "access log reopened" : "log reopened");
 }
 
 void Master::start_upgrade() {

@@ -101,6 +101,7 @@ class Master {
   void beat(std::uint64_t now_ms);
   void begin_stop(Stop how);
   void reopen_log();
+  void pass_log(ipc::LogKind kind, int fd);
   void start_upgrade();
   void on_upgrade_news();
   bool finished() const { return stop_ != Stop::kNo && processes_.empty(); }
@@ -166,7 +167,7 @@ class Master {
   std::uint64_t next_watchdog_ms_ = 0;
 };
 
-// config.log as the logger takes it.
-LogSettings log_settings(const Config& config);
+// Opens the error and the access log. On an error the logs of `running`, if any, are in use again.
+Result<void> open_logs(const Config& config, const Config* running);
 
 }  // namespace weir

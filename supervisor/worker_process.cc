@@ -14,6 +14,7 @@
 #include <cstring>
 #include <vector>
 
+#include "common/base/access_log.h"
 #include "common/base/log.h"
 
 namespace weir {
@@ -42,11 +43,11 @@ void close_others(std::vector<int> keep) {
 }
 
 void close_what_is_the_masters(const ipc::WorkerContext& context, const Config& config) {
-  const bool to_syslog = config.log.target == "syslog";
+  const bool to_syslog = config.log.target == "syslog" || config.access_log.target == "syslog";
   if (to_syslog) ::closelog();  // its hidden descriptor would be closed under its feet
   std::vector<int> keep = {
-      STDIN_FILENO,          STDOUT_FILENO,       STDERR_FILENO,         log_fd(),
-      context.channel.get(), context.state.get(), context.counters.get()};
+      STDIN_FILENO,    STDOUT_FILENO,         STDERR_FILENO,       log_fd(),
+      access_log_fd(), context.channel.get(), context.state.get(), context.counters.get()};
   for (const UniqueFd& listener : context.listeners) keep.push_back(listener.get());
   close_others(std::move(keep));
   if (to_syslog) ::openlog("weir", LOG_NDELAY | LOG_PID, LOG_DAEMON);

@@ -7,9 +7,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <ctime>
 
 #include "common/base/clock.h"
+#include "common/base/escape.h"
 
 namespace weir {
 namespace {
@@ -47,73 +47,6 @@ int syslog_priority(LogLevel level) {
       return LOG_ERR;
   }
   return LOG_ERR;
-}
-
-// The length of the UTF-8 sequence (RFC 3629) of two to four bytes that `text` begins with; 0 when
-// there is none that may stand in a line: not valid, or one of the control characters U+0080-009F.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(0);
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
-  }
-  const unsigned second = byte(1);
-  const bool wrong = (lead == 0xC2 && second < 0xA0) ||  // controls
-                     (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90) ||  // long
-                     (lead == 0xED && second > 0x9F) ||  // surrogates
-                     (lead == 0xF4 && second > 0x8F);    // too high
-  return wrong ? 0 : length;
-}
-
-// JSON string escapes, used by both formats so that one line stays one line. Valid UTF-8 is kept:
-// stream names often have some. Any other byte appears as the character of its number.
-void append_quoted(std::string& out, std::string_view value) {
-  out += '"';
-  while (!value.empty()) {
-    const char c = value.front();
-    const auto byte = static_cast<unsigned char>(c);
-    const std::size_t length = byte < 0x80 ? 1 : utf8_length(value);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte == 0x7F || length == 0) {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\u%04x", byte);
-      out += escaped;
-    } else {
-      out.append(value.substr(0, length));
-    }
-    value.remove_prefix(length == 0 ? 1 : length);
-  }
-  out += '"';
-}
-
-bool needs_quotes(std::string_view value) {
-  if (value.empty()) return true;
-  while (!value.empty()) {
-    const char c = value.front();
-    const auto byte = static_cast<unsigned char>(c);
-    const std::size_t length = byte < 0x80 ? 1 : utf8_length(value);
-    if (byte <= 0x20 || byte == 0x7F || c == '"' || c == '\\' || c == '=' || length == 0) {
-      return true;
-    }
-    value.remove_prefix(length);
-  }
-  return false;
-}
-
-std::string timestamp() {
-  const std::uint64_t now = wall_ms();
-  const auto seconds = static_cast<std::time_t>(now / 1000);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[40];
-  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  char millis[8];
-  std::snprintf(millis, sizeof millis, ".%03uZ", static_cast<unsigned>(now % 1000));
-  return std::string(text, length) + millis;
 }
 
 void write_all(int fd, std::string_view line) {
@@ -229,7 +162,7 @@ LogLine::~LogLine() {
   std::string line;
   line.reserve(128 + event_.size() + fields_.size());
   if (s.settings.format == LogFormat::kJson) {
-    line += "{\"time\":\"" + timestamp() + "\",\"level\":\"";
+    line += "{\"time\":\"" + utc_text(wall_ms()) + "\",\"level\":\"";
     line += level_name(level_);
     line += "\",\"process\":";
     append_quoted(line, s.process);
@@ -237,7 +170,7 @@ LogLine::~LogLine() {
     append_quoted(line, event_);
     line += fields_ + "}\n";
   } else {
-    line += timestamp() + " ";
+    line += utc_text(wall_ms()) + " ";
     line += level_name(level_);
     line += " " + s.process + "[" + std::to_string(::getpid()) + "] " + event_ + fields_ + "\n";
   }

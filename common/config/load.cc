@@ -164,6 +164,9 @@ class Loader {
     if (config_.log.target == "file" && config_.log.file.empty()) {
       fault_of("log", "target", "file needs log.file");
     }
+    if (config_.access_log.target == "file" && config_.access_log.file.empty()) {
+      fault_of("access_log", "target", "file needs access_log.file");
+    }
     if (config_.balance.eject_time > config_.balance.eject_time_max) {
       fault_of(pick_set("balance", "eject_time", "eject_time_max"),
                "balance.eject_time " + print_duration(config_.balance.eject_time) +

@@ -111,7 +111,7 @@ def test_reopened_log_gets_the_lines_of_all_processes(lab, origin):
 
     def complete():
         text = log.read_text()
-        return re.search(r"rtmp\.0\[\d+\].*session ended.*live/after", text)
+        return re.search(r"rtmp\.0\[\d+\].*player connected.*live/after", text)
     poll("lines of the worker in the new file", complete)
     assert re.search(r"master\[\d+\]", log.read_text())
     assert "live/after" not in moved.read_text()

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/base/access_log.h"
 #include "common/base/log.h"
 
 namespace weir {
@@ -79,7 +80,10 @@ void MasterLink::dispatch(ipc::Received& received) {
     return;
   }
   if (header.type == ipc::MessageType::kReopenLog) {
-    if (received.fd) log_adopt_fd(std::move(received.fd));
+    ipc::ReopenLog reopen;
+    if (!received.fd || !ipc::decode(received.bytes, reopen)) return;
+    (reopen.log == ipc::LogKind::kAccess ? access_log_adopt_fd
+                                         : log_adopt_fd)(std::move(received.fd));
   } else if (header.type == ipc::MessageType::kDrain) {
     ipc::Drain drain;
     if (ipc::decode(received.bytes, drain)) handlers_.on_drain(drain.deadline_ms);

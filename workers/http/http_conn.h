@@ -19,6 +19,7 @@
 #include "common/proto/http/forwarded.h"
 #include "common/proto/http/head.h"
 #include "ipc/messages.h"
+#include "workers/core/access_logger.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
 
@@ -77,10 +78,7 @@ struct Exchange {
   std::uint32_t route_request = 0;
   std::uint64_t api_call = 0;  // kApi
   std::uint16_t status = 0;
-  std::uint64_t started_ms = 0;
-  std::uint64_t first_byte_ms = 0;
   std::uint64_t deadline_ms = 0;  // of the stage, 0: none
-  std::uint64_t bytes_to_client = 0;
   ipc::OriginRef origin;
   Endpoint endpoint;
   std::vector<ipc::OriginRef> failed;
@@ -100,6 +98,20 @@ struct Exchange {
   std::vector<std::uint8_t> collected;
   UniqueFd file;  // kFile: `left` bytes from file_offset
   std::uint64_t file_offset = 0;
+};
+
+// What the access log will say of the request, or of the live stream that it became.
+struct AccessMark {
+  Method method = Method::kGet;
+  bool https = false;
+  bool media = true;  // what is sent now counts as the first byte
+  std::uint16_t status = 0;
+  std::uint64_t started_ms = 0;
+  std::uint64_t first_byte_ms = 0;
+  std::uint64_t request_bytes = 0;
+  std::uint64_t from_before = 0;  // of the connection's bytes: what is not this request's
+  std::uint64_t to_before = 0;
+  std::unique_ptr<AccessTexts> texts;
 };
 
 struct HttpConn {
@@ -126,6 +138,7 @@ struct HttpConn {
   std::vector<std::uint8_t> in;  // requests that are not parsed yet
   RequestParser parser;
   std::string key;  // of the relay
+  AccessMark mark;
   std::unique_ptr<Exchange> exchange;
 };
 

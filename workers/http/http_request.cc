@@ -97,8 +97,7 @@ void HttpWorker::pump(std::uint32_t index) {
     if (moved > 0) {
       progress = true;
       conn.last_move_ms = monotonic_ms();
-      conn.bytes_to_client += moved;
-      counters_.add(Counter::kHttpBytesToClients, moved);
+      note_sent(conn, moved);
     }
     if (conn.side.out.empty()) {
       if (!on_all_written(index, progress)) return;
@@ -194,13 +193,14 @@ bool HttpWorker::next_request(std::uint32_t index, bool& progress) {
   if (status == ParseStatus::kNeedMore) {
     if (conn.between_requests) {  // its first byte starts the clock
       conn.between_requests = false;
+      begin_mark(conn, conn.in.size());
       conn.deadline_ms = monotonic_ms() + config_.http.request_timeout;
     }
     return true;
   }
   progress = true;
   conn.exchange = std::make_unique<Exchange>();
-  conn.exchange->started_ms = monotonic_ms();
+  begin_mark(conn, conn.in.size());
   conn.deadline_ms = 0;
   counters_.add(Counter::kHttpRequests);
   if (status == ParseStatus::kInvalid) {
@@ -209,6 +209,7 @@ bool HttpWorker::next_request(std::uint32_t index, bool& progress) {
         .field("client", to_string(conn.client))
         .field("reason", to_string(conn.parser.error()));
     conn.exchange->client_keep_alive = false;
+    conn.mark.request_bytes = conn.in.size();
     conn.in.clear();
     answer(index, {status_of(conn.parser.error()),
                    "text/plain; charset=utf-8",
@@ -238,6 +239,7 @@ void HttpWorker::begin(std::uint32_t index, const RequestHead& head) {
   x.upgrade = head.upgrade && head.method == Method::kGet &&
               equal_ignoring_case(head.fields.get(HeaderId::kUpgrade), "websocket");
   x.identity = identify_client({conn.client, false, head.host}, head.fields, trusted_);
+  mark_request(conn, head);
   if (!may_ask(index)) return;
   if (conn.api) {
     begin_api(index, head);

@@ -106,7 +106,6 @@ void HttpWorker::begin_response(std::uint32_t index, const ResponseHead& head, B
   x.left = head.body.length;
   // For live streams it was asked to close, and some send the stream even after a HEAD.
   x.origin_keep_alive = head.keep_alive && ends(head.body.framing) && x.kind != Kind::kLive;
-  x.first_byte_ms = monotonic_ms();
   x.deadline_ms = 0;
   const bool whole = head.status == 200 && !head.fields.has(HeaderId::kContentEncoding) &&
                      x.method == Method::kGet;
@@ -135,8 +134,8 @@ void HttpWorker::begin_response(std::uint32_t index, const ResponseHead& head, B
   if (live) {
     // The end of it is the connection's end, so nothing needs to be read on the way.
     x.stage = Stage::kHandOver;
-    x.deadline_ms = x.first_byte_ms + config_.http.stall_timeout;
-    x.bytes_to_client += rest.size();
+    x.deadline_ms = monotonic_ms() + config_.http.stall_timeout;
+    conn.mark.media = !rest.empty();
     conn.side.out.append(rest);
     if (x.body.framing == Framing::kTunnel && !conn.in.empty()) {
       x.upstream.out.append(ByteView(conn.in));
@@ -207,7 +206,6 @@ bool HttpWorker::take_body(std::uint32_t index, ByteView bytes) {
       x.collected.insert(x.collected.end(), data.begin(), data.end());
     } else {
       conn.side.out.append(data);
-      x.bytes_to_client += data.size();
     }
   };
   if (x.body.framing == Framing::kLength) {
@@ -302,7 +300,6 @@ void HttpWorker::finish_playlist(std::uint32_t index) {
   conn.side.out.append(x.head_out);
   conn.side.out.append(body);
   x.head_sent = true;
-  x.bytes_to_client += body.size();
 }
 
 // A response of our own. REQUIRES: nothing of another one was sent.
@@ -314,7 +311,6 @@ void HttpWorker::answer(std::uint32_t index, const Answer& what) {
   x.status = static_cast<std::uint16_t>(what.status);
   x.stage = Stage::kAnswered;
   x.deadline_ms = 0;
-  x.first_byte_ms = monotonic_ms();
   std::string out;
   HeadWriter writer(out);
   writer.response(static_cast<unsigned>(what.status));
@@ -337,7 +333,6 @@ void HttpWorker::answer(std::uint32_t index, const Answer& what) {
   writer.finish();
   conn.side.out.append(out);
   if (x.method != Method::kHead) conn.side.out.append(what.body);
-  x.bytes_to_client += what.body.size();
   x.head_sent = true;
 }
 
@@ -360,8 +355,7 @@ void HttpWorker::origin_broke(std::uint32_t index, EndReason reason, std::string
   }
   std::size_t moved = 0;
   conn.side.flush(moved);  // what came before the break, as far as the client takes it at once
-  conn.bytes_to_client += moved;
-  counters_.add(Counter::kHttpBytesToClients, moved);
+  note_sent(conn, moved);
   end(index, reason);
 }
 
@@ -369,7 +363,7 @@ void HttpWorker::origin_broke(std::uint32_t index, EndReason reason, std::string
 void HttpWorker::finish_exchange(std::uint32_t index, EndReason reason) {
   HttpConn& conn = conns_[index];
   const bool again = conn.exchange->client_keep_alive && !conn.client_eof && !draining_;
-  log_exchange(conn, *conn.exchange, reason);
+  log_exchange(conn, reason);
   conn.exchange.reset();
   if (!again) {
     conn.closing = true;
@@ -405,29 +399,15 @@ void HttpWorker::start_relay(std::uint32_t index) {
       .field("origin", origin_text(conn.origin))
       .field("client", to_string(x.identity.client))
       .field("path", x.path)
-      .field("setup_ms", monotonic_ms() - x.started_ms);
+      .field("setup_ms", monotonic_ms() - conn.mark.started_ms);
   conn.client = x.identity.client;
+  conn.mark.status = x.status;
+  if (conn.mark.texts) conn.mark.texts->origin = used_origin_text(x);
   conn.exchange.reset();
   conn.in = {};
   conn.side = Side{};
   untrack(index);
   conn.relay = relay_.start(std::move(client), std::move(origin), index);
-}
-
-void HttpWorker::log_exchange(const HttpConn& conn, const Exchange& x, EndReason reason) {
-  if (!log_enabled(LogLevel::kInfo)) return;
-  LogLine(LogLevel::kInfo, "request")
-      .session(conn.id)
-      .field("client", to_string(x.identity.client.empty() ? conn.client : x.identity.client))
-      .field("method", to_string(x.method))
-      .field("path", x.path)
-      .field("stream", x.key)
-      .field("origin", origin_text(x.origin))
-      .field("status", x.status)
-      .field("bytes", x.bytes_to_client)
-      .field("first_byte_ms", x.first_byte_ms == 0 ? 0 : x.first_byte_ms - x.started_ms)
-      .field("duration_ms", monotonic_ms() - x.started_ms)
-      .field("reason", to_string(reason));
 }
 
 }  // namespace weir::http

@@ -158,7 +158,6 @@ void HttpWorker::send_file(std::uint32_t index, const RequestHead& head, StaticF
   writer.finish();
   conn.side.out.append(out);
   x.head_sent = true;
-  x.first_byte_ms = monotonic_ms();
   if (x.method == Method::kHead) x.left = 0;
   x.file_offset = x.status == 206 ? part.first : 0;
   x.file = std::move(file.fd);
@@ -182,7 +181,6 @@ bool HttpWorker::read_file(std::uint32_t index, bool& progress) {
   conn.side.out.append(ByteView(read_buffer_.data(), got));
   x.file_offset += got;
   x.left -= got;
-  x.bytes_to_client += got;
   progress = true;
   if (x.left == 0) {
     x.file.reset();

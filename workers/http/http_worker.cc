@@ -151,9 +151,13 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 HttpConn& conn = conns_[static_cast<std::size_t>(owner)];
                 conn.bytes_from_client += up;
                 conn.bytes_to_client += down;
+                if (down > 0 && conn.mark.first_byte_ms == 0) {
+                  conn.mark.first_byte_ms = monotonic_ms();
+                }
                 counters_.add(Counter::kHttpBytesFromClients, up);
                 counters_.add(Counter::kHttpBytesToClients, down);
               }}),
+      access_(base),
       static_(config.http.static_files),
       pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
       api_(base, state_, config.http_api.timeout,
@@ -220,6 +224,7 @@ void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, bool api) {
   conn.accepted_ms = conn.last_move_ms = monotonic_ms();
   conn.deadline_ms = conn.accepted_ms + config_.http.request_timeout;
   conn.side.fd = std::move(fd);
+  conn.mark.started_ms = conn.accepted_ms;
   ++active_;
   counters_.add(Counter::kHttpConnections);
   track(index);
@@ -377,7 +382,9 @@ void HttpWorker::end(std::uint32_t index, EndReason reason) {
   } else if (conn.exchange) {
     if (conn.exchange->route_request != 0) route_requests_.erase(conn.exchange->route_request);
     cancel_api(*conn.exchange);
-    log_exchange(conn, *conn.exchange, reason);
+    log_exchange(conn, reason);
+  } else if (!conn.closing && !conn.in.empty()) {
+    log_broken_request(conn, reason);
   }
   counters_.sub(Counter::kHttpConnections);
   counters_.add(counter_of(reason));
@@ -387,19 +394,6 @@ void HttpWorker::end(std::uint32_t index, EndReason reason) {
   free_.push_back(index);
   --active_;
   maybe_leave();
-}
-
-void HttpWorker::log_relay_end(const HttpConn& conn, EndReason reason) {
-  LogLine(LogLevel::kInfo, "session ended")
-      .session(conn.id)
-      .field("client", to_string(conn.client))
-      .field("role", "player")
-      .field("stream", conn.key)
-      .field("origin", origin_text(conn.origin))
-      .field("reason", to_string(reason))
-      .field("bytes_from_client", conn.bytes_from_client)
-      .field("bytes_to_client", conn.bytes_to_client)
-      .field("duration_ms", monotonic_ms() - conn.accepted_ms);
 }
 
 }  // namespace weir::http

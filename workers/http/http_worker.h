@@ -61,7 +61,6 @@ class HttpWorker {
   void maybe_leave();
   void track(std::uint32_t index);
   void untrack(std::uint32_t index);
-  void log_relay_end(const HttpConn& conn, EndReason reason);
   template <auto Method>
   EventPtr make_timer();
 
@@ -83,6 +82,7 @@ class HttpWorker {
   void on_connected(std::uint32_t index);
   void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error);
   std::string origin_text(ipc::OriginRef origin) const;
+  std::string used_origin_text(const Exchange& x) const;
 
   // http_response.cc: from the origin to the client
   bool read_origin(std::uint32_t index, bool& progress);
@@ -96,8 +96,16 @@ class HttpWorker {
   void answer(std::uint32_t index, const Answer& what);
   void origin_broke(std::uint32_t index, EndReason reason, std::string_view why);
   void start_relay(std::uint32_t index);
-  void log_exchange(const HttpConn& conn, const Exchange& x, EndReason reason);
   std::string hint_for(const Endpoint& endpoint, std::string_view scope) const;
+
+  // http_access.cc: the access log
+  void begin_mark(HttpConn& conn, std::size_t buffered);
+  void mark_request(HttpConn& conn, const RequestHead& head);
+  void note_sent(HttpConn& conn, std::size_t bytes);
+  AccessRecord access_record(const HttpConn& conn, EndReason reason) const;
+  void log_exchange(HttpConn& conn, EndReason reason);
+  void log_relay_end(const HttpConn& conn, EndReason reason);
+  void log_broken_request(const HttpConn& conn, EndReason reason);
 
   // http_static.cc: files below http.static_files
   bool serve_file(std::uint32_t index, const RequestHead& head);
@@ -123,6 +131,7 @@ class HttpWorker {
   MasterLink link_;
   Poller poller_;
   SpliceRelay relay_;
+  AccessLogger access_;
   StaticFiles static_;
   UpstreamPool pool_;
   HttpApi api_;

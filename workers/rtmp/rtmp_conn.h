@@ -16,6 +16,7 @@
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "ipc/messages.h"
+#include "workers/core/access_logger.h"
 #include "workers/core/splice_relay.h"
 #include "workers/rtmp/rtmp_session.h"
 
@@ -73,6 +74,7 @@ struct Preamble {
   Session session;
   Stage stage = Stage::kNaming;
   bool opened = false;  // SessionOpen was sent
+  bool media = false;   // the origin has sent the client more than its answer
   std::uint8_t attempts = 0;
   std::uint32_t route_request = 0;  // the question that the master has not answered yet
   std::uint64_t deadline_ms = 0;    // of the stage, 0: none
@@ -87,14 +89,17 @@ struct Conn {
   SessionId id = 0;
   std::uint32_t generation = 0;
   bool used = false;
+  bool named = false;  // it said which stream it wants, and as what
   bool publisher = false;
   SpliceRelay::Id relay = SpliceRelay::kNone;
   ipc::OriginRef origin;
   Endpoint client;
   std::uint64_t accepted_ms = 0;
+  std::uint64_t first_byte_ms = 0;  // when the client was sent media, or a publisher its answer
   std::uint64_t bytes_from_client = 0;
   std::uint64_t bytes_to_client = 0;
   std::string key;
+  std::unique_ptr<AccessTexts> texts;  // for the access log
   std::unique_ptr<Preamble> preamble;
 };
 

@@ -86,13 +86,13 @@ void pass_raw(std::vector<std::uint8_t>& said, ByteView bytes, OutBuffer& to) {
 
 }  // namespace
 
-std::string RtmpWorker::origin_text(ipc::OriginRef origin) const {
+// The origin that the client has, or had last; with the endpoint that it uses.
+std::string RtmpWorker::origin_text(const Conn& conn) const {
   ipc::OriginRecord record;
-  if (!state_.read_origin(origin, record)) return "";
-  const auto kind = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
+  if (!state_.read_origin(conn.origin, record)) return "";
+  const Endpoint* endpoint = pick_endpoint(record, conn.id);
   const std::string name(record.name);
-  return record.endpoint_count[kind] == 0 ? name
-                                          : name + "@" + to_string(record.endpoints[kind][0]);
+  return endpoint == nullptr ? name : name + "@" + to_string(*endpoint);
 }
 
 void RtmpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
@@ -218,6 +218,8 @@ bool RtmpWorker::flush(std::uint32_t index, int side_index, bool& progress) {
       (to_client ? conn.bytes_to_client : conn.bytes_from_client) += moved;
       counters_.add(to_client ? Counter::kRtmpBytesToClients : Counter::kRtmpBytesFromClients,
                     moved);
+      const bool awaited = conn.publisher || p.media || p.session.media_passed();
+      if (to_client && awaited && conn.first_byte_ms == 0) conn.first_byte_ms = p.last_move_ms;
     }
   }
   return true;
@@ -331,6 +333,7 @@ bool RtmpWorker::read_origin(std::uint32_t index, bool& progress) {
   p.last_move_ms = monotonic_ms();
   progress = true;
   if (p.session.origin_raw()) {
+    p.media = true;
     pass_raw(p.session.to_client(), bytes, p.side[kClient].out);
   } else {
     p.session.on_origin_bytes(bytes);
@@ -341,7 +344,7 @@ bool RtmpWorker::read_origin(std::uint32_t index, bool& progress) {
 void RtmpWorker::find_route(std::uint32_t index) {
   Conn& conn = conns_[index];
   const RouteWanted& wanted = conn.preamble->session.wanted();
-  conn.publisher = wanted.role == Role::kPublisher;
+  remember(conn);
   conn.key = wanted.key.text;
   counters_.sub(Counter::kRtmpHandshaking);
   counters_.add(Counter::kRtmpDialing);
@@ -396,6 +399,7 @@ void RtmpWorker::dial(std::uint32_t index, ipc::OriginRef origin) {
   Conn& conn = conns_[index];
   Preamble& p = *conn.preamble;
   conn.origin = origin;
+  if (conn.texts) conn.texts->origin = origin_text(conn);
   p.stage = Stage::kDialing;
   p.deadline_ms = monotonic_ms() + config_.rtmp.dial_timeout;
   ++p.attempts;
@@ -462,7 +466,7 @@ void RtmpWorker::origin_failed(std::uint32_t index, ipc::DialOutcome outcome,
   LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
       .session(conn.id)
       .field("stream", conn.key)
-      .field("origin", origin_text(conn.origin))
+      .field("origin", origin_text(conn))
       .field("client", to_string(conn.client))
       .field("error", error)
       .field("attempt", p.attempts);
@@ -534,7 +538,7 @@ void RtmpWorker::open_session(std::uint32_t index) {
   LogLine(LogLevel::kInfo, conn.publisher ? "publisher connected" : "player connected")
       .session(conn.id)
       .field("stream", conn.key)
-      .field("origin", origin_text(conn.origin))
+      .field("origin", origin_text(conn))
       .field("client", to_string(conn.client))
       .field("setup_ms", monotonic_ms() - conn.accepted_ms);
 }

@@ -21,6 +21,7 @@ constexpr std::uint32_t kWindowBytes = 2'500'000;
 constexpr std::uint8_t kDynamicBandwidth = 2;
 constexpr std::size_t kStreamsPerClient = 16;  // createStream before publish or play
 constexpr std::size_t kStreamIdHeaders = 256;  // fmt 0 headers within streams, until publish/play
+constexpr std::size_t kTextMax = 1024;         // of texts that are kept for logs only
 constexpr std::uint32_t kCommandBits = (1U << kCommandAmf0) | (1U << kCommandAmf3);
 
 bool is_command(std::uint8_t type) {
@@ -160,6 +161,7 @@ struct Session::Impl {
   std::vector<ChunkBridge::StreamIdPair> stream_ids;  // origin's and client's, of each createStream
   bool passed = false;                                // bytes of the origin have reached the client
   bool answered = false;
+  bool media = false;
   bool refused = false;
   bool patching = false;
   bool origin_raw = false;
@@ -292,6 +294,8 @@ void Session::Impl::answer_connect(const Command& command) {
   connected = true;
   wanted.app = command.app;
   wanted.tc_url = command.tc_url;
+  wanted.flash_ver = command.flash_ver.substr(0, kTextMax);
+  wanted.page_url = command.page_url.substr(0, kTextMax);
   std::array<std::uint8_t, 6> bytes{};
   store_be32(bytes.data(), kWindowBytes);
   control(kWindowAckSize, ByteView(bytes).first(4));
@@ -416,7 +420,7 @@ void Session::Impl::origin_event(const ChunkEvent& event) {
     if (held && !drop_answer(event) && state != State::kFailed) {
       bridge.pass_held(event, origin->chunk_size(), to_client);
     }
-    if (is_media(event.state.type) && state >= State::kAnswers) answered = true;
+    if (is_media(event.state.type) && state >= State::kAnswers) answered = media = true;
     if (answered && state == State::kAnswers) state = State::kRelay;
     origin->collect(filtering() ? kCommandBits : 0);
   }
@@ -596,6 +600,9 @@ bool Session::origin_raw() const {
 }
 bool Session::origin_answered() const {
   return impl_->answered;
+}
+bool Session::media_passed() const {
+  return impl_->media;
 }
 bool Session::origin_refused() const {
   return impl_->refused;

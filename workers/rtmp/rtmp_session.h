@@ -75,6 +75,8 @@ struct RouteWanted {
   Role role = Role::kPlayer;
   route::StreamKey key;
   std::string tc_url;
+  std::string flash_ver;  // this and page_url are for logs only, and cut
+  std::string page_url;
   std::string app;
   std::string stream;
 };
@@ -128,6 +130,8 @@ class Session {
   bool origin_raw() const;
   // The origin's onStatus (not an error) or its first media message has passed.
   bool origin_answered() const;
+  // A media message of the origin has passed.
+  bool media_passed() const;
   // The origin said no (_error, onStatus error, rejected connect); its words have passed.
   bool origin_refused() const;
   // The origin's stream ids differ from those that the client was told: never raw.

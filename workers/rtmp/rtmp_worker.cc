@@ -146,6 +146,7 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 Conn& conn = conns_[static_cast<std::size_t>(owner)];
                 conn.bytes_from_client += up;
                 conn.bytes_to_client += down;
+                if (down > 0 && conn.first_byte_ms == 0) conn.first_byte_ms = monotonic_ms();
                 counters_.add(Counter::kRtmpBytesFromClients, up);
                 counters_.add(Counter::kRtmpBytesToClients, down);
               }}),
@@ -159,6 +160,7 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
              return Acceptor::Load{active_, kDescriptorsEach * active_};
            },
            [this] { counters_.add(Counter::kRtmpRefusedDescriptors); }, [this] { maybe_leave(); }}),
+      access_(base),
       fast_timer_(make_timer<&RtmpWorker::on_fast_timer>()),
       slow_timer_(make_timer<&RtmpWorker::on_slow_timer>()),
       read_buffer_(kReadBytes),
@@ -378,6 +380,7 @@ void RtmpWorker::end(std::uint32_t index, EndReason reason) {
   Conn& conn = conns_[index];
   bool opened = true;
   if (conn.preamble) {
+    if (!conn.named) remember(conn);
     opened = conn.preamble->opened;
     if (!opened) {
       leave_half_open(conn);
@@ -404,20 +407,34 @@ void RtmpWorker::end(std::uint32_t index, EndReason reason) {
   maybe_leave();
 }
 
+// What the client asked for, for its line in the access log.
+void RtmpWorker::remember(Conn& conn) {
+  const RouteWanted& wanted = conn.preamble->session.wanted();
+  if (wanted.app.empty() && wanted.tc_url.empty()) return;  // no connect came
+  conn.named = !wanted.stream.empty();
+  conn.publisher = wanted.role == Role::kPublisher;
+  const bool all = access_log_keeps_query();
+  const auto told = [all](std::string_view text) { return all ? text : without_secrets(text); };
+  std::string target = "/";
+  target += told(wanted.app);
+  target += "/";
+  target += told(wanted.stream);
+  conn.texts = remember_access(target, wanted.flash_ver, wanted.page_url);
+}
+
 void RtmpWorker::log_end(const Conn& conn, EndReason reason) {
-  if (!log_enabled(LogLevel::kInfo)) return;
-  LogLine(LogLevel::kInfo, "session ended")
-      .session(conn.id)
-      .field("client", to_string(conn.client))
-      .field("role", conn.key.empty() ? "none"
-                     : conn.publisher ? "publisher"
-                                      : "player")
-      .field("stream", conn.key)
-      .field("origin", origin_text(conn.origin))
-      .field("reason", to_string(reason))
-      .field("bytes_from_client", conn.bytes_from_client)
-      .field("bytes_to_client", conn.bytes_to_client)
-      .field("duration_ms", monotonic_ms() - conn.accepted_ms);
+  AccessRecord record;
+  record.session = conn.id;
+  record.protocol = "rtmp";
+  if (conn.named) record.method = conn.publisher ? "publish" : "play";
+  record.client = conn.client;
+  record.stream = conn.key;
+  record.bytes_from_client = conn.bytes_from_client;
+  record.bytes_to_client = conn.bytes_to_client;
+  record.duration_ms = monotonic_ms() - conn.accepted_ms;
+  if (conn.first_byte_ms != 0) record.first_byte_ms = conn.first_byte_ms - conn.accepted_ms;
+  record.reason = to_string(reason);
+  access_.write(record, conn.texts.get());
 }
 
 }  // namespace weir::rtmp

@@ -47,6 +47,7 @@ class RtmpWorker {
   void end_all(EndReason reason);
   void end(std::uint32_t index, EndReason reason);
   void log_end(const Conn& conn, EndReason reason);
+  static void remember(Conn& conn);
   void leave_preamble(Conn& conn);
   void leave_half_open(const Conn& conn);
   void on_relay_end(std::uint32_t index, RelayEnd why);
@@ -75,7 +76,7 @@ class RtmpWorker {
   void on_protocol_failure(std::uint32_t index);
   void start_relay(std::uint32_t index);
   bool raw_both_ways(const Preamble& p) const;
-  std::string origin_text(ipc::OriginRef origin) const;
+  std::string origin_text(const Conn& conn) const;
 
   event_base* base_;
   ipc::WorkerContext context_;
@@ -87,6 +88,7 @@ class RtmpWorker {
   Poller poller_;
   SpliceRelay relay_;
   Acceptor acceptor_;
+  AccessLogger access_;
   EventPtr fast_timer_;
   EventPtr slow_timer_;
   std::vector<Conn> conns_;

@@ -58,6 +58,10 @@ bool parse_connect(Reader& reader, Command& command) {
       read = read_text(reader, command.app);
     } else if (key == "tcUrl") {
       read = read_text(reader, command.tc_url);
+    } else if (key == "flashVer") {
+      read = read_text(reader, command.flash_ver);
+    } else if (key == "pageUrl") {
+      read = read_text(reader, command.page_url);
     } else if (key == "objectEncoding" && reader.peek() == Marker::kNumber) {
       read = reader.read_number(command.object_encoding);
     } else {

@@ -38,6 +38,8 @@ struct Command {
   // connect
   std::string_view app;
   std::string_view tc_url;
+  std::string_view flash_ver;
+  std::string_view page_url;
   double object_encoding = 0;
   // publish, play, releaseStream, FCPublish...
   std::string_view stream;
