@@ -103,7 +103,7 @@ check: test-bins node-modules  ## the whole test suite
 	$(PYTHON) t/support/run_all.py --build $(BUILD)
 .PHONY: unit-bins test-bins
 unit-bins: $(UNIT_BINS)
-test-bins: all unit-bins tools $(BUILD)/t/90bench/rtmp_load
+test-bins: all unit-bins tools $(addprefix $(BUILD)/t/90bench/,rtmp_load http_load)
 
 .PHONY: bench
 bench: all $(BENCH_BINS) tools  ## side-by-side benchmarks against HAProxy and nginx

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Side by side: Weir, HAProxy (mode tcp, splice) and nginx stream before the same synthetic origin.
+"""Side by side: Weir, HAProxy and nginx before the same synthetic origin, for RTMP and HTTP.
 
 Each peer is started afresh for each run and pinned to one core; the load tool (origin and clients)
 has the other. Runs of all peers alternate, so that a change of the machine's mood meets all of them.
@@ -11,9 +11,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
-import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,7 +22,10 @@ from weirtest.lab import Lab, free_port, poll  # noqa: E402
 from weirtest.origin import nginx_modules  # noqa: E402
 from weirtest.weir import config_text  # noqa: E402
 
-# ---- peers: name: (title, start(lab, tool, port, origin_port) → Process)
+import http_peers  # noqa: E402
+from machine import cores, family, machine, on_core, pinned, pss, raise_descriptor_limit  # noqa: E402
+
+# ---- peers: name: (title, start(lab, build, port, origin_port) → Process)
 
 
 def start_haproxy(lab, _build, port, origin, splice="splice-auto"):
@@ -90,67 +90,15 @@ def start_weir_at_once(lab, build, port, origin):
     return start_weir(lab, build, port, origin, "0")
 
 
-PEERS = {
+RTMP_PEERS = {
     "weir": ("Weir, relay_delay 20ms", start_weir),
     "weir0": ("Weir, relay_delay 0", start_weir_at_once),
     "haproxy": ("HAProxy, splice-auto", start_haproxy),
     "haproxy-response": ("HAProxy, splice-response", start_haproxy_response),
     "nginx": ("nginx stream", start_nginx),
 }
-
-
-# ---- machine
-
-def cores():
-    return sorted(os.sched_getaffinity(0))
-
-
-def on_core(index):
-    own = cores()
-    return ["taskset", "-c", str(own[index % len(own)])] if len(own) > 1 else []
-
-
-def pinned(lab, argv, name):
-    return lab.start([*on_core(0), *argv], name)
-
-
-def family(pid):
-    """A process and all that descend from it."""
-    parents = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                stat = pathlib.Path(f"/proc/{entry}/stat").read_text(errors="replace")
-                parents[int(entry)] = int(stat.rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    out = {pid}
-    for _ in range(8):
-        out |= {child for child, parent in parents.items() if parent in out}
-    return sorted(out)
-
-
-def pss(pids):
-    total = 0
-    for pid in pids:
-        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1])
-    return total * 1024
-
-
-def machine():
-    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-
-    def version(*argv):
-        try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
-            return (done.stdout + done.stderr).splitlines()[0]
-        except (OSError, IndexError):
-            return "absent"
-    return {"cpu": model.group(1) if model else platform.machine(), "cores": len(cores()),
-            "kernel": platform.release(), "haproxy": version("haproxy", "-v"),
-            "nginx": version("nginx", "-v")}
+# By what a row measures. --peers chooses among them by name.
+PEERS = {"rtmp": RTMP_PEERS, **http_peers.PEERS}
 
 
 # ---- runs
@@ -162,27 +110,36 @@ class Bench:
         self.tool = options.load_tool or self.build / "t/90bench/rtmp_load"
         self.seconds = options.seconds
 
+    def tool_of(self, row):
+        return self.tool if protocol(row) == "rtmp" else self.build / "t/90bench/http_load"
+
     def start_origin(self, row):
         port = free_port()
-        argv = [*on_core(1), self.tool, "origin", "--listen", f"127.0.0.1:{port}", "--limit", "1800",
-                "--bitrate", row.get("bitrate", 5e6), "--fps", row.get("fps", 30),
-                "--pace", row.get("pace", "stream"), "--phases", row.get("streams", 1)]
+        argv = [*on_core(1), self.tool_of(row), "origin", "--listen", f"127.0.0.1:{port}", "--limit",
+                "1800", "--bitrate", row.get("bitrate", 5e6), "--fps", row.get("fps", 30),
+                "--phases", row.get("streams", 1)]
+        argv += ["--framing", row["framing"]] if "framing" in row else []
         process = self.lab.start(argv, "origin")
         process.wait_port(port)
         process.port = port
         return process
 
-    def start_peer(self, peer, origin):
+    def start_peer(self, row, peer, origin):
         if peer == "direct":
             return None, origin.port, []
         port = free_port()
-        process = PEERS[peer][1](self.lab, self.build, port, origin.port)
+        process = PEERS[protocol(row)][peer][1](self.lab, self.build, port, origin.port)
         process.wait_port(port)
-        self.load("setup", port, [], count=20, parallel=4, streams=4)  # what is lazy is made now
+        if protocol(row) == "rtmp":  # what is lazy is made now
+            self.load(row, "setup", port, [], count=20, parallel=4, streams=4)
+        else:
+            self.load(row, "get", port, [], players=4, seconds=0.2, warmup=0, path="/live/s.m3u8")
         return process, port, family(process.pid)
 
-    def load(self, mode, port, pids, while_ready=None, **options):
-        argv = [*on_core(1), self.tool, mode, "--target", f"127.0.0.1:{port}", "--limit", "120"]
+    def load(self, row, mode, port, pids, while_ready=None, **options):
+        if protocol(row) == "https":
+            options["tls"] = 1
+        argv = [*on_core(1), self.tool_of(row), mode, "--target", f"127.0.0.1:{port}", "--limit", "120"]
         for key, value in options.items():
             argv += [f"--{key}", str(value)]
         argv += ["--pids", ",".join(map(str, pids))] if pids else []
@@ -198,7 +155,7 @@ class Bench:
         return json.loads(out.read_text())
 
     def run(self, row, peer, origin):
-        process, port, pids = self.start_peer(peer, origin)
+        process, port, pids = self.start_peer(row, peer, origin)
         try:
             return getattr(self, "run_" + row["kind"])(row, port, pids)
         finally:
@@ -207,7 +164,7 @@ class Bench:
                 process.kill()
 
     def run_play(self, row, port, pids, mode="play"):
-        done = self.load(mode, port, pids, players=row["players"], streams=row["streams"],
+        done = self.load(row, mode, port, pids, players=row["players"], streams=row["streams"],
                          seconds=self.seconds, warmup=1, rate=row.get("rate", 500),
                          bitrate=row.get("bitrate", 5e6), fps=row.get("fps", 30),
                          phases=row["streams"])
@@ -224,12 +181,21 @@ class Bench:
         return {"cpu_s_per_gb": out["core_share"] / sent, "core_share": out["core_share"]}
 
     def run_setup(self, row, port, pids):
-        done = self.load("setup", port, pids, count=row["count"], parallel=row["parallel"],
+        done = self.load(row, "setup", port, pids, count=row["count"], parallel=row["parallel"],
                          streams=row["streams"], seconds=60)
         return {"per_cpu_s": done["sessions"] / done["relay_cpu"] if done["relay_cpu"] else None,
                 "per_s": done["sessions"] / done["seconds"],
                 "first_ms_p50": done["first_byte_ms"]["p50"],
                 "first_ms_p99": done["first_byte_ms"]["p99"]}
+
+    def run_get(self, row, port, pids):
+        done = self.load(row, "get", port, pids, players=row["players"], streams=row["streams"],
+                         seconds=self.seconds, warmup=1, path=row["path"])
+        return {"per_cpu_s": done["requests"] / done["relay_cpu"],
+                "cpu_s_per_gb": done["relay_cpu"] / (done["bytes"] / 1e9),
+                "per_s": done["requests"] / done["seconds"],
+                "core_share": done["relay_cpu"] / done["seconds"],
+                "answer_ms_p50": done["frame_ms"]["p50"], "answer_ms_p99": done["frame_ms"]["p99"]}
 
     def run_memory(self, row, port, pids):
         before = pss(pids)
@@ -239,7 +205,7 @@ class Bench:
             for _ in range(5):
                 samples.append(pss(pids))
                 poll("", lambda: True, 1)
-        self.load("play", port, pids, while_ready=sample, players=row["players"],
+        self.load(row, "play", port, pids, while_ready=sample, players=row["players"],
                   streams=row["streams"], seconds=2, warmup=0.5, rate=1000)
         return {"bytes_per_session": (statistics.median(samples) - before) / row["players"]}
 
@@ -267,7 +233,14 @@ ROWS = [
     {"id": "memory5000", "title": "memory a session (PSS growth), 5,000 players, 0.05 Mbit/s",
      "kind": "memory", "players": 5000, "streams": 50, "bitrate": 0.05e6, "fps": 2,
      "main": "bytes_per_session"},
+    *http_peers.ROWS,
 ]
+
+
+def protocol(row):
+    """Whose peers and which load tool: rtmp, http or https."""
+    return row.get("protocol", "rtmp")
+
 
 COLUMNS = {
     "cpu_s_per_gb": ("CPU s/GB", "{:.2f}"), "core_share": ("of a core", "{:.0%}"),
@@ -275,6 +248,7 @@ COLUMNS = {
     "per_s": ("per s", "{:.0f}"), "bytes_per_session": ("bytes a session", "{:.0f}"),
     "first_ms_p50": ("first byte p50 ms", "{:.2f}"), "first_ms_p99": ("p99 ms", "{:.2f}"),
     "frame_ms_p50": ("frame p50 ms", "{:.2f}"), "frame_ms_p99": ("p99 ms", "{:.2f}"),
+    "answer_ms_p50": ("answer p50 ms", "{:.2f}"), "answer_ms_p99": ("p99 ms", "{:.2f}"),
     "added_first_ms_p50": ("added first p50", "{:.2f}"), "added_first_ms_p99": ("p99", "{:.2f}"),
     "added_frame_ms_p50": ("added frame p50", "{:.2f}"), "added_frame_ms_p99": ("p99", "{:.2f}"),
 }
@@ -282,7 +256,8 @@ COLUMNS = {
 
 def measure(bench, row, peers, runs):
     """{peer: {"runs": […], "median": {…}} or {"error": text}}."""
-    names = (["direct"] if row.get("direct") else []) + peers
+    known = PEERS[protocol(row)]
+    names = (["direct"] if row.get("direct") else []) + [p for p in known if not peers or p in peers]
     results = {peer: {"runs": []} for peer in names}
     origin = bench.start_origin(row)
     for _ in range(runs):
@@ -328,7 +303,7 @@ def table(row, results):
     keys = list(medians[-1]) if medians else []
     lines = [["relay", "× HAProxy"] + [COLUMNS[k][0] for k in keys]]
     for peer, result in results.items():
-        title = PEERS[peer][0] if peer in PEERS else "no relay"
+        title = PEERS[protocol(row)].get(peer, ("no relay",))[0]
         if "median" not in result:
             lines.append([title, "failed: " + result.get("error", "").splitlines()[-1][-100:]] + [""] * len(keys))
             continue
@@ -382,21 +357,11 @@ def micro_lines(rows):
     return lines
 
 
-def raise_descriptor_limit():
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    for want in (262144, 65536, hard):
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (want, max(want, hard)))
-            return
-        except (ValueError, OSError):
-            continue
-
-
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=pathlib.Path, default=REPO / "build")
     parser.add_argument("--load-tool", type=pathlib.Path)
-    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--peers", default="", help="all but these are left out")
     parser.add_argument("--only", default="", help="ids of rows, by comma: "
                         + ", ".join(row["id"] for row in ROWS) + ", micro")
     parser.add_argument("--runs", type=int, default=3)
@@ -414,7 +379,7 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     raise_descriptor_limit()
-    peers = [p for p in options.peers.split(",") if p in PEERS]
+    peers = set(filter(None, options.peers.split(",")))
     only = set(filter(None, options.only.split(",")))
     report = {"machine": machine(), "runs": options.runs, "seconds": options.seconds, "rows": {}}
     about = report["machine"]

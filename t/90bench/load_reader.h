@@ -6,19 +6,11 @@
 #pragma once
 
 #include <array>
-#include <span>
 #include <vector>
 
 #include "t/90bench/load_wire.h"
 
 namespace weir::load {
-
-using Bytes = std::span<const std::uint8_t>;
-
-struct Frame {
-  std::int64_t sent_ns = 0;
-  std::uint32_t sequence = 0;
-};
 
 // Takes chunks apart in place. Sink gets on_media_start(), on_frame(Frame), on_corrupt() and
 // on_message(type, body) for everything that is not media.

@@ -10,10 +10,18 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace weir::load {
+
+using Bytes = std::span<const std::uint8_t>;
+
+struct Frame {
+  std::int64_t sent_ns = 0;
+  std::uint32_t sequence = 0;
+};
 
 inline constexpr std::size_t kHandshakeSize = 1536;
 inline constexpr std::size_t kFrameHead = 21;  // tag header, magic, clock, sequence number

@@ -27,6 +27,7 @@ FakeOrigin(lab)  a scripted RTMP server for what real ones can't show (Behaviour
 HttpOrigin(lab, serve)   a scripted HTTP server; HttpConnection: a raw HTTP client: see httporigin.py
 node     NodeMediaServer(lab), run_node(): origin and packages from npm: see node.py
 players  Player(lab, "vlc", url).wait_video(media), WebSocketFlv(port, path): see players.py
+hlscrowd HlsCrowd: HLS viewers by the hundred: see hlscrowd.py; load: FLV and RTMP sessions: load.py
 flv      read(path) write(path, tags) packets(path) assert_same_media() enhanced_hevc(): see flv.py
 poll(what, predicate, timeout)   waits for a condition with a deadline; never sleep in a test
 free_port()   a TCP port that nobody else in this run gets

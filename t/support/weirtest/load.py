@@ -1,4 +1,4 @@
-"""rtmp_load (t/90bench) as origin and as clients: sessions by the hundred that count their gaps.
+"""rtmp_load and http_load (t/90bench) as origins and as clients: sessions that count their gaps.
 
     origin = LoadOrigin(lab)                            # as good as an Origin for Weir(origins=[…])
     players = play_load(lab, weir, 300, streams=30)     # "ready" once every session has media
@@ -23,16 +23,12 @@ FPS = 5
 BITRATE = 40_000
 
 
-def _binary():
-    return build_dir() / "t/90bench/rtmp_load"
-
-
 class LoadProcess:
-    """One rtmp_load; its last line is the report."""
+    """One rtmp_load or http_load; its last line is the report."""
 
-    def __init__(self, lab, mode, name, **options):
+    def __init__(self, lab, mode, name, tool="rtmp_load", **options):
         self.lab = lab
-        self.argv = [_binary(), mode]
+        self.argv = [build_dir() / "t/90bench" / tool, mode]
         for key, value in {"fps": FPS, "bitrate": BITRATE, "limit": 280, **options}.items():
             self.argv += [f"--{key}", str(value)]
         self.name = name
@@ -85,11 +81,23 @@ class LoadOrigin(LoadProcess):
         return report
 
 
+class HttpLoadOrigin(LoadProcess):
+    """A synthetic HTTP origin: endless .flv, moving .m3u8, segments (t/90bench/http_load)."""
+
+    def __init__(self, lab, name="http-load-origin", **options):
+        self.ip = "127.0.0.1"
+        self.rtmp_port = None
+        self.http_port = free_port()
+        super().__init__(lab, "origin", name, "http_load", listen=f"{self.ip}:{self.http_port}",
+                         phases=16, segment=20_000, **options)
+        self.process.wait_log('"listening"')
+
+
 class LoadClients(LoadProcess):
-    def __init__(self, lab, mode, weir, sessions, name=None, **options):
+    def __init__(self, lab, mode, weir, sessions, name=None, port=None, **options):
         self.sessions = sessions
-        super().__init__(lab, mode, name or f"load-{mode}", target=f"127.0.0.1:{weir.rtmp_port}",
-                         **options)
+        super().__init__(lab, mode, name or f"load-{mode}",
+                         target=f"127.0.0.1:{port or weir.rtmp_port}", **options)
 
     def wait_ready(self, timeout=30):
         self.process.wait_log('"ready"', timeout)
@@ -114,6 +122,12 @@ class LoadClients(LoadProcess):
 def play_load(lab, weir, players, streams=1, **options):
     return LoadClients(lab, "play", weir, players, players=players, streams=streams, warmup=0,
                        seconds=600, **options)
+
+
+def flv_load(lab, weir, viewers, streams=1):
+    """HTTP-FLV viewers of an HttpLoadOrigin."""
+    return LoadClients(lab, "play", weir, viewers, "flv-load", weir.http_port, tool="http_load",
+                       players=viewers, streams=streams, warmup=0, seconds=600)
 
 
 def publish_load(lab, weir, publishers, **options):
