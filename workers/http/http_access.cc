@@ -62,7 +62,7 @@ void HttpWorker::log_exchange(HttpConn& conn, EndReason reason) {
   record.stream = x.key;
   if (x.head_sent) record.status = x.status;
   record.bytes_from_client = conn.mark.request_bytes;
-  access_.write(record, conn.mark.texts.get());
+  access_log_.write(record, conn.mark.texts.get());
 }
 
 void HttpWorker::log_relay_end(const HttpConn& conn, EndReason reason) {
@@ -71,14 +71,14 @@ void HttpWorker::log_relay_end(const HttpConn& conn, EndReason reason) {
   record.stream = conn.key;
   record.status = conn.mark.status;
   record.bytes_from_client = conn.bytes_from_client - conn.mark.from_before;
-  access_.write(record, conn.mark.texts.get());
+  access_log_.write(record, conn.mark.texts.get());
 }
 
 // The connection ends with part of a request's head in it.
 void HttpWorker::log_broken_request(const HttpConn& conn, EndReason reason) {
   AccessRecord record = access_record(conn, reason);
   record.bytes_from_client = conn.in.size();
-  access_.write(record, nullptr);
+  access_log_.write(record, nullptr);
 }
 
 }  // namespace weir::http

@@ -157,7 +157,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 counters_.add(Counter::kHttpBytesFromClients, up);
                 counters_.add(Counter::kHttpBytesToClients, down);
               }}),
-      access_(base),
+      access_log_(base),
       static_(config.http.static_files),
       pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
       api_(base, state_, config.http_api.timeout,

@@ -131,7 +131,7 @@ class HttpWorker {
   MasterLink link_;
   Poller poller_;
   SpliceRelay relay_;
-  AccessLogger access_;
+  AccessLogger access_log_;
   StaticFiles static_;
   UpstreamPool pool_;
   HttpApi api_;

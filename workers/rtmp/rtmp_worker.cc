@@ -160,7 +160,7 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
              return Acceptor::Load{active_, kDescriptorsEach * active_};
            },
            [this] { counters_.add(Counter::kRtmpRefusedDescriptors); }, [this] { maybe_leave(); }}),
-      access_(base),
+      access_log_(base),
       fast_timer_(make_timer<&RtmpWorker::on_fast_timer>()),
       slow_timer_(make_timer<&RtmpWorker::on_slow_timer>()),
       read_buffer_(kReadBytes),
@@ -434,7 +434,7 @@ void RtmpWorker::log_end(const Conn& conn, EndReason reason) {
   record.duration_ms = monotonic_ms() - conn.accepted_ms;
   if (conn.first_byte_ms != 0) record.first_byte_ms = conn.first_byte_ms - conn.accepted_ms;
   record.reason = to_string(reason);
-  access_.write(record, conn.texts.get());
+  access_log_.write(record, conn.texts.get());
 }
 
 }  // namespace weir::rtmp

@@ -88,7 +88,7 @@ class RtmpWorker {
   Poller poller_;
   SpliceRelay relay_;
   Acceptor acceptor_;
-  AccessLogger access_;
+  AccessLogger access_log_;
   EventPtr fast_timer_;
   EventPtr slow_timer_;
   std::vector<Conn> conns_;
