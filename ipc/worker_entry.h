@@ -8,6 +8,7 @@
 
 #include "common/base/fd.h"
 #include "common/base/log.h"
+#include "common/base/tls_settings.h"
 #include "ipc/shm_layout.h"
 
 namespace weir {
@@ -32,6 +33,7 @@ struct WorkerContext {
   // Non-blocking; shared with the master, who keeps them open.
   std::vector<UniqueFd> listeners;    // TCP
   std::vector<UniqueFd> udp_sockets;  // UDP slot sockets; not read before Serve, nor after Drain
+  TicketSecret tickets;               // of TLS session tickets
   SessionId first_session = 0;        // ids first_session, +1, ... are this process's own
 };
 

@@ -10,7 +10,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/net/tls_ticket.h"
 #include "supervisor/master.h"
+#include "supervisor/tls_check.h"
 
 namespace weir {
 namespace {
@@ -57,6 +59,7 @@ void Master::reload() {
     notifier_.ready("serving; the last reload was refused");
   };
   LoadOutcome loaded = load_config(options_.config_path, options_.environment);
+  check_tls(loaded);
   for (const std::string& warning : loaded.warnings) LogLine(LogLevel::kWarn, warning);
   if (!loaded.ok()) {
     for (const Fault& fault : loaded.faults) {
@@ -150,6 +153,7 @@ Result<void> Master::spawn(Generation& generation, Seat& seat) {
   record.respawns = respawns_[{seat.row->kind, seat.slot}];
   record.started_wall_ms = wall_ms();
   ++session_serial_;
+  net::advance(tickets_, monotonic_ms(), generation.config->tls.ticket_lifetime);
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("cannot fork", errno);
   if (pid == 0) enter_child(generation, seat, page, std::move(pair->second));
@@ -186,6 +190,7 @@ void Master::enter_child(Generation& generation, const Seat& seat, std::uint32_t
   context.generation = generation.number;
   context.page = page;
   context.channel = channel.release();
+  context.tickets = tickets_;
   // The numbers are this process's own copies; the objects that hold them are never destroyed here.
   context.state.reset(state_->state_fd());
   context.counters.reset(state_->counters_fd());

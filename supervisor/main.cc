@@ -13,6 +13,7 @@
 #include "supervisor/dump.h"
 #include "supervisor/master.h"
 #include "supervisor/pid_file.h"
+#include "supervisor/tls_check.h"
 #include "supervisor/upgrade.h"
 #include "supervisor/worker_process.h"
 
@@ -43,8 +44,13 @@ constexpr weir::WorkerKindRow kWorkerKinds[] = {
      },
      [](const Config& config) {
        std::vector<weir::Endpoint> out;
-       if (config.http.enabled) out.push_back(config.http.listen);
-       if (config.http_api.enabled) out.push_back(config.http_api.listen);
+       const auto add = [&out](bool enabled, const weir::Endpoint& plain,
+                               const weir::Endpoint& tls) {
+         if (enabled) out.push_back(plain);
+         if (enabled && !tls.empty()) out.push_back(tls);
+       };
+       add(config.http.enabled, config.http.listen, config.http.tls_listen);
+       add(config.http_api.enabled, config.http_api.listen, config.http_api.tls_listen);
        return out;
      },
      weir::ipc::run_http_worker},
@@ -157,6 +163,7 @@ int run(const CommandLine& line, char** argv) {
   const std::string path = weir::choose_config_path(line.config);
   const weir::Environment environment = weir::read_environment(environ);
   weir::LoadOutcome loaded = weir::load_config(path, environment);
+  weir::check_tls(loaded);
   for (const std::string& warning : loaded.warnings) complain("warning: " + warning);
   if (!loaded.ok()) {
     for (const weir::Fault& fault : loaded.faults) complain(weir::to_string(fault));

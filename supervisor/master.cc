@@ -14,6 +14,8 @@
 #include "common/base/access_log.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/net/tls_server.h"
+#include "common/net/tls_ticket.h"
 
 namespace weir {
 namespace {
@@ -105,6 +107,12 @@ Result<void> Master::set_up() {
   state_.emplace(std::move(*state));
   registry_.emplace(*state_, random_word());
   session_serial_ = random_word() >> 36;
+  tickets_ = net::new_ticket_secret(monotonic_ms());
+  if (!config_->certificates.empty()) {
+    LogLine(LogLevel::kInfo, "TLS")
+        .field("certificates", config_->certificates.size())
+        .field("ktls", net::ktls_support());
+  }
   return {};
 }
 

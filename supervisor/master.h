@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/tls_settings.h"
 #include "common/config/config.h"
 #include "ipc/channel.h"
 #include "ipc/messages.h"
@@ -159,6 +160,7 @@ class Master {
   Upgrade upgrade_;
   std::uint32_t next_generation_ = 1;
   std::uint64_t session_serial_ = 0;
+  TicketSecret tickets_;  // of session tickets; goes to the workers at their fork
   std::array<bool, 65> pending_signals_{};
   bool reload_wanted_ = false;
   bool failed_to_start_ = false;

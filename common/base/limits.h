@@ -16,6 +16,9 @@ inline constexpr std::size_t kRegisterBodyBytes = 64 * 1024;
 inline constexpr std::size_t kOriginTextBytes = 63;  // server, service, pid, device_id, name
 inline constexpr std::size_t kEndpointsPerKind = 4;  // rtmp[], http[], api[], srt[], rtc[]
 
+// One file of a certificate, key or OCSP response.
+inline constexpr std::size_t kCertificateBytes = 256 * 1024;
+
 // RTMP, before the relay starts. Command messages are small; a peer that sends more is hostile.
 inline constexpr std::size_t kRtmpChunkStreams = 64;            // live chunk streams a direction
 inline constexpr std::uint32_t kRtmpChunkSizeMax = 0x7FFFFFFF;  // RTMP 1.0, 5.4.1

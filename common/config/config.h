@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/base/endpoint.h"
+#include "common/base/tls_settings.h"
 #include "common/config/values.h"
 
 namespace weir {
@@ -50,6 +51,13 @@ struct OriginConfig {
   friend bool operator==(const OriginConfig&, const OriginConfig&) = default;
 };
 
+// `certificate NAME { file chain.pem; key key.pem; }`, with what was in the files.
+struct CertificateConfig {
+  TlsCertificate tls;
+  std::string file, key, ocsp;  // paths; no ocsp: empty
+  Provenance source;
+};
+
 struct Config {
 #define SECTION(section, Struct, doc) struct Struct {
 #define END_SECTION(section) \
@@ -59,10 +67,12 @@ struct Config {
   option_type::Type name = config::from_default::Type(initial);
 #include "common/config/options.def"
   std::vector<OriginConfig> origins;
+  std::vector<CertificateConfig> certificates;
   std::map<std::string, Provenance, std::less<>> sources;  // by option path; defaults are left out
 };
 
-// Same values of all options and origins, whatever their provenance.
+// Same values of all options and origins, whatever their provenance. Certificates count by the
+// paths of their files.
 bool operator==(const Config& a, const Config& b);
 
 struct Fault {
@@ -111,6 +121,8 @@ void keep_restart_values(const Config& running, Config& next);
 unsigned worker_count(const Config& config, unsigned cpu_cores);
 // worker_rlimit_core in bytes, RLIM_INFINITY for unlimited; empty when it is to stay as it is.
 std::optional<std::uint64_t> core_limit(const Config& config);
+// Section tls and the certificates. Whether they are any good is not known here.
+TlsSettings tls_settings(const Config& config);
 // default_backend as an origin named "default"; empty when it is off.
 std::optional<OriginConfig> default_backend_origin(const Config& config);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/config/certificate.h"
 #include "common/config/config.h"
 #include "common/config/options.h"
 #include "common/config/origin.h"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::string_view kOwnPrefix = "WEIR_";
 constexpr std::string_view kInternalPrefix = "WEIR_INTERNAL_";
 constexpr unsigned kMaxWorkers = 64;
+constexpr std::size_t kMaxCertificates = 1024;
 
 // A value that is malformed or unfit, with the option's name in front. Secrets stay unseen: their
 // parser's texts never hold the value.
@@ -49,6 +51,7 @@ class Loader {
     for (const Statement& statement : document_.statements) apply_top(statement);
     apply_environment(environment);
     check_values();
+    check_tls();
     check_listeners();
     check_origins();
   }
@@ -79,6 +82,7 @@ class Loader {
   void apply_top(const Statement& statement) {
     const std::string& name = statement.name.text;
     if (name == "origin") return add_origin(statement);
+    if (name == "certificate") return add_certificate(statement);
     if (!is_section(name)) return apply_option("", statement);
     if (!statement.is_block) {
       return fault_at(statement.name.at, name + " is a block: " + name + " { ... }");
@@ -95,6 +99,13 @@ class Loader {
     }
     config_.origins.push_back(read_origin(statement, document_, faults_));
     origin_blocks_.push_back(&statement);
+  }
+
+  void add_certificate(const Statement& statement) {
+    if (!statement.is_block) {
+      return fault_at(statement.name.at, "certificate is a block: certificate NAME { ... }");
+    }
+    config_.certificates.push_back(read_certificate(statement, document_, faults_));
   }
 
   void apply_option(std::string_view section, const Statement& statement) {
@@ -219,8 +230,25 @@ class Loader {
     }
   }
 
+  void check_tls() {
+    if (config_.tls.min_protocol == "tls1.3" && config_.tls.max_protocol == "tls1.2") {
+      fault_of(pick_set("tls", "min_protocol", "max_protocol"),
+               "tls.min_protocol is newer than tls.max_protocol");
+    }
+    const std::pair<std::string_view, const Endpoint*> listeners[] = {
+        {"http", &config_.http.tls_listen}, {"http_api", &config_.http_api.tls_listen}};
+    for (const auto& [section, address] : listeners) {
+      if (address->empty() || !config_.certificates.empty()) continue;
+      fault_of(section, "tls_listen", "needs a certificate block");
+    }
+    if (config_.certificates.size() > kMaxCertificates) {
+      faults_.add("", 0, 0, "more than " + std::to_string(kMaxCertificates) + " certificates");
+    }
+  }
+
   struct Listener {
     std::string_view section;
+    std::string_view name;
     const Endpoint* address;
     bool udp;
     bool used;
@@ -234,24 +262,29 @@ class Loader {
   }
 
   void check_listeners() {
-    const Listener listeners[] = {{"control", &config_.control.listen, false, true},
-                                  {"rtmp", &config_.rtmp.listen, false, config_.rtmp.enabled},
-                                  {"http", &config_.http.listen, false, true},
-                                  {"http_api", &config_.http_api.listen, false, true},
-                                  {"rtc", &config_.rtc.listen, true, true},
-                                  {"srt", &config_.srt.listen, true, true}};
+    const Listener listeners[] = {
+        {"control", "listen", &config_.control.listen, false, true},
+        {"rtmp", "listen", &config_.rtmp.listen, false, config_.rtmp.enabled},
+        {"http", "listen", &config_.http.listen, false, true},
+        {"http", "tls_listen", &config_.http.tls_listen, false, true},
+        {"http_api", "listen", &config_.http_api.listen, false, true},
+        {"http_api", "tls_listen", &config_.http_api.tls_listen, false, true},
+        {"rtc", "listen", &config_.rtc.listen, true, true},
+        {"srt", "listen", &config_.srt.listen, true, true}};
     for (const Listener& a : listeners) {
       for (const Listener* b = &a + 1; b != std::end(listeners); ++b) {
+        if (a.address->empty() || b->address->empty()) continue;
         if (!a.used || !b->used || a.udp != b->udp || !overlap(*a.address, *b->address)) continue;
         // Named where one of the two was set: the default of the other is nobody's fault.
-        const OptionRow* second = find_option(b->section, "listen");
-        const OptionRow* first = find_option(a.section, "listen");
+        const OptionRow* second = find_option(b->section, b->name);
+        const OptionRow* first = find_option(a.section, a.name);
         const bool at_second = set_by_.count(second) != 0;
         const Listener& other = at_second ? a : *b;
         const Listener& own = at_second ? *b : a;
         fault_of(at_second ? *second : *first, to_string(*own.address) + (a.udp ? "/udp" : "/tcp") +
                                                    " clashes with " + std::string(other.section) +
-                                                   ".listen " + to_string(*other.address));
+                                                   "." + std::string(other.name) + " " +
+                                                   to_string(*other.address));
       }
     }
   }
@@ -322,6 +355,20 @@ unsigned worker_count(const Config& config, unsigned cpu_cores) {
   const std::int64_t wanted = number ? *number : std::int64_t{cpu_cores};
   return static_cast<unsigned>(
       std::clamp(wanted, std::int64_t{1}, std::int64_t{config::kMaxWorkers}));
+}
+
+TlsSettings tls_settings(const Config& config) {
+  TlsSettings settings;
+  for (const CertificateConfig& each : config.certificates) {
+    settings.certificates.push_back(each.tls);
+  }
+  settings.min_is_13 = config.tls.min_protocol == "tls1.3";
+  settings.max_is_12 = config.tls.max_protocol == "tls1.2";
+  settings.ciphers = config.tls.ciphers;
+  settings.ciphersuites = config.tls.ciphersuites;
+  settings.tickets = config.tls.session_tickets;
+  settings.ticket_lifetime_ms = config.tls.ticket_lifetime;
+  return settings;
 }
 
 std::optional<std::uint64_t> core_limit(const Config& config) {

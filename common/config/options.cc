@@ -87,7 +87,12 @@ Result<void> set_Enum(std::string& member, const OptionRow& row, std::string_vie
   member = text;
   return {};
 }
-Result<void> set_Listen(Endpoint& member, const OptionRow&, std::string_view text) {
+// What has no address by default may be given none.
+Result<void> set_Listen(Endpoint& member, const OptionRow& row, std::string_view text) {
+  if (text.empty() && row.initial.empty()) {
+    member = Endpoint{};
+    return {};
+  }
   return parse_listen(text).map([&](const Endpoint& value) { member = value; });
 }
 
@@ -119,7 +124,7 @@ std::string get_Enum(const std::string& value) {
   return value;
 }
 std::string get_Listen(const Endpoint& value) {
-  return to_string(value);
+  return value.empty() ? std::string() : to_string(value);
 }
 
 // `min` is a number or, for an Enum, the list of words.
@@ -232,7 +237,7 @@ std::string range_text(const OptionRow& row) {
     case OptionType::Flag:
       return "on, off";
     case OptionType::Listen:
-      return "port, ip:port, [v6]:port";
+      return row.initial.empty() ? "port, ip:port, [v6]:port, empty" : "port, ip:port, [v6]:port";
   }
   return {};
 }
@@ -267,9 +272,22 @@ std::string_view type_text(OptionType type) {
 
 namespace weir {
 
+namespace {
+
+bool same_certificates(const Config& a, const Config& b) {
+  return std::equal(a.certificates.begin(), a.certificates.end(), b.certificates.begin(),
+                    b.certificates.end(),
+                    [](const CertificateConfig& one, const CertificateConfig& other) {
+                      return one.tls.name == other.tls.name && one.file == other.file &&
+                             one.key == other.key && one.ocsp == other.ocsp;
+                    });
+}
+
+}  // namespace
+
 bool operator==(const Config& a, const Config& b) {
   const auto rows = config::option_rows();
-  return a.origins == b.origins &&
+  return a.origins == b.origins && same_certificates(a, b) &&
          std::all_of(rows.begin(), rows.end(), [&](const auto& row) { return row.same(a, b); });
 }
 

@@ -2,6 +2,7 @@
 // the comparison of two configurations at SIGHUP.
 #include <algorithm>
 
+#include "common/config/certificate.h"
 #include "common/config/config.h"
 #include "common/config/options.h"
 #include "common/config/origin.h"
@@ -93,6 +94,14 @@ up to 63 letters, digits, dots, `-` and `_`. An endpoint is `port`, `ip:port`, `
 
 )";
 
+constexpr std::string_view kCertificateText = R"(
+A certificate of the TLS listeners; as many blocks as there are certificates. Each serves the DNS
+names that stand in it, wildcards too; the first also serves clients that ask for no name or for one
+that no certificate has. The files are read by the master at start and at SIGHUP: a bad one leaves
+the old configuration in use. docs/TLS.md has more.
+
+)";
+
 // ---- conf/weir.conf
 
 constexpr std::string_view kConfHead =
@@ -132,6 +141,25 @@ std::string conf_option(const OptionRow& row, std::string_view indent) {
   return out + ";\n";
 }
 
+void add_block_table(std::string& out, std::span<const OriginRow> rows) {
+  out += "| option | type | default | range | meaning |\n| --- | --- | --- | --- | --- |\n";
+  for (const OriginRow& row : rows) {
+    out += "| " + code(row.name) + " | " + std::string(row.type) + " | " + code(row.initial) +
+           " | " + std::string(row.range) + " | " + std::string(row.doc) + " |\n";
+  }
+}
+
+void add_conf_block(std::string& out, std::string_view name, std::span<const OriginRow> rows) {
+  out.append("# ").append(name).append(" NAME {\n");
+  for (const OriginRow& row : rows) {
+    out += "#" + comment(std::string(row.doc) + " (" + std::string(row.type) + "; " +
+                             std::string(row.range) + ")",
+                         "     ");
+    out.append("#     ").append(row.name).append(" ").append(row.example).append(";\n");
+  }
+  out += "# }\n";
+}
+
 void add_conf_section(std::string& out, std::string_view section, std::string_view indent) {
   for (const OptionRow& row : option_rows()) {
     if (row.section != section) continue;
@@ -154,6 +182,9 @@ std::string print_config(const Config& config) {
       if (row.section == section.name) out += config::print_option(config, row, "    ");
     }
     out += "}\n";
+  }
+  for (const CertificateConfig& certificate : config.certificates) {
+    out += "\n" + config::print_certificate(certificate);
   }
   for (const OriginConfig& origin : config.origins) out += "\n" + config::print_origin(origin);
   return out;
@@ -186,12 +217,9 @@ std::string options_markdown() {
     config::add_options_table(out, section.name);
   }
   out.append("\n## origin NAME").append(config::kOriginText);
-  out += "| option | type | default | range | meaning |\n| --- | --- | --- | --- | --- |\n";
-  for (const auto& row : config::origin_rows()) {
-    out += "| " + config::code(row.name) + " | " + std::string(row.type) + " | " +
-           config::code(row.initial) + " | " + std::string(row.range) + " | " +
-           std::string(row.doc) + " |\n";
-  }
+  config::add_block_table(out, config::origin_rows());
+  out.append("\n## certificate NAME").append(config::kCertificateText);
+  config::add_block_table(out, config::certificate_rows());
   return out;
 }
 
@@ -204,16 +232,11 @@ std::string options_conf() {
     config::add_conf_section(out, section.name, "    ");
     out += "}\n";
   }
-  out +=
-      "\n# Origins that need no registration: one block for each; its name is up to you.\n"
-      "# origin NAME {\n";
-  for (const auto& row : config::origin_rows()) {
-    out += "#" + config::comment(std::string(row.doc) + " (" + std::string(row.type) + "; " +
-                                     std::string(row.range) + ")",
-                                 "     ");
-    out.append("#     ").append(row.name).append(" ").append(row.example).append(";\n");
-  }
-  out += "# }\n\n# More files, such as one for each group of origins.\n# include conf.d/*.conf;\n";
+  out += "\n# Origins that need no registration: one block for each; its name is up to you.\n";
+  config::add_conf_block(out, "origin", config::origin_rows());
+  out += "\n# Certificates of the TLS listeners: one block for each.\n";
+  config::add_conf_block(out, "certificate", config::certificate_rows());
+  out += "\n# More files, such as one for each group of origins.\n# include conf.d/*.conf;\n";
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -16,6 +17,8 @@ constexpr std::size_t kMoveBytes = 1 << 20;  // at most a pipe full at once
 // reported by the (level-triggered) set again. Saves a call that would say EAGAIN.
 constexpr ssize_t kShortRead = 64 * 1024;
 constexpr int kRoundsMax = 8;  // then other sessions get their turn
+// A TLS sender gives 16 kB at most a round, and only a read that blocks says that there is no more.
+constexpr int kTlsRoundsMax = 64;
 constexpr std::uint32_t kIn = EPOLLIN;
 constexpr std::uint32_t kOut = EPOLLOUT;
 
@@ -53,7 +56,7 @@ SpliceRelay::SpliceRelay(event_base* base, const RelaySettings& settings, Handle
       poller_(base, settings.delay_ms,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }) {}
 
-SpliceRelay::Id SpliceRelay::start(UniqueFd client, UniqueFd origin, std::uint64_t owner) {
+SpliceRelay::Id SpliceRelay::start(Peer client, Peer origin, std::uint64_t owner) {
   Id id = static_cast<Id>(sessions_.size());
   if (free_.empty()) {
     sessions_.emplace_back();
@@ -64,8 +67,9 @@ SpliceRelay::Id SpliceRelay::start(UniqueFd client, UniqueFd origin, std::uint64
   Session& s = sessions_[id];
   s.used = true;
   s.owner = owner;
-  s.leg[0] = Leg{std::move(client)};
-  s.leg[1] = Leg{std::move(origin)};
+  s.copied = client.tls || origin.tls;
+  s.leg[0] = Leg{std::move(client.fd), std::move(client.tls)};
+  s.leg[1] = Leg{std::move(origin.fd), std::move(origin.tls)};
   s.in_pipe = {};
   s.last_move_ms = monotonic_ms();
   s.eof_ms = 0;
@@ -92,7 +96,8 @@ void SpliceRelay::on_ready(std::uint64_t packed, std::uint32_t events) {
   if ((events & EPOLLOUT) != 0 || broken) {
     if (!pump(id, other(side))) return;
   }
-  if ((events & EPOLLIN) != 0 || broken) {
+  const bool tls_output = (events & EPOLLOUT) != 0 && s.leg[side].tls;
+  if ((events & EPOLLIN) != 0 || broken || tls_output) {
     if (!pump(id, side)) return;
   }
   // Hung up, but its last bytes wait for a blocked receiver: without this the set would report it
@@ -111,31 +116,38 @@ bool SpliceRelay::pump(Id id, std::uint8_t from) {
   const std::uint8_t to = other(from);
   if (s.leg[from].done) return true;
   bool emptied = false;
+  const int rounds = s.leg[from].tls ? kTlsRoundsMax : kRoundsMax;
   for (int round = 0;; ++round) {
-    Moved moved = drain_pipe(s, from);
+    Moved moved = s.copied ? drain_held(s, from) : drain_pipe(s, from);
     ssize_t n = 0;
-    const bool more = moved == Moved::kAll && !s.leg[from].eof && !emptied && round < kRoundsMax;
-    if (more && !fill_pipe(s, from, n)) moved = copy_once(s, from, n);
+    const bool more = moved == Moved::kAll && !s.leg[from].eof && !emptied && round < rounds;
+    if (more && s.copied) {
+      moved = copy_through(s, from, n);
+    } else if (more && !fill_pipe(s, from, n)) {
+      moved = copy_once(s, from, n);
+    }
     if (moved == Moved::kEnded) {
       end(id, failed_at(to, errno));
       return false;
     }
-    if (moved == Moved::kBlocked) {
+    const bool ended = moved == Moved::kAll && s.leg[from].eof;
+    if (moved == Moved::kBlocked || (ended && !close_tls(s, from))) {
       set_interest(id, to, s.leg[to].interest | EPOLLOUT);
       set_interest(id, from, s.leg[from].interest & ~kIn);
       return true;
     }
-    if (s.leg[from].eof) return finish_flow(id, from);
+    if (ended) return finish_flow(id, from);
     if (!more) break;
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
       end(id, failed_at(from, errno));
       return false;
     }
     s.leg[from].eof = n == 0;
-    emptied = n != 0 && n < kShortRead;
+    emptied = n < 0 || (n != 0 && n < kShortRead && !s.leg[from].tls);
   }
-  set_interest(id, to, s.leg[to].interest & ~kOut);
-  set_interest(id, from, s.leg[from].interest | EPOLLIN);
+  if (!s.leg[to].read_waits) set_interest(id, to, s.leg[to].interest & ~kOut);
+  const std::uint32_t interest = s.leg[from].interest;
+  set_interest(id, from, s.leg[from].read_waits ? (interest & ~kIn) | kOut : interest | kIn);
   return true;
 }
 
@@ -191,6 +203,80 @@ SpliceRelay::Moved SpliceRelay::copy_once(Session& s, std::uint8_t from, ssize_t
       ::recv(sender, copy_buffer_.data(), static_cast<std::size_t>(sent), MSG_DONTWAIT));
   count(s, from, sent);
   return sent < n ? Moved::kBlocked : Moved::kAll;
+}
+
+// With TLS: one read into the buffer of all, and what it brought to the receiver. What the receiver
+// does not take is held, and nothing more is read until it is gone. n and errno as of recv().
+SpliceRelay::Moved SpliceRelay::copy_through(Session& s, std::uint8_t from, ssize_t& n) {
+  copy_buffer_.resize(kShortRead);
+  n = read_leg(s.leg[from]);
+  if (n <= 0) return Moved::kAll;
+  ByteView rest(copy_buffer_.data(), static_cast<std::size_t>(n));
+  const Moved moved = write_some(s, from, rest);
+  if (moved == Moved::kBlocked) {
+    s.held[from].assign(rest.begin(), rest.end());
+    s.in_pipe[from] = static_cast<std::uint32_t>(rest.size());
+  }
+  return moved;
+}
+
+SpliceRelay::Moved SpliceRelay::drain_held(Session& s, std::uint8_t from) {
+  if (s.in_pipe[from] == 0) return Moved::kAll;
+  ByteView rest = ByteView(s.held[from]).last(s.in_pipe[from]);
+  const Moved moved = write_some(s, from, rest);
+  s.in_pipe[from] = static_cast<std::uint32_t>(rest.size());
+  if (moved == Moved::kAll) s.held[from] = {};
+  return moved;
+}
+
+ssize_t SpliceRelay::read_leg(Leg& leg) {
+  if (!leg.tls) return ::recv(leg.fd.get(), copy_buffer_.data(), copy_buffer_.size(), 0);
+  std::size_t n = 0;
+  const net::TlsStatus status = leg.tls->read(copy_buffer_, n);
+  leg.read_waits = status == net::TlsStatus::kBlocked && leg.tls->wants_write();
+  leg.truncated = status == net::TlsStatus::kTruncated;
+  switch (status) {
+    case net::TlsStatus::kOk:
+      return static_cast<ssize_t>(n);
+    case net::TlsStatus::kClosed:
+    case net::TlsStatus::kTruncated:
+      return 0;
+    case net::TlsStatus::kBlocked:
+      errno = EAGAIN;
+      return -1;
+    case net::TlsStatus::kFailed:
+      break;
+  }
+  return -1;
+}
+
+// Takes from `rest` what the receiver takes.
+SpliceRelay::Moved SpliceRelay::write_some(Session& s, std::uint8_t from, ByteView& rest) {
+  const Leg& leg = s.leg[other(from)];
+  while (!rest.empty()) {
+    std::size_t n = 0;
+    if (leg.tls) {
+      const net::TlsStatus status = leg.tls->write(rest, n);
+      if (status == net::TlsStatus::kBlocked) return Moved::kBlocked;
+      if (status != net::TlsStatus::kOk) return Moved::kEnded;
+    } else {
+      const ssize_t sent =
+          ::send(leg.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent < 0) return errno == EAGAIN ? Moved::kBlocked : Moved::kEnded;
+      n = static_cast<std::size_t>(sent);
+    }
+    rest = rest.subspan(n);
+    count(s, from, static_cast<ssize_t>(n));
+  }
+  return Moved::kAll;
+}
+
+// The receiver learns that this is the whole. Not after a sender that broke off: then it is to
+// notice too. False: it must wait for the socket.
+bool SpliceRelay::close_tls(const Session& s, std::uint8_t from) {
+  const Leg& leg = s.leg[other(from)];
+  return !leg.tls || s.leg[from].truncated || leg.tls->close();
 }
 
 void SpliceRelay::count(Session& s, std::uint8_t from, ssize_t n) {
@@ -254,6 +340,7 @@ void SpliceRelay::release(Id id) {
   ++s.generation;
   s.leg = {};
   s.pipe = {};  // one that still holds bytes is not fit for the pool
+  s.held = {};
   s.in_pipe = {};
   free_.push_back(id);
   if (--active_ == 0) poller_.pause();

@@ -1,24 +1,29 @@
 // SpliceRelay: moves bytes between pairs of TCP sockets inside the kernel, for every protocol whose
-// streams need no parsing any more. Owner: a worker; one object serves all its sessions.
+// streams need no parsing any more. Owner: a worker; one object serves all its sessions. A pair
+// with TLS on either leg goes through one buffer of the process instead; all else is the same.
 //
-// Each pair has two flows (client to origin, origin to client). A flow holds a pipe only while its
-// receiver is blocked; then its sender is not read, so memory is bounded by the pipe and TCP's own
-// windows, and a slow viewer harms nobody else.
+// Each pair has two flows (client to origin, origin to client). A flow holds a pipe, or with TLS
+// what is left of the buffer, only while its receiver is blocked; then its sender is not read, so
+// memory is bounded by the pipe and TCP's own windows, and a slow viewer harms nobody else.
 //
-//   open --EOF of a sender, pipe empty--> receiver gets a FIN, flow is done
+//   open --EOF of a sender, pipe empty--> receiver gets a FIN (with TLS: close_notify first, but
+//             not after a sender that broke off without one), flow is done
 //   both flows done, an error, a timeout, or end() --> both sockets closed, on_end() is called once
 //
 // Invariants: epoll interest of a sender has EPOLLIN unless its flow is blocked or done; that of a
-// receiver has EPOLLOUT only while its flow is blocked.
+// receiver has EPOLLOUT only while its flow is blocked; a TLS sender also while its own reading
+// waits for output (a key update).
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string_view>
 #include <vector>
 
 #include "common/base/fd.h"
+#include "common/net/tls_stream.h"
 #include "workers/core/pipe_pool.h"
 #include "workers/core/poller.h"
 
@@ -48,13 +53,20 @@ class SpliceRelay {
     std::function<void(std::uint64_t owner, std::uint64_t from_client, std::uint64_t to_client)>
         on_bytes;
   };
+  // One side of a session; implicit, since most have no TLS.
+  struct Peer {
+    Peer(UniqueFd socket, std::unique_ptr<net::TlsStream> stream = nullptr)
+        : fd(std::move(socket)), tls(std::move(stream)) {}
+    UniqueFd fd;
+    std::unique_ptr<net::TlsStream> tls;
+  };
   using Id = std::uint32_t;
   static constexpr Id kNone = 0xFFFFFFFF;
 
   SpliceRelay(event_base* base, const RelaySettings& settings, Handlers handlers);
 
   // Takes both sockets over (non-blocking, nothing unread in user space) and starts.
-  Id start(UniqueFd client, UniqueFd origin, std::uint64_t owner);
+  Id start(Peer client, Peer origin, std::uint64_t owner);
   // Closes a session at once, without on_end().
   void stop(Id id);
   // Ends those that are idle, stalled or linger. Call it about once a second.
@@ -64,15 +76,20 @@ class SpliceRelay {
  private:
   struct Leg {
     UniqueFd fd;
+    std::unique_ptr<net::TlsStream> tls;
     std::uint32_t interest = 0;  // EPOLL* bits asked for; 0: errors and hang-ups only
     bool registered = false;     // in the set
     bool eof = false;            // it has sent its FIN
+    bool truncated = false;      // and, with TLS, no close_notify
+    bool read_waits = false;     // TLS must send before it can read on
     bool done = false;           // the flow from it has ended: its peer got a FIN
   };
   struct Session {
-    std::array<Leg, 2> leg;                     // 0 client, 1 origin
-    std::array<Pipe, 2> pipe;                   // [from]
-    std::array<std::uint32_t, 2> in_pipe = {};  // bytes in it
+    std::array<Leg, 2> leg;                         // 0 client, 1 origin
+    std::array<Pipe, 2> pipe;                       // [from]
+    std::array<std::vector<std::uint8_t>, 2> held;  // [from], with TLS: the last in_pipe bytes wait
+    std::array<std::uint32_t, 2> in_pipe = {};      // bytes in it
+    bool copied = false;                            // there is TLS: through user space
     std::uint32_t generation = 0;
     bool used = false;
     std::uint8_t first_eof = 0;  // the leg that ended first
@@ -86,6 +103,11 @@ class SpliceRelay {
   bool pump(Id id, std::uint8_t from);
   Moved drain_pipe(Session& s, std::uint8_t from);
   bool fill_pipe(Session& s, std::uint8_t from, ssize_t& n);
+  Moved drain_held(Session& s, std::uint8_t from);
+  Moved copy_through(Session& s, std::uint8_t from, ssize_t& n);
+  ssize_t read_leg(Leg& leg);
+  Moved write_some(Session& s, std::uint8_t from, ByteView& rest);
+  static bool close_tls(const Session& s, std::uint8_t from);
   Moved copy_once(Session& s, std::uint8_t from, ssize_t& n);
   void count(Session& s, std::uint8_t from, ssize_t n);
   bool finish_flow(Id id, std::uint8_t from);
@@ -96,7 +118,7 @@ class SpliceRelay {
   RelaySettings settings_;
   Handlers handlers_;
   PipePool pipes_;
-  std::vector<std::uint8_t> copy_buffer_;  // empty until a pipe could not be had
+  std::vector<std::uint8_t> copy_buffer_;  // empty until it is needed
   std::vector<Session> sessions_;
   std::vector<Id> free_;
   std::size_t active_ = 0;

@@ -40,6 +40,7 @@ enum class EndReason : std::uint8_t {
   kLimit,
   kShutdown,
   kError,
+  kTls,  // no handshake
 };
 std::string_view to_string(EndReason reason);
 

@@ -86,6 +86,7 @@ void HttpWorker::pump(std::uint32_t index) {
     const HttpConn& conn = conns_[index];
     return conn.used && conn.generation == generation && conn.relay == SpliceRelay::kNone;
   };
+  if (conns_[index].side.shaking() && !shake(index)) return;
   for (int round = 0; round < kRoundsMax; ++round) {
     bool progress = false;
     HttpConn& conn = conns_[index];
@@ -129,6 +130,26 @@ void HttpWorker::pump(std::uint32_t index) {
   }
 }
 
+// The TLS handshake. True when it is done and requests may come.
+bool HttpWorker::shake(std::uint32_t index) {
+  HttpConn& conn = conns_[index];
+  const IoStatus status = conn.side.handshake();
+  if (status == IoStatus::kBlocked) return false;
+  if (status == IoStatus::kEnded) {
+    refuse_tls(index, conn.side.tls->failure(), conn.side.tls->failure_text());
+    return false;
+  }
+  count_handshake(counters_, *conn.side.tls);
+  conn.deadline_ms = monotonic_ms() + config_.http.request_timeout;
+  return true;
+}
+
+void HttpWorker::refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text) {
+  count_failure(counters_, why);
+  log_tls_failure(conns_[index].id, conns_[index].client, why, text);
+  end(index, EndReason::kTls);
+}
+
 // Nothing waits for the client any more: the next step, if this was the last of one. False when the
 // connection has ended or is the relay's.
 bool HttpWorker::on_all_written(std::uint32_t index, bool& progress) {
@@ -144,11 +165,12 @@ bool HttpWorker::on_all_written(std::uint32_t index, bool& progress) {
   }
   if (conn.exchange || !conn.closing || conn.lingering) return true;
   if (conn.client_eof || !conn.discard) {
+    if (conn.side.tls) conn.side.finish();  // so that the client knows that it has all
     end(index, EndReason::kDone);
     return false;
   }
   // A close with unread bytes would reset the connection, and the client might lose the answer.
-  ::shutdown(conn.side.fd.get(), SHUT_WR);
+  conn.side.finish();
   conn.lingering = true;
   conn.deadline_ms = monotonic_ms() + config_.http.linger_timeout;
   progress = true;
@@ -238,7 +260,8 @@ void HttpWorker::begin(std::uint32_t index, const RequestHead& head) {
   // No other protocol: what goes through a tunnel is not looked at (HTTP/2 would be requests).
   x.upgrade = head.upgrade && head.method == Method::kGet &&
               equal_ignoring_case(head.fields.get(HeaderId::kUpgrade), "websocket");
-  x.identity = identify_client({conn.client, false, head.host}, head.fields, trusted_);
+  x.identity =
+      identify_client({conn.client, conn.side.tls != nullptr, head.host}, head.fields, trusted_);
   mark_request(conn, head);
   if (!may_ask(index)) return;
   if (conn.api) {

@@ -379,8 +379,8 @@ void HttpWorker::start_relay(std::uint32_t index) {
   Exchange& x = *conn.exchange;
   poller_.remove(conn.side.fd.get());
   poller_.remove(x.upstream.fd.get());
-  UniqueFd client = std::move(conn.side.fd);
-  UniqueFd origin = std::move(x.upstream.fd);
+  SpliceRelay::Peer client(std::move(conn.side.fd), std::move(conn.side.tls));
+  SpliceRelay::Peer origin(std::move(x.upstream.fd), std::move(x.upstream.tls));
   conn.key = std::move(x.key);
   conn.origin = x.origin;
   ipc::SessionOpen open;

@@ -46,6 +46,8 @@ Counter counter_of(EndReason reason) {
       return Counter::kHttpEndShutdown;
     case EndReason::kError:
       return Counter::kHttpEndError;
+    case EndReason::kTls:
+      return Counter::kHttpEndTls;
   }
   return Counter::kHttpEndError;
 }
@@ -108,6 +110,8 @@ std::string_view to_string(EndReason reason) {
       return "shutdown";
     case EndReason::kError:
       return "error";
+    case EndReason::kTls:
+      return "tls_handshake";
   }
   return "error";
 }
@@ -158,6 +162,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 counters_.add(Counter::kHttpBytesToClients, down);
               }}),
       access_log_(base),
+      tls_(make_tls_server(config, context_.tickets, net::Alpn::kHttp)),
       static_(config.http.static_files),
       pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
       api_(base, state_, config.http_api.timeout,
@@ -165,7 +170,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       acceptor_(base, std::move(context_.listeners),
                 {kDescriptorsEach, proxy_settings(config, config.http.request_timeout)}, counters_,
                 {[this](UniqueFd fd, const Endpoint& client, std::size_t listener) {
-                   on_accept(std::move(fd), client, is_api(listener));
+                   on_accept(std::move(fd), client, port_of(listener));
                  },
                  [this] {
                    return Acceptor::Load{active_, kDescriptorsEach * active_ + pool_.size()};
@@ -180,15 +185,12 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       read_buffer_(kReadBytes),
       next_session_(context_.first_session) {
   for (std::size_t i = 0; i < acceptor_.listeners(); ++i) {
-    if (is_api(i) ? config.http_api.proxy_protocol : config.http.proxy_protocol) {
+    const bool api = port_of(i).api;
+    if (api ? config.http_api.proxy_protocol : config.http.proxy_protocol) {
       acceptor_.expect_proxy_header(i);
     }
-    acceptor_.restrict_to(i, is_api(i) ? api_access_ : access_, trusted_);
+    acceptor_.restrict_to(i, api ? api_access_ : access_, trusted_);
   }
-}
-
-bool HttpWorker::is_api(std::size_t listener) const {
-  return config_.http_api.enabled && acceptor_.address(listener) == config_.http_api.listen;
 }
 
 void HttpWorker::run() {
@@ -199,7 +201,17 @@ void HttpWorker::run() {
   event_base_dispatch(base_);
 }
 
-void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, bool api) {
+HttpWorker::Port HttpWorker::port_of(std::size_t listener) const {
+  const Endpoint& address = acceptor_.address(listener);
+  const auto is = [&](bool enabled, const Endpoint& listen) {
+    return enabled && !listen.empty() && address == listen;
+  };
+  const bool api_tls = is(config_.http_api.enabled, config_.http_api.tls_listen);
+  return {api_tls || is(config_.http_api.enabled, config_.http_api.listen),
+          api_tls || is(config_.http.enabled, config_.http.tls_listen)};
+}
+
+void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, Port port) {
   counters_.add(Counter::kHttpAccepted);
   if (active_ + elsewhere_ >= static_cast<std::uint64_t>(config_.http.max_connections)) {
     counters_.add(Counter::kHttpRefusedTotal);
@@ -220,16 +232,20 @@ void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, bool api) {
   conn.used = true;
   conn.id = next_session_++;
   conn.client = client;
-  conn.api = api;
+  conn.api = port.api;
   conn.accepted_ms = conn.last_move_ms = monotonic_ms();
   conn.deadline_ms = conn.accepted_ms + config_.http.request_timeout;
   conn.side.fd = std::move(fd);
   conn.mark.started_ms = conn.accepted_ms;
+  if (port.tls) {
+    conn.side.tls = tls_->accept(conn.side.fd.get());
+    conn.deadline_ms = conn.accepted_ms + config_.tls.handshake_timeout;
+  }
   ++active_;
   counters_.add(Counter::kHttpConnections);
   track(index);
-  if (!poller_.add(conn.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
-                   Token{index, conn.generation, 0}.pack())) {
+  if ((port.tls && !conn.side.tls) || !poller_.add(conn.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+                                                   Token{index, conn.generation, 0}.pack())) {
     end(index, EndReason::kError);
   }
 }
@@ -306,6 +322,10 @@ void HttpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
   }
   if (!conn.exchange) {
     if (conn.deadline_ms != 0 && now >= conn.deadline_ms) {
+      if (conn.side.shaking()) {
+        refuse_tls(index, net::TlsFailure::kTimeout, "no handshake within tls.handshake_timeout");
+        return;
+      }
       end(index,
           conn.between_requests || conn.lingering ? EndReason::kDone : EndReason::kRequestTimeout);
     }

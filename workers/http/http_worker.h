@@ -23,6 +23,7 @@
 #include "workers/core/master_link.h"
 #include "workers/core/poller.h"
 #include "workers/core/splice_relay.h"
+#include "workers/core/tls_listener.h"
 #include "workers/http/http_api.h"
 #include "workers/http/http_conn.h"
 #include "workers/http/http_static.h"
@@ -48,8 +49,12 @@ class HttpWorker {
   };
 
   // http_worker.cc: connections, timers, the master's messages, the end
-  bool is_api(std::size_t listener) const;
-  void on_accept(UniqueFd fd, const Endpoint& client, bool api);
+  struct Port {
+    bool api = false;
+    bool tls = false;
+  };
+  Port port_of(std::size_t listener) const;
+  void on_accept(UniqueFd fd, const Endpoint& client, Port port);
   void on_message(ipc::MessageType type, ByteView bytes);
   void drain(std::uint64_t deadline_ms);
   void on_fast_timer();
@@ -67,6 +72,8 @@ class HttpWorker {
   // http_request.cc: from the client's bytes to the origin
   void on_ready(std::uint64_t token, std::uint32_t events);
   void pump(std::uint32_t index);
+  bool shake(std::uint32_t index);
+  void refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text);
   bool on_all_written(std::uint32_t index, bool& progress);
   bool read_client(std::uint32_t index, bool& progress);
   bool next_request(std::uint32_t index, bool& progress);
@@ -132,6 +139,7 @@ class HttpWorker {
   Poller poller_;
   SpliceRelay relay_;
   AccessLogger access_log_;
+  std::unique_ptr<net::TlsServer> tls_;
   StaticFiles static_;
   UpstreamPool pool_;
   HttpApi api_;

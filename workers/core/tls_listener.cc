@@ -1,0 +1,54 @@
+#include "workers/core/tls_listener.h"
+
+namespace weir {
+
+using ipc::Counter;
+
+std::unique_ptr<net::TlsServer> make_tls_server(const Config& config, const TicketSecret& tickets,
+                                                net::Alpn alpn) {
+  if (config.certificates.empty()) return nullptr;
+  auto made = net::TlsServer::make(tls_settings(config), tickets, alpn);
+  if (made) return std::move(*made);
+  // The master has tried the same before it forked.
+  LogLine(LogLevel::kError, "cannot serve TLS").field("error", made.error().text);
+  return nullptr;
+}
+
+void count_handshake(ipc::Counters& counters, const net::TlsStream& tls) {
+  counters.add(tls.is_tls13() ? Counter::kTlsHandshakes13 : Counter::kTlsHandshakes12);
+  if (tls.resumed()) counters.add(Counter::kTlsResumed);
+}
+
+void count_failure(ipc::Counters& counters, net::TlsFailure why) {
+  switch (why) {
+    case net::TlsFailure::kClosed:
+      return counters.add(Counter::kTlsFailedClosed);
+    case net::TlsFailure::kTimeout:
+      return counters.add(Counter::kTlsFailedTimeout);
+    case net::TlsFailure::kNotTls:
+      return counters.add(Counter::kTlsFailedNotTls);
+    case net::TlsFailure::kProtocol:
+      return counters.add(Counter::kTlsFailedProtocol);
+    case net::TlsFailure::kCipher:
+      return counters.add(Counter::kTlsFailedCipher);
+    case net::TlsFailure::kAlpn:
+      return counters.add(Counter::kTlsFailedAlpn);
+    case net::TlsFailure::kAlert:
+      return counters.add(Counter::kTlsFailedAlert);
+    case net::TlsFailure::kNone:
+    case net::TlsFailure::kCertificate:
+    case net::TlsFailure::kOther:
+      return counters.add(Counter::kTlsFailedOther);
+  }
+}
+
+void log_tls_failure(SessionId session, const Endpoint& client, net::TlsFailure why,
+                     std::string_view text) {
+  LogLine(LogLevel::kWarn, "TLS handshake failed")
+      .session(session)
+      .field("client", to_string(client))
+      .field("reason", to_string(why))
+      .field("error", text);
+}
+
+}  // namespace weir

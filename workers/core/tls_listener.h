@@ -1,0 +1,25 @@
+// What workers with TLS listeners share: the server made from their configuration, and how
+// handshakes are counted and logged.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "common/base/endpoint.h"
+#include "common/base/log.h"
+#include "common/config/config.h"
+#include "common/net/tls_server.h"
+#include "ipc/counters.h"
+
+namespace weir {
+
+// Null when there is no certificate, or (with a log line) when OpenSSL takes none.
+std::unique_ptr<net::TlsServer> make_tls_server(const Config& config, const TicketSecret& tickets,
+                                                net::Alpn alpn);
+
+void count_handshake(ipc::Counters& counters, const net::TlsStream& tls);
+void count_failure(ipc::Counters& counters, net::TlsFailure why);
+void log_tls_failure(SessionId session, const Endpoint& client, net::TlsFailure why,
+                     std::string_view text);
+
+}  // namespace weir
