@@ -90,7 +90,8 @@ struct OriginRecord {
   char device_id[kTextBytes] = {};
   Endpoint ip;
   std::uint8_t endpoint_count[kEndpointKinds] = {};
-  std::uint8_t reserved[7] = {};
+  std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
+  std::uint8_t reserved[6] = {};
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
 };
 static_assert(sizeof(OriginRecord) == 816);

@@ -420,6 +420,7 @@ void Registry::apply(const Config& config, std::uint64_t now_ms) {
   max_per_address_ = static_cast<std::uint64_t>(config.rtmp.max_connections_per_address);
   max_players_ = static_cast<std::uint64_t>(config.rtmp.max_players_per_stream);
   send_client_ip_ = config.rtmp.send_client_ip;
+  proxy_protocol_ = proxy_version(config.origin_proxy_protocol);
 
   std::map<std::string, std::pair<const OriginConfig*, bool>> wanted;
   const std::optional<OriginConfig> backend = default_backend_origin(config);
@@ -439,8 +440,10 @@ void Registry::apply(const Config& config, std::uint64_t now_ms) {
   for (const auto& [key, value] : wanted) apply_static(key, *value.first, value.second, now_ms);
   for (const std::uint32_t slot : used_) {
     ipc::OriginRecord& record = origins_[slot].record;
-    if (!record.is_static && record.send_client_ip != send_client_ip_) {
+    if (!record.is_static &&
+        (record.send_client_ip != send_client_ip_ || record.proxy_protocol != proxy_protocol_)) {
       record.send_client_ip = send_client_ip_;
+      record.proxy_protocol = proxy_protocol_;
       publish(slot);
     }
   }

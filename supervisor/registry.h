@@ -167,6 +167,7 @@ class Registry {
   std::uint64_t max_per_address_ = 0;
   std::uint64_t max_players_ = 0;
   bool send_client_ip_ = false;
+  std::uint8_t proxy_protocol_ = 0;
 
   std::vector<Origin> origins_;      // by slot, up to the highest used so far
   std::vector<std::uint32_t> used_;  // slots in use

@@ -81,6 +81,7 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   record.is_static = true;
   record.draining = config.drain;
   record.send_client_ip = config.send_client_ip;
+  record.proxy_protocol = config.proxy_protocol;
   record.weight = config.weight;
   record.registered_wall_ms = wall_ms();
   record.heartbeat_ms = now_ms;
@@ -364,6 +365,7 @@ ipc::Reply Registry::register_origin(const ipc::OriginRegister& m, std::uint64_t
   ipc::OriginRecord record;
   record.state = OriginState::kUp;
   record.send_client_ip = send_client_ip_;
+  record.proxy_protocol = proxy_protocol_;
   record.registered_wall_ms = wall_ms();
   record.heartbeat_ms = now_ms;
   copy_text(record.name, text_of(m.server));
@@ -469,6 +471,7 @@ void Registry::apply_static(const std::string& key, const OriginConfig& config, 
       ipc::OriginRecord& record = origins_[have.ref.slot].record;
       record.weight = config.weight;
       record.send_client_ip = config.send_client_ip;
+      record.proxy_protocol = config.proxy_protocol;
       if (have.config.drain != config.drain) record.draining = config.drain;
       publish(have.ref.slot);
       have.config = config;

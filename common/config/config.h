@@ -47,6 +47,7 @@ struct OriginConfig {
   std::uint32_t weight = 1;                         // 0 to 1000; 0: gets no new streams
   bool drain = false;
   bool send_client_ip = false;
+  std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
   Provenance source;
   friend bool operator==(const OriginConfig&, const OriginConfig&) = default;
 };
@@ -123,6 +124,8 @@ unsigned worker_count(const Config& config, unsigned cpu_cores);
 std::optional<std::uint64_t> core_limit(const Config& config);
 // Section tls and the certificates. Whether they are any good is not known here.
 TlsSettings tls_settings(const Config& config);
+// A value of origin_proxy_protocol, or of proxy_protocol in an origin block, as a version.
+std::uint8_t proxy_version(std::string_view word);
 // default_backend as an origin named "default"; empty when it is off.
 std::optional<OriginConfig> default_backend_origin(const Config& config);
 

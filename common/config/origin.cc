@@ -25,6 +25,8 @@ constexpr OriginRow kRows[] = {
     {"drain", "flag", "off", "off", "on, off", "Keep its streams, give it no new ones."},
     {"send_client_ip", "flag", "off", "off", "on, off",
      "Send the client's address in SRS's 0xF3 form before the handshake."},
+    {"proxy_protocol", "word", "off", "off", "off, v1, v2",
+     "Send the client's address in a PROXY protocol header of this version, before RTMP and HTTP."},
 };
 
 struct Kind {
@@ -37,6 +39,8 @@ constexpr std::array<Kind, 5> kKinds = {{{"rtmp", &OriginConfig::rtmp},
                                          {"srt", &OriginConfig::srt},
                                          {"rtc", &OriginConfig::rtc}}};
 static_assert(limits::kEndpointsPerKind == 4, "kRows says 4");
+
+constexpr std::array<std::string_view, 3> kProxyWords = {"off", "v1", "v2"};
 
 bool is_origin_name(std::string_view name) {
   const auto fits = [](char c) {
@@ -116,9 +120,17 @@ class OriginReader {
     const Word* value = single(statement);
     if (value == nullptr) return;
     if (name == "weight") return read_weight(*value);
+    if (name == "proxy_protocol") return read_proxy_protocol(*value);
     const auto flag = parse_flag(value->text);
     if (!flag) return fault(value->at, name, flag.error().text);
     (name == "drain" ? origin_.drain : origin_.send_client_ip) = *flag;
+  }
+
+  void read_proxy_protocol(const Word& value) {
+    if (value.text != "off" && value.text != "v1" && value.text != "v2") {
+      return fault(value.at, "proxy_protocol", show(value.text) + " is none of off, v1, v2");
+    }
+    origin_.proxy_protocol = proxy_version(value.text);
   }
 
   void read_weight(const Word& value) {
@@ -210,12 +222,17 @@ std::string print_origin(const OriginConfig& origin) {
   out += "    weight " + std::to_string(origin.weight) + ";\n";
   out += "    drain " + print_flag(origin.drain) + ";\n";
   out += "    send_client_ip " + print_flag(origin.send_client_ip) + ";\n";
+  out += "    proxy_protocol " + std::string(kProxyWords[origin.proxy_protocol]) + ";\n";
   return out + "}\n";
 }
 
 }  // namespace weir::config
 
 namespace weir {
+
+std::uint8_t proxy_version(std::string_view word) {
+  return word == "v1" ? 1 : word == "v2" ? 2 : 0;
+}
 
 std::optional<OriginConfig> default_backend_origin(const Config& config) {
   const Config::DefaultBackend& backend = config.default_backend;
@@ -225,6 +242,7 @@ std::optional<OriginConfig> default_backend_origin(const Config& config) {
   origin.name = "default";
   origin.ip = *ip;
   origin.source.text = "default_backend";
+  origin.proxy_protocol = proxy_version(config.origin_proxy_protocol);
   const auto add = [&](std::vector<Endpoint>& list, const std::string& text) {
     if (text.empty()) return;
     if (const auto endpoint = parse_origin_endpoint(text, *ip)) list.push_back(*endpoint);

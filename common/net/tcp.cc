@@ -47,6 +47,14 @@ Result<UniqueFd> start_connect(const Endpoint& to, const TcpOptions& options) {
   return fd;
 }
 
+Endpoint local_address(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  // The socket API takes every address family through this one pointer type.
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return {};
+  return from_sockaddr(address);
+}
+
 int take_socket_error(int fd) {
   int error = 0;
   socklen_t length = sizeof error;

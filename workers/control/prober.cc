@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/net/crypto.h"
 #include "common/net/tcp.h"
+#include "workers/core/dial.h"
 
 namespace weir::control {
 namespace {
@@ -70,7 +71,7 @@ void Prober::collect() {
     if (!state_.read_origin(slot, origin)) continue;
     ++seen;
     if (origin.state == ipc::OriginState::kDead || origin.endpoint_count[kRtmp] == 0) continue;
-    due_.push_back({{slot, origin.generation}, origin.endpoints[kRtmp][0]});
+    due_.push_back({{slot, origin.generation}, origin.endpoints[kRtmp][0], origin.proxy_protocol});
   }
   const std::uint64_t ticks = std::max<std::uint64_t>(1, settings_.interval_ms / kTickMs);
   per_tick_ = (due_.size() + ticks - 1) / ticks;
@@ -107,6 +108,9 @@ void Prober::start(const Due& due) {
   probe.prober = this;
   probe.origin = due.origin;
   probe.scheme = due.endpoint.scheme;
+  // An origin that expects a PROXY header wants one that says it is no client's connection.
+  if (due.proxy_protocol != 0) probe.hello = proxy_header(due.proxy_protocol, {}, {});
+  probe.hello.insert(probe.hello.end(), hello().begin(), hello().end());
   probe.fd = std::move(*fd);
   probe.deadline_ms = monotonic_ms() + settings_.timeout_ms;
   if (!wait_for(probe, EV_WRITE)) probes_.erase(probe.self);
@@ -144,7 +148,7 @@ void Prober::on_ready(Probe& probe, short what) {
 }
 
 void Prober::send_hello(Probe& probe) {
-  const auto& bytes = hello();
+  const auto& bytes = probe.hello;
   const ssize_t count = ::send(probe.fd.get(), bytes.data() + probe.sent, bytes.size() - probe.sent,
                                MSG_NOSIGNAL | MSG_DONTWAIT);
   if (count < 0 && errno != EAGAIN && errno != EINTR) {

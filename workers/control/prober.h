@@ -38,6 +38,7 @@ class Prober {
   struct Due {
     ipc::OriginRef origin;
     Endpoint endpoint;
+    std::uint8_t proxy_protocol;
   };
   struct Probe {
     Prober* prober = nullptr;
@@ -45,6 +46,7 @@ class Prober {
     Scheme scheme = Scheme::kDefault;
     UniqueFd fd;
     bool connected = false;
+    std::vector<std::uint8_t> hello;
     std::size_t sent = 0;
     std::size_t received = 0;
     std::uint64_t deadline_ms = 0;

@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/net/tcp.h"
 
 namespace weir {
 namespace {
@@ -22,14 +23,6 @@ constexpr std::uint64_t kDescriptorsElsewhere = 40;
 std::uint64_t descriptor_limit() {
   rlimit limit{};
   return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
-}
-
-Endpoint bound_address(int fd) {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  // The socket API takes every address family through this one pointer type.
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length);
-  return from_sockaddr(storage);
 }
 
 }  // namespace
@@ -52,7 +45,7 @@ Acceptor::Acceptor(event_base* base, std::vector<UniqueFd> listeners, Settings s
     listener.self = this;
     listener.index = i;
     listener.fd = std::move(listeners[i]);
-    listener.address = bound_address(listener.fd.get());
+    listener.address = net::local_address(listener.fd.get());
     listener.event.reset(event_new(
         base, listener.fd.get(), EV_READ | EV_PERSIST,
         [](evutil_socket_t, short, void* which) {

@@ -72,8 +72,9 @@ struct Exchange {
   bool client_keep_alive = true;
   bool http10 = false;
   bool upgrade = false;
-  bool reused = false;     // the origin's connection came from the pool
-  bool head_sent = false;  // the client has (part of) a response
+  bool reused = false;              // the origin's connection came from the pool
+  std::uint8_t proxy_protocol = 0;  // its header names the client: the connection is this one's
+  bool head_sent = false;           // the client has (part of) a response
   bool origin_keep_alive = false;
   std::uint8_t attempts = 0;
   std::uint32_t route_request = 0;

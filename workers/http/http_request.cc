@@ -468,8 +468,11 @@ void HttpWorker::dial(std::uint32_t index, ipc::OriginRef origin, bool fresh) {
   x.reused = false;
   x.stage = Stage::kConnecting;
   x.deadline_ms = monotonic_ms() + config_.http.dial_timeout;
+  x.proxy_protocol = record.proxy_protocol;
   UniqueFd fd;
-  if (!fresh && x.kind != Kind::kLive && !x.upgrade) fd = pool_.take(x.endpoint);
+  if (!fresh && x.kind != Kind::kLive && !x.upgrade && x.proxy_protocol == 0) {
+    fd = pool_.take(x.endpoint);
+  }
   if (fd) {
     x.reused = true;
     counters_.add(Counter::kHttpReused);
@@ -502,6 +505,10 @@ void HttpWorker::on_connected(std::uint32_t index) {
   if (!x.upstream.writable) return;
   x.stage = Stage::kAwaitHead;
   x.deadline_ms = monotonic_ms() + config_.http.answer_timeout;
+  if (x.proxy_protocol != 0) {
+    const Endpoint local = net::local_address(conns_[index].side.fd.get());
+    x.upstream.out.append(proxy_header(x.proxy_protocol, x.identity.client, local));
+  }
   x.upstream.out.append(x.request);
   ipc::OriginRecord record;
   if (!x.reused && state_.read_origin(x.origin, record) && record.failures_in_row > 0) {

@@ -105,7 +105,8 @@ void HttpWorker::begin_response(std::uint32_t index, const ResponseHead& head, B
   x.body = head.body;
   x.left = head.body.length;
   // For live streams it was asked to close, and some send the stream even after a HEAD.
-  x.origin_keep_alive = head.keep_alive && ends(head.body.framing) && x.kind != Kind::kLive;
+  x.origin_keep_alive =
+      head.keep_alive && ends(head.body.framing) && x.kind != Kind::kLive && x.proxy_protocol == 0;
   x.deadline_ms = 0;
   const bool whole = head.status == 200 && !head.fields.has(HeaderId::kContentEncoding) &&
                      x.method == Method::kGet;

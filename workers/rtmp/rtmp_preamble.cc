@@ -440,8 +440,12 @@ void RtmpWorker::on_dialed(std::uint32_t index) {
   if (!p.side[kOrigin].writable) return;
   ipc::OriginRecord record;
   ClientHandshakeOptions options;
-  if (state_.read_origin(conn.origin, record) && record.send_client_ip &&
-      conn.client.family == Family::kIpv4) {
+  const bool known = state_.read_origin(conn.origin, record);
+  if (known && record.proxy_protocol != 0) {
+    const Endpoint local = net::local_address(p.side[kClient].fd.get());
+    p.side[kOrigin].out.data = proxy_header(record.proxy_protocol, conn.client, local);
+  }
+  if (known && record.send_client_ip && conn.client.family == Family::kIpv4) {
     options.client_ipv4.emplace();
     std::copy_n(conn.client.ip, 4, options.client_ipv4->begin());
   }
