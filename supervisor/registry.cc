@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/clock.h"
+#include "common/base/network.h"
 
 namespace weir {
 namespace {
@@ -32,6 +33,11 @@ OriginRef origin_of(const ipc::StreamRecord& stream) {
   return {stream.origin_slot, stream.origin_generation};
 }
 
+// A stream at the origin where it is now; sessions that were opened elsewhere have another epoch.
+std::uint64_t viewers_key(std::uint32_t stream, std::uint32_t epoch) {
+  return std::uint64_t{epoch} << 32U | stream;
+}
+
 }  // namespace
 
 bool Registry::LogGate::open(std::uint64_t now_ms) {
@@ -49,16 +55,6 @@ void Registry::BoundedSet::insert(const std::string& value) {
   if (order_.size() <= limit_) return;
   members_.erase(order_.front());
   order_.pop_front();
-}
-
-std::size_t Registry::AddressHash::operator()(const Endpoint& e) const {
-  std::uint64_t hash = static_cast<std::uint64_t>(e.family);
-  for (const std::size_t half : {0U, 8U}) {
-    std::uint64_t word = 0;
-    for (std::size_t i = 0; i < 8; ++i) word = word << 8 | e.ip[half + i];
-    hash = route::mix(hash ^ word);
-  }
-  return static_cast<std::size_t>(hash);
 }
 
 Registry::Registry(ipc::StateWriter& state, std::uint64_t random)
@@ -251,7 +247,8 @@ std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
                                                       const ipc::SessionOpen& open,
                                                       std::uint64_t now_ms) {
   const bool sane = open.key.length > 0 && open.key.length <= limits::kStreamKeyBytes &&
-                    (open.role == Role::kPlayer || open.role == Role::kPublisher);
+                    (open.role == Role::kPlayer || open.role == Role::kPublisher) &&
+                    static_cast<std::size_t>(open.protocol) < ipc::kEndpointKinds;
   if (!sane || sessions_.count(open.session) != 0) return std::nullopt;
   if (sessions_.size() >= max_sessions_) {
     if (full_sessions_log_.open(now_ms)) {
@@ -265,9 +262,8 @@ std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
   session.worker = worker;
   session.origin = open.origin;
   session.role = open.role;
-  session.client = open.client;
-  session.client.port = 0;
-  session.client.scheme = Scheme::kDefault;
+  session.protocol = open.protocol;
+  session.client = address_group(open.client);
   if (Origin* origin = find(open.origin); origin != nullptr) {
     ++(open.role == Role::kPublisher ? origin->record.publishers : origin->record.players);
     publish(open.origin.slot);
@@ -277,7 +273,11 @@ std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
     // generation: a worker may name what does not exist yet.
     session.origin = OriginRef{};
   }
-  ++addresses_[session.client];
+  const auto protocol = static_cast<std::size_t>(session.protocol);
+  ++addresses_[protocol][session.client];
+  if (session.role == Role::kPlayer && session.stream != ipc::kNoSlot) {
+    ++viewers_[protocol][viewers_key(session.stream, session.epoch)];
+  }
   sessions_.emplace(open.session, session);
   state_.header().sessions.store(sessions_.size(), std::memory_order_relaxed);
   return check_limits(open.session, session);
@@ -311,15 +311,22 @@ void Registry::count_in_stream(Session& session, const ipc::SessionOpen& open,
   session.epoch = streams_[slot].epoch;
 }
 
+void Registry::count_down(Counts& counts, std::uint64_t key) {
+  const auto found = counts.find(key);
+  if (found != counts.end() && --found->second == 0) counts.erase(found);
+}
+
 std::optional<ipc::SessionEnd> Registry::check_limits(SessionId id, const Session& session) {
   ipc::SessionEnd end;
   end.session = id;
-  if (max_per_address_ != 0 && addresses_[session.client] > max_per_address_) {
+  const auto protocol = static_cast<std::size_t>(session.protocol);
+  const Limits& limits = limits_[protocol];
+  if (limits.per_address != 0 && addresses_[protocol][session.client] > limits.per_address) {
     end.reason = ipc::SessionEndReason::kAddressLimit;
     return end;
   }
-  if (max_players_ != 0 && session.role == Role::kPlayer && session.stream != ipc::kNoSlot &&
-      state_.stream(session.stream).players > max_players_) {
+  if (limits.players != 0 && session.role == Role::kPlayer && session.stream != ipc::kNoSlot &&
+      viewers_[protocol][viewers_key(session.stream, session.epoch)] > limits.players) {
     end.reason = ipc::SessionEndReason::kStreamLimit;
     return end;
   }
@@ -351,8 +358,10 @@ void Registry::release(const Session& session, std::uint64_t now_ms) {
     --(session.role == Role::kPublisher ? origin->record.publishers : origin->record.players);
     publish(session.origin.slot);
   }
-  if (const auto found = addresses_.find(session.client); found != addresses_.end()) {
-    if (--found->second == 0) addresses_.erase(found);
+  const auto protocol = static_cast<std::size_t>(session.protocol);
+  count_down(addresses_[protocol], session.client);
+  if (session.role == Role::kPlayer && session.stream != ipc::kNoSlot) {
+    count_down(viewers_[protocol], viewers_key(session.stream, session.epoch));
   }
   if (session.stream != ipc::kNoSlot) release_from_stream(session, now_ms);
 }
@@ -416,9 +425,14 @@ void Registry::apply(const Config& config, std::uint64_t now_ms) {
   health_.ttl_ms = config.balance.origin_ttl;
   health_.forget_ms = config.balance.origin_forget;
   stream_idle_ms_ = config.stream_idle_timeout;
-  max_sessions_ = 2 * static_cast<std::uint64_t>(config.rtmp.max_connections) + kSpareSessions;
-  max_per_address_ = static_cast<std::uint64_t>(config.rtmp.max_connections_per_address);
-  max_players_ = static_cast<std::uint64_t>(config.rtmp.max_players_per_stream);
+  const std::int64_t clients = config.rtmp.max_connections + config.http.max_connections;
+  max_sessions_ = 2 * static_cast<std::uint64_t>(clients) + kSpareSessions;
+  limits_[static_cast<std::size_t>(ipc::EndpointKind::kRtmp)] = {
+      static_cast<std::uint64_t>(config.rtmp.max_connections_per_address),
+      static_cast<std::uint64_t>(config.rtmp.max_players_per_stream)};
+  limits_[static_cast<std::size_t>(ipc::EndpointKind::kHttp)] = {
+      static_cast<std::uint64_t>(config.http.max_connections_per_address),
+      static_cast<std::uint64_t>(config.http.max_players_per_stream)};
   send_client_ip_ = config.rtmp.send_client_ip;
   proxy_protocol_ = proxy_version(config.origin_proxy_protocol);
 

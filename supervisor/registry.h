@@ -83,11 +83,14 @@ class Registry {
     std::uint32_t stream = ipc::kNoSlot;
     std::uint32_t epoch = 0;
     ipc::Role role = ipc::Role::kPlayer;
-    Endpoint client;  // port 0
+    ipc::EndpointKind protocol = ipc::EndpointKind::kRtmp;
+    std::uint64_t client = 0;  // address_group()
   };
-  struct AddressHash {
-    std::size_t operator()(const Endpoint& e) const;
+  struct KeyHash {
+    std::size_t operator()(std::uint64_t key) const { return route::mix(key); }
   };
+  using Counts = std::unordered_map<std::uint64_t, std::uint32_t, KeyHash>;
+  static void count_down(Counts& counts, std::uint64_t key);
   struct StaticOrigin {
     OriginConfig config;
     ipc::OriginRef ref;
@@ -164,8 +167,12 @@ class Registry {
   route::HealthSettings health_;
   std::uint64_t stream_idle_ms_ = 0;
   std::uint64_t max_sessions_ = 0;
-  std::uint64_t max_per_address_ = 0;
-  std::uint64_t max_players_ = 0;
+  // Of one protocol; 0: no limit.
+  struct Limits {
+    std::uint64_t per_address = 0;
+    std::uint64_t players = 0;
+  };
+  std::array<Limits, ipc::kEndpointKinds> limits_;
   bool send_client_ip_ = false;
   std::uint8_t proxy_protocol_ = 0;
 
@@ -182,7 +189,9 @@ class Registry {
   std::uint32_t next_epoch_ = 0;
   std::deque<Idle> idle_;
   std::unordered_map<SessionId, Session> sessions_;
-  std::unordered_map<Endpoint, std::uint32_t, AddressHash> addresses_;
+  // Sessions of each address and players of each stream, by protocol.
+  std::array<Counts, ipc::kEndpointKinds> addresses_;
+  std::array<Counts, ipc::kEndpointKinds> viewers_;
   std::vector<route::Candidate> candidates_;  // scratch of choose()
   std::vector<std::uint32_t> candidate_slots_;
   LogGate full_streams_log_, full_origins_log_, full_sessions_log_, no_origin_log_;

@@ -55,6 +55,12 @@ Endpoint unmapped(const Endpoint& address) {
   return v4;
 }
 
+std::uint64_t address_group(const Endpoint& client) {
+  std::uint64_t group = 0;
+  std::memcpy(&group, client.ip, client.family == Family::kIpv4 ? 4 : 8);
+  return client.family == Family::kIpv4 ? group : ~group;
+}
+
 bool Network::contains(const Endpoint& address) const {
   const Endpoint plain = unmapped(address);
   if (plain.family != base.family || plain.family == Family::kNone) return false;

@@ -28,6 +28,9 @@ std::string to_string(const Network& network);
 // An IPv4-mapped IPv6 address as IPv4, any other one as it is.
 Endpoint unmapped(const Endpoint& address);
 
+// What counts as one client: an IPv4 address, or the /64 that an IPv6 client owns.
+std::uint64_t address_group(const Endpoint& client);
+
 class NetworkList {
  public:
   bool contains(const Endpoint& address) const;

@@ -79,8 +79,10 @@ struct Rig {
     return answer.origin;
   }
   std::optional<ipc::SessionEnd> open(SessionId id, const std::string& key, ipc::Role role,
-                                      ipc::OriginRef origin, std::uint8_t client = 9) {
+                                      ipc::OriginRef origin, std::uint8_t client = 9,
+                                      ipc::EndpointKind protocol = ipc::EndpointKind::kRtmp) {
     ipc::SessionOpen message;
+    message.protocol = protocol;
     message.session = id;
     message.origin = origin;
     message.role = role;

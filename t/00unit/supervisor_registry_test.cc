@@ -288,6 +288,26 @@ TEST_CASE("limits per address and per stream") {
   CHECK_FALSE(rig.open(6, kKey, Role::kPlayer, a, 1).has_value());
 }
 
+TEST_CASE("each protocol has limits of its own") {
+  Rig rig;
+  const OriginRef a = rig.add("a", 1);
+  rig.config.rtmp.max_connections_per_address = 1;
+  rig.config.http.max_players_per_stream = 2;
+  rig.apply();
+  const auto http = weir::ipc::EndpointKind::kHttp;
+  CHECK_FALSE(rig.open(1, kKey, Role::kPlayer, a, 1).has_value());
+  for (weir::SessionId id = 2; id <= 3; ++id) {
+    CHECK_FALSE(rig.open(id, kKey, Role::kPlayer, a, 1, http).has_value());
+  }
+  const auto players = rig.open(4, kKey, Role::kPlayer, a, 1, http);
+  REQUIRE(players.has_value());
+  CHECK(players->reason == weir::ipc::SessionEndReason::kStreamLimit);
+  CHECK_FALSE(rig.open(5, kKey, Role::kPlayer, a, 2).has_value());
+  CHECK(rig.open(6, kKey, Role::kPlayer, a, 1).has_value());
+  for (weir::SessionId id = 1; id <= 6; ++id) rig.close(id);
+  CHECK_FALSE(rig.open(7, kKey, Role::kPlayer, a, 1, http).has_value());
+}
+
 TEST_CASE("any order of what workers say keeps the counts right") {
   Rig rig(6, 32);
   std::vector<OriginRef> origins;

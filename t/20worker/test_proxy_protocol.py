@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import socket
+import ssl
 import struct
 
 import pytest
 
 from rtmp_helpers import client, noise_tags, quiet, wait_quiet
 from weirtest import Behaviour, HttpConnection, HttpOrigin, RtmpError, free_port, poll
+from weirtest.tls import Ca
 
 PATH = "/live/a.m4s"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -219,3 +221,18 @@ def test_the_networks_must_be_given(lab):
     process = lab.run([weir.binary, "-t", "-c", weir.conf], check=False)
     assert process.wait() != 0
     assert "rtmp.proxy_protocol: needs proxy_protocol_networks" in process.log()
+
+
+def test_the_header_comes_before_tls(lab):
+    ca = Ca(lab)
+    tls_port = free_port()
+    weir = http_weir(lab, http={"tls_listen": f"127.0.0.1:{tls_port}"},
+                     **{"certificate c": ca.issue("a.test").block()})
+    context = ssl.create_default_context(cafile=ca.file)
+    with HttpConnection(tls_port) as link:
+        link.send(v2())
+        link.sock = context.wrap_socket(link.sock, server_hostname="a.test")
+        assert link.get(PATH).body == b"192.0.2.7"
+    with pytest.raises(OSError), HttpConnection(tls_port) as link:
+        context.wrap_socket(link.sock, server_hostname="a.test")
+    assert refusals(weir, "invalid") == 1

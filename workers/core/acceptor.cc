@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kBatch = 64;                    // then other events get their turn
 constexpr unsigned long long kPauseMs = 100;  // when there is no descriptor left
-constexpr std::uint32_t kDenialLines = 5;     // a second
+constexpr std::uint32_t kDenialLines = 1;     // a second
 // Descriptors beside those of the connections: standard ones, log, channel, event sets, idle pipes.
 constexpr std::uint64_t kDescriptorsElsewhere = 40;
 
@@ -110,7 +110,6 @@ void Acceptor::hand_on(UniqueFd fd, const Endpoint& client, std::size_t listener
         .field("listener", to_string(at.address))
         .field("suppressed", suppressed);
   }
-  handlers_.on_gone();
 }
 
 void Acceptor::on_ready(Listener& listener) {

@@ -38,7 +38,7 @@ class Acceptor {
     std::function<void(UniqueFd fd, const Endpoint& client, std::size_t listener)> on_accept;
     std::function<Load()> load;
     std::function<void()> on_pause;  // accepting stops for a moment, for want of descriptors
-    std::function<void()> on_gone;   // a pending connection ended without becoming a client
+    std::function<void()> on_gone;   // a connection is pending no longer, whatever became of it
   };
   struct Settings {
     // What an accepted client takes: its own and, later, one to an origin.

@@ -107,6 +107,7 @@ ProxyPrelude::Step ProxyPrelude::look(Waiting& waiting) {
   const std::size_t listener = waiting.listener;
   drop(waiting);
   handlers_.on_client(std::move(fd), client, listener);
+  handlers_.on_gone();
   return Step::kDone;
 }
 

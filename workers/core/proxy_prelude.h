@@ -31,7 +31,7 @@ class ProxyPrelude {
  public:
   struct Handlers {
     std::function<void(UniqueFd fd, const Endpoint& client, std::size_t listener)> on_client;
-    std::function<void()> on_gone;  // one ended without becoming a client
+    std::function<void()> on_gone;  // one waits no longer, whatever became of it
   };
   ProxyPrelude(event_base* base, ProxySettings settings, ipc::Counters& counters,
                Handlers handlers);

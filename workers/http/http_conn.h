@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -131,6 +132,7 @@ struct HttpConn {
   SpliceRelay::Id relay = SpliceRelay::kNone;
   ipc::OriginRef origin;  // of the relay
   Endpoint client;
+  std::optional<std::uint64_t> address_group;  // that it is counted under
   std::uint64_t accepted_ms = 0;
   std::uint64_t last_move_ms = 0;
   std::uint64_t deadline_ms = 0;  // for the next request; 0: none

@@ -263,7 +263,7 @@ void HttpWorker::begin(std::uint32_t index, const RequestHead& head) {
   x.identity =
       identify_client({conn.client, conn.side.tls != nullptr, head.host}, head.fields, trusted_);
   mark_request(conn, head);
-  if (!may_ask(index)) return;
+  if (!may_ask(index, head)) return;
   if (conn.api) {
     begin_api(index, head);
     return;
@@ -272,23 +272,6 @@ void HttpWorker::begin(std::uint32_t index, const RequestHead& head) {
   if (!hinted && !x.upgrade && static_.enabled() && serve_file(index, head)) return;
   build_request(x, head);
   find_route(index, head);
-}
-
-// Whether the access options let this client in. At accept only the balancer was known.
-bool HttpWorker::may_ask(std::uint32_t index) {
-  HttpConn& conn = conns_[index];
-  const Endpoint& client = conn.exchange->identity.client;
-  if ((conn.api ? api_access_ : access_).allows(client)) return true;
-  counters_.add(Counter::kAccessRequest);
-  std::uint64_t suppressed = 0;
-  if (denials_.take(monotonic_ms(), suppressed)) {
-    LogLine(LogLevel::kWarn, "request refused, the access option denies it")
-        .session(conn.id)
-        .field("client", to_string(client))
-        .field("suppressed", suppressed);
-  }
-  answer(index, {403, "text/plain; charset=utf-8", "not from this address\n", {}, true});
-  return false;
 }
 
 // Requests that no origin needs to see. True when it was answered.

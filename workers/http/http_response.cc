@@ -328,7 +328,8 @@ void HttpWorker::answer(std::uint32_t index, const Answer& what) {
     }
   }
   if (what.status == 401) writer.field("WWW-Authenticate", "Bearer realm=\"weir\"");
-  if (what.status == 503) writer.field(HeaderId::kRetryAfter, std::uint64_t{2});
+  const std::uint64_t retry_after = what.status == 503 ? 2 : what.retry_after;
+  if (retry_after > 0) writer.field(HeaderId::kRetryAfter, retry_after);
   writer.field(HeaderId::kConnection, x.client_keep_alive ? "keep-alive" : "close");
   if (what.status != 204) writer.body({Framing::kLength, what.body.size()});
   writer.finish();

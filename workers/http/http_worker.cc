@@ -2,9 +2,11 @@
 #include "workers/http/http_worker.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "common/base/clock.h"
+#include "common/net/crypto.h"
 #include "common/net/tcp.h"
 #include "workers/core/worker_main.h"
 
@@ -80,6 +82,12 @@ void arm(const EventPtr& timer, std::uint64_t ms) {
   event_add(timer.get(), &wait);
 }
 
+std::uint64_t random_seed() {
+  std::array<std::uint8_t, 8> bytes{};
+  net::fill_random(bytes);
+  return load_be64(bytes.data());
+}
+
 }  // namespace
 
 std::string_view to_string(EndReason reason) {
@@ -133,6 +141,8 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       trusted_(parse_networks(config.http.trusted_networks).value_or(NetworkList{})),
       access_(parse_access_list(config.http.access).value_or(AccessList{})),
       api_access_(parse_access_list(config.http_api.access).value_or(AccessList{})),
+      requests_(static_cast<std::uint64_t>(config.http.request_rate),
+                static_cast<std::uint64_t>(config.http.request_burst), random_seed()),
       hint_key_(route::derive_hint_key(config.http.hint_secret)),
       state_(std::move(state)),
       counters_(std::move(counters)),
@@ -213,13 +223,7 @@ HttpWorker::Port HttpWorker::port_of(std::size_t listener) const {
 
 void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, Port port) {
   counters_.add(Counter::kHttpAccepted);
-  if (active_ + elsewhere_ >= static_cast<std::uint64_t>(config_.http.max_connections)) {
-    counters_.add(Counter::kHttpRefusedTotal);
-    LogLine(LogLevel::kWarn, "connection refused, http.max_connections is reached")
-        .field("client", to_string(client))
-        .field("limit", config_.http.max_connections);
-    return;
-  }
+  if (!admit(client)) return;
   net::set_tcp_options(fd.get(), {config_.rtmp.tcp_keepalive, config_.http.stall_timeout});
   auto index = static_cast<std::uint32_t>(conns_.size());
   if (free_.empty()) {
@@ -237,6 +241,7 @@ void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, Port port) {
   conn.deadline_ms = conn.accepted_ms + config_.http.request_timeout;
   conn.side.fd = std::move(fd);
   conn.mark.started_ms = conn.accepted_ms;
+  count_address(conn);
   if (port.tls) {
     conn.side.tls = tls_->accept(conn.side.fd.get());
     conn.deadline_ms = conn.accepted_ms + config_.tls.handshake_timeout;
@@ -277,9 +282,17 @@ void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
     const auto found = std::find_if(conns_.begin(), conns_.end(), [&](const HttpConn& conn) {
       return conn.used && conn.id == order.session;
     });
-    if (found != conns_.end()) {
-      end(static_cast<std::uint32_t>(found - conns_.begin()), EndReason::kLimit);
-    }
+    if (found == conns_.end()) return;
+    LogLine(LogLevel::kWarn, "session ended by the master")
+        .session(order.session)
+        .field("stream", found->key)
+        .field("client", to_string(found->client))
+        .field("reason", order.reason == ipc::SessionEndReason::kAddressLimit
+                             ? "http.max_connections_per_address"
+                         : order.reason == ipc::SessionEndReason::kStreamLimit
+                             ? "http.max_players_per_stream"
+                             : "kicked");
+    end(static_cast<std::uint32_t>(found - conns_.begin()), EndReason::kLimit);
   }
 }
 
@@ -406,6 +419,7 @@ void HttpWorker::end(std::uint32_t index, EndReason reason) {
   } else if (!conn.closing && !conn.in.empty()) {
     log_broken_request(conn, reason);
   }
+  uncount_address(conn);
   counters_.sub(Counter::kHttpConnections);
   counters_.add(counter_of(reason));
   const std::uint32_t generation = conn.generation + 1;

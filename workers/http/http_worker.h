@@ -13,6 +13,7 @@
 #include "common/base/access_list.h"
 #include "common/base/log_budget.h"
 #include "common/base/network.h"
+#include "common/base/rate_limiter.h"
 #include "common/config/config.h"
 #include "common/route/origin_hint.h"
 #include "ipc/counters.h"
@@ -46,6 +47,7 @@ class HttpWorker {
     std::string_view allow = {};
     bool close = false;
     std::string_view location = {};
+    std::uint64_t retry_after = 0;  // seconds
   };
 
   // http_worker.cc: connections, timers, the master's messages, the end
@@ -78,7 +80,6 @@ class HttpWorker {
   bool read_client(std::uint32_t index, bool& progress);
   bool next_request(std::uint32_t index, bool& progress);
   void begin(std::uint32_t index, const RequestHead& head);
-  bool may_ask(std::uint32_t index);
   bool answer_here(std::uint32_t index, const RequestHead& head);
   void build_request(Exchange& x, const RequestHead& head);
   void find_route(std::uint32_t index, const RequestHead& head);
@@ -114,6 +115,14 @@ class HttpWorker {
   void log_relay_end(const HttpConn& conn, EndReason reason);
   void log_broken_request(const HttpConn& conn, EndReason reason);
 
+  // http_limits.cc: who is let in
+  bool admit(const Endpoint& client);
+  void count_address(HttpConn& conn);
+  void uncount_address(const HttpConn& conn);
+  bool may_ask(std::uint32_t index, const RequestHead& head);
+  static void log_refused(LogBudget& budget, std::string_view event, const Endpoint& client,
+                          std::uint64_t limit);
+
   // http_static.cc: files below http.static_files
   bool serve_file(std::uint32_t index, const RequestHead& head);
   void send_file(std::uint32_t index, const RequestHead& head, StaticFile&& file);
@@ -131,6 +140,7 @@ class HttpWorker {
   NetworkList trusted_;
   AccessList access_;
   AccessList api_access_;
+  RateLimiter requests_;
   route::HintKey hint_key_;
   ipc::StateView state_;
   ipc::Counters counters_;
@@ -144,7 +154,11 @@ class HttpWorker {
   UpstreamPool pool_;
   HttpApi api_;
   Acceptor acceptor_;
-  LogBudget denials_{5};
+  std::unordered_map<std::uint64_t, std::uint64_t> addresses_;  // address group -> connections
+  LogBudget denials_{1};
+  LogBudget total_refusals_{1};
+  LogBudget address_refusals_{1};
+  LogBudget rate_refusals_{1};
   EventPtr fast_timer_;
   EventPtr slow_timer_;
   std::vector<HttpConn> conns_;

@@ -179,13 +179,6 @@ void RtmpWorker::run() {
   event_base_dispatch(base_);
 }
 
-// IPv6 clients own whole /64 networks, so that is what counts as one address.
-std::uint64_t RtmpWorker::address_group(const Endpoint& client) {
-  std::uint64_t group = 0;
-  std::memcpy(&group, client.ip, client.family == Family::kIpv4 ? 4 : 8);
-  return client.family == Family::kIpv4 ? group : ~group;
-}
-
 void RtmpWorker::log_refused(LogBudget& log, std::string_view event, const Endpoint& client,
                              std::uint64_t limit) {
   std::uint64_t suppressed = 0;

@@ -52,7 +52,6 @@ class RtmpWorker {
   void leave_half_open(const Conn& conn);
   void on_relay_end(std::uint32_t index, RelayEnd why);
   void maybe_leave();
-  static std::uint64_t address_group(const Endpoint& client);
 
   // rtmp_preamble.cc: everything until the relay starts
   void on_ready(std::uint64_t token, std::uint32_t events);
