@@ -17,6 +17,9 @@ constexpr std::size_t kV4Block = 12;
 constexpr std::size_t kV6Block = 36;
 constexpr std::size_t kUnixBlock = 216;
 constexpr std::uint8_t kTlvChecksum = 0x03;  // PP2_TYPE_CRC32C
+constexpr std::uint8_t kTlvTls = 0x20;       // PP2_TYPE_SSL
+constexpr std::size_t kTlvTlsBytes = 5;      // flags and the result of a verification
+constexpr std::uint8_t kClientTls = 0x01;    // PP2_CLIENT_SSL
 
 ParseStatus invalid(Error& error, Error what) {
   error = what;
@@ -103,7 +106,7 @@ std::uint32_t crc32c(ByteView header, std::size_t at) {
 }
 
 // Type-length-value records, which begin at `at`, must fill the rest of the header exactly.
-Error check_tlvs(ByteView header, std::size_t at) {
+Error read_tlvs(ByteView header, std::size_t at, Header& out) {
   while (at < header.size()) {
     const std::size_t left = header.size() - at;
     if (left < 3) return Error::kBadTlv;
@@ -112,6 +115,10 @@ Error check_tlvs(ByteView header, std::size_t at) {
     if (header[at] == kTlvChecksum) {
       if (length != 4) return Error::kBadTlv;
       if (crc32c(header, at + 3) != load_be32(header.data() + at + 3)) return Error::kBadChecksum;
+    }
+    if (header[at] == kTlvTls) {
+      if (length < kTlvTlsBytes) return Error::kBadTlv;
+      out.tls = (header[at + 3] & kClientTls) != 0;
     }
     at += 3 + length;
   }
@@ -127,7 +134,7 @@ ParseStatus parse_v2_addresses(ByteView header, Header& out, Error& error) {
   // Either half unspecified: nothing is known of the addresses, and of what the block holds.
   if (kind == 0 || transport == 0) return ParseStatus::kComplete;
   if (block.size() < kBlocks[kind]) return invalid(error, Error::kTooShort);
-  const Error fault = check_tlvs(header, kV2Head + kBlocks[kind]);
+  const Error fault = read_tlvs(header, kV2Head + kBlocks[kind], out);
   if (fault != Error::kNone) return invalid(error, fault);
   out.datagram = transport == 2;
   if (kind == 3) return ParseStatus::kComplete;

@@ -35,6 +35,7 @@ struct Header {
   std::uint8_t version = 0;
   bool local = false;     // LOCAL or UNKNOWN: the balancer's own (a health check); use the socket's
   bool datagram = false;  // UDP over either IP version
+  bool tls = false;       // the client spoke TLS to the balancer (PP2_TYPE_SSL)
   // Empty for LOCAL, UNKNOWN, unspecified and Unix addresses: use the socket's.
   Endpoint source;
   Endpoint destination;

@@ -180,4 +180,21 @@ TEST_CASE("proxy protocol: a checksum must fit") {
   CHECK(error == Error::kBadTlv);
 }
 
+TEST_CASE("proxy protocol: whether the client spoke TLS") {
+  const auto with_flags = [](int flags) {
+    return v2({0x21, 0x11, 0, 20, 192,  0, 2, 1,     198, 51, 100, 1,
+               0,    1,    0, 2,  0x20, 0, 5, flags, 0,   0,  0,   0});
+  };
+  Header header;
+  Error error = Error::kNone;
+  CHECK(parse_cut(with_flags(1), header, error) == ParseStatus::kComplete);
+  CHECK(header.tls);
+  CHECK(parse_cut(with_flags(2), header, error) == ParseStatus::kComplete);
+  CHECK_FALSE(header.tls);
+  const Bytes short_one =
+      v2({0x21, 0x11, 0, 16, 192, 0, 2, 1, 198, 51, 100, 1, 0, 1, 0, 2, 0x20, 0, 1, 1});
+  CHECK(parse_cut(short_one, header, error) == ParseStatus::kInvalid);
+  CHECK(error == Error::kBadTlv);
+}
+
 }  // namespace weir::proxy_protocol

@@ -218,6 +218,23 @@ def test_ant_media_fault_cannot_happen(lab, balancer):
     assert "proto=https" in told["forwarded"]
 
 
+def test_proxy_protocol_says_that_the_client_uses_https(lab):
+    origin = ant_media_origin(lab)
+    weir = lab.weir(origins=[origin], http={"proxy_protocol": True}, config=TRUST)
+    pem, context = certificate(lab), ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for tls in (True, False):
+        port = haproxy(lab, free_port(), weir.http_port, mode="tcp", options="send-proxy-v2-ssl",
+                       bind=f"ssl crt {pem}" if tls else "")
+        with HttpConnection(port, source="127.0.0.9") as link:
+            if tls:
+                link.sock = context.wrap_socket(link.sock, server_hostname="tv.example")
+            moved = link.get("/live/direct.m4s", host="tv.example").fields["location"]
+            assert moved == f"{'https' if tls else 'http'}://tv.example/live/b.ts"
+            told = json.loads(link.get("/live/a.m4s", host="tv.example").body)
+            assert told["x-forwarded-for"] == "127.0.0.9"
+
+
 def test_forwarded_fields_of_strangers_are_ignored(lab):
     origin = ant_media_origin(lab)
     weir = lab.weir(origins=[origin], http={"trusted_networks": "192.0.2.0/24"})

@@ -178,9 +178,7 @@ HttpServer::HttpServer(event_base* base, std::vector<UniqueFd> listeners,
       handlers_(std::move(handlers)),
       hooks_(ParserHooks::table()),
       acceptor_(base, std::move(listeners), {1, settings.proxy}, counters,
-                {[this](UniqueFd fd, const Endpoint& client, std::size_t) {
-                   on_accept(std::move(fd), client);
-                 },
+                {[this](UniqueFd fd, const Accepted& who) { on_accept(std::move(fd), who.client); },
                  [this] {
                    return Acceptor::Load{active_, active_};
                  },

@@ -36,9 +36,7 @@ Acceptor::Acceptor(event_base* base, std::vector<UniqueFd> listeners, Settings s
       counters_(counters),
       denials_(kDenialLines),
       prelude_(base, std::move(settings.proxy), counters,
-               {[this](UniqueFd fd, const Endpoint& client, std::size_t listener) {
-                  hand_on(std::move(fd), client, listener);
-                },
+               {[this](UniqueFd fd, const Accepted& who) { hand_on(std::move(fd), who); },
                 [this] { handlers_.on_gone(); }}) {
   for (std::size_t i = 0; i < listeners.size(); ++i) {
     Listener& listener = listeners_[i];
@@ -95,10 +93,10 @@ void Acceptor::pause(std::string_view why) {
 }
 
 // Who the client is, is known by now.
-void Acceptor::hand_on(UniqueFd fd, const Endpoint& client, std::size_t listener) {
-  const Listener& at = listeners_[listener];
-  if (at.access.allows(client) || at.spared.contains(client)) {
-    handlers_.on_accept(std::move(fd), client, listener);
+void Acceptor::hand_on(UniqueFd fd, const Accepted& who) {
+  const Listener& at = listeners_[who.listener];
+  if (at.access.allows(who.client) || at.spared.contains(who.client)) {
+    handlers_.on_accept(std::move(fd), who);
     return;
   }
   counters_.add(ipc::Counter::kAccessConnection);
@@ -106,7 +104,7 @@ void Acceptor::hand_on(UniqueFd fd, const Endpoint& client, std::size_t listener
   std::uint64_t suppressed = 0;
   if (denials_.take(monotonic_ms(), suppressed)) {
     LogLine(LogLevel::kWarn, "connection refused, the access option denies it")
-        .field("client", to_string(client))
+        .field("client", to_string(who.client))
         .field("listener", to_string(at.address))
         .field("suppressed", suppressed);
   }
@@ -125,7 +123,7 @@ void Acceptor::on_ready(Listener& listener) {
       if (listener.proxied) {
         prelude_.take(std::move(fd), peer, listener.index);
       } else {
-        hand_on(std::move(fd), peer, listener.index);
+        hand_on(std::move(fd), {peer, listener.index});
       }
       continue;
     }

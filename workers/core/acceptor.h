@@ -34,8 +34,7 @@ class Acceptor {
     std::uint64_t descriptors = 0;  // that these have now or may come to need
   };
   struct Handlers {
-    // `listener` is the index of the socket that it came from.
-    std::function<void(UniqueFd fd, const Endpoint& client, std::size_t listener)> on_accept;
+    std::function<void(UniqueFd fd, const Accepted& who)> on_accept;
     std::function<Load()> load;
     std::function<void()> on_pause;  // accepting stops for a moment, for want of descriptors
     std::function<void()> on_gone;   // a connection is pending no longer, whatever became of it
@@ -80,7 +79,7 @@ class Acceptor {
   void on_ready(Listener& listener);
   bool descriptors_left() const;
   void pause(std::string_view why);
-  void hand_on(UniqueFd fd, const Endpoint& client, std::size_t listener);
+  void hand_on(UniqueFd fd, const Accepted& who);
 
   std::vector<Listener> listeners_;
   std::uint64_t descriptors_each_;

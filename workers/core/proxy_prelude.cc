@@ -102,11 +102,11 @@ ProxyPrelude::Step ProxyPrelude::look(Waiting& waiting) {
   }
   // All of it is in the socket's buffer, as has just been seen.
   receive(waiting.fd.get(), MutableBytes(buffer_.data(), header.consumed), 0);
-  const Endpoint client = header.source.empty() ? waiting.peer : header.source;
+  const Accepted who{header.source.empty() ? waiting.peer : header.source, waiting.listener,
+                     header.tls};
   UniqueFd fd = std::move(waiting.fd);
-  const std::size_t listener = waiting.listener;
   drop(waiting);
-  handlers_.on_client(std::move(fd), client, listener);
+  handlers_.on_client(std::move(fd), who);
   handlers_.on_gone();
   return Step::kDone;
 }

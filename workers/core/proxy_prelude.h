@@ -22,6 +22,13 @@
 
 namespace weir {
 
+// A connection's client, as far as is known before a byte of its own protocol.
+struct Accepted {
+  Endpoint client;
+  std::size_t listener = 0;  // index of the socket that it came from
+  bool behind_tls = false;   // a balancer ended the client's TLS and says so
+};
+
 struct ProxySettings {
   NetworkList trusted;           // only from here headers are taken
   std::uint64_t timeout_ms = 0;  // from accept until the header is complete
@@ -30,7 +37,7 @@ struct ProxySettings {
 class ProxyPrelude {
  public:
   struct Handlers {
-    std::function<void(UniqueFd fd, const Endpoint& client, std::size_t listener)> on_client;
+    std::function<void(UniqueFd fd, const Accepted& who)> on_client;
     std::function<void()> on_gone;  // one waits no longer, whatever became of it
   };
   ProxyPrelude(event_base* base, ProxySettings settings, ipc::Counters& counters,

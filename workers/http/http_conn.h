@@ -122,6 +122,7 @@ struct HttpConn {
   std::uint32_t generation = 0;
   bool used = false;
   bool api = false;               // it came on the API port
+  bool behind_tls = false;        // a balancer ended the client's TLS
   bool closing = false;           // ends when its output is written
   bool discard = false;           // before it is closed, what the client still sends is thrown away
   bool lingering = false;         // that is being done

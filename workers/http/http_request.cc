@@ -260,8 +260,8 @@ void HttpWorker::begin(std::uint32_t index, const RequestHead& head) {
   // No other protocol: what goes through a tunnel is not looked at (HTTP/2 would be requests).
   x.upgrade = head.upgrade && head.method == Method::kGet &&
               equal_ignoring_case(head.fields.get(HeaderId::kUpgrade), "websocket");
-  x.identity =
-      identify_client({conn.client, conn.side.tls != nullptr, head.host}, head.fields, trusted_);
+  const bool https = conn.side.tls != nullptr || conn.behind_tls;
+  x.identity = identify_client({conn.client, https, head.host}, head.fields, trusted_);
   mark_request(conn, head);
   if (!may_ask(index, head)) return;
   if (conn.api) {

@@ -179,9 +179,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
            [this](std::uint64_t call, const ApiAnswer& what) { on_api_answer(call, what); }),
       acceptor_(base, std::move(context_.listeners),
                 {kDescriptorsEach, proxy_settings(config, config.http.request_timeout)}, counters_,
-                {[this](UniqueFd fd, const Endpoint& client, std::size_t listener) {
-                   on_accept(std::move(fd), client, port_of(listener));
-                 },
+                {[this](UniqueFd fd, const Accepted& who) { on_accept(std::move(fd), who); },
                  [this] {
                    return Acceptor::Load{active_, kDescriptorsEach * active_ + pool_.size()};
                  },
@@ -221,9 +219,10 @@ HttpWorker::Port HttpWorker::port_of(std::size_t listener) const {
           api_tls || is(config_.http.enabled, config_.http.tls_listen)};
 }
 
-void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, Port port) {
+void HttpWorker::on_accept(UniqueFd fd, const Accepted& who) {
+  const Port port = port_of(who.listener);
   counters_.add(Counter::kHttpAccepted);
-  if (!admit(client)) return;
+  if (!admit(who.client)) return;
   net::set_tcp_options(fd.get(), {config_.rtmp.tcp_keepalive, config_.http.stall_timeout});
   auto index = static_cast<std::uint32_t>(conns_.size());
   if (free_.empty()) {
@@ -235,7 +234,8 @@ void HttpWorker::on_accept(UniqueFd fd, const Endpoint& client, Port port) {
   HttpConn& conn = conns_[index];
   conn.used = true;
   conn.id = next_session_++;
-  conn.client = client;
+  conn.client = who.client;
+  conn.behind_tls = who.behind_tls;
   conn.api = port.api;
   conn.accepted_ms = conn.last_move_ms = monotonic_ms();
   conn.deadline_ms = conn.accepted_ms + config_.http.request_timeout;

@@ -56,7 +56,7 @@ class HttpWorker {
     bool tls = false;
   };
   Port port_of(std::size_t listener) const;
-  void on_accept(UniqueFd fd, const Endpoint& client, Port port);
+  void on_accept(UniqueFd fd, const Accepted& who);
   void on_message(ipc::MessageType type, ByteView bytes);
   void drain(std::uint64_t deadline_ms);
   void on_fast_timer();

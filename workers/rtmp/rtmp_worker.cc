@@ -153,9 +153,7 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       acceptor_(
           base, std::move(context_.listeners),
           {kDescriptorsEach, proxy_settings(config, config.rtmp.handshake_timeout)}, counters_,
-          {[this](UniqueFd fd, const Endpoint& client, std::size_t) {
-             on_accept(std::move(fd), client);
-           },
+          {[this](UniqueFd fd, const Accepted& who) { on_accept(std::move(fd), who.client); },
            [this] {
              return Acceptor::Load{active_, kDescriptorsEach * active_};
            },
