@@ -138,8 +138,13 @@ Result<Endpoint> parse_origin_endpoint(std::string_view text, const Endpoint& de
 
 std::string ip_to_string(const Endpoint& endpoint) {
   char text[INET6_ADDRSTRLEN] = "";
-  if (endpoint.family == Family::kIpv4) {
-    ::inet_ntop(AF_INET, endpoint.ip, text, sizeof text);
+  if (endpoint.family == Family::kIpv4) {  // by hand: it is done for every request
+    char* at = text;
+    for (std::size_t i = 0; i < 4; ++i) {
+      if (i > 0) *at++ = '.';
+      at = std::to_chars(at, text + sizeof text - 1, unsigned{endpoint.ip[i]}).ptr;
+    }
+    *at = 0;
   } else if (endpoint.family == Family::kIpv6) {
     ::inet_ntop(AF_INET6, endpoint.ip, text, sizeof text);
   }

@@ -80,7 +80,7 @@ def start_weir(lab, build, port, origin, delay="20ms", tls=None):
     conf = lab.path(f"weir-{port}.conf")
     api = free_port()
     conf.write_text(config_text({
-        "pid_file": "", "worker_processes": 1, "log": {"level": "warn"},
+        "pid_file": "", "worker_processes": 1, "log": {"level": "warn"}, "access_log": {"target": "off"},
         "rtmp": {"listen": f"127.0.0.1:{free_port()}"}, "control": {"listen": f"127.0.0.1:{api}"},
         "http": {"listen": f"127.0.0.1:{port}", "relay_delay": delay, **(tls or {})},
         "http_api": {"enabled": False}, "origin bench": {"ip": "127.0.0.1", "http": origin}}) + "\n")
@@ -113,8 +113,8 @@ ROWS = [
      "main": "cpu_s_per_gb"},
     {"id": "hls-playlist", "title": "HLS playlists, 16 connections", "protocol": "http",
      "kind": "get", "players": 16, "streams": 16, "path": "/live/s%.m3u8", "main": "per_cpu_s"},
-    {"id": "hls-segment", "title": "HLS segments of 2 MB, 8 connections", "protocol": "http",
-     "kind": "get", "players": 8, "streams": 8, "path": "/live/s%.ts", "main": "cpu_s_per_gb"},
+    {"id": "hls-segment", "title": "HLS segments (fMP4) of 2 MB, 8 connections", "protocol": "http",
+     "kind": "get", "players": 8, "streams": 8, "path": "/live/s%-1.m4s", "main": "cpu_s_per_gb"},
     {"id": "flvmemory5000", "title": "memory a session (PSS growth), 5,000 FLV viewers, 0.05 Mbit/s",
      "protocol": "http", "kind": "memory", "players": 5000, "streams": 50, "bitrate": 0.05e6,
      "fps": 2, "main": "bytes_per_session"},

@@ -1,6 +1,5 @@
 #include "workers/core/side.h"
 
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@ namespace weir {
 void Side::note(std::uint32_t epoll_events) {
   if ((epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) readable = true;
   if ((epoll_events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) writable = true;
+  if ((epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up = true;
   if (tls) readable = writable = true;  // either may have waited for the other
 }
 
@@ -75,9 +75,12 @@ IoStatus Side::read(MutableBytes buffer, ssize_t& n) {
   }
   for (;;) {
     n = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
-    // A short read does not mean that the socket is empty: a FIN may wait behind it, and its edge
-    // has been and gone.
-    if (n > 0) return IoStatus::kOk;
+    // After a short read the socket is empty, and what comes next is a new edge; but for the FIN
+    // that came with these bytes.
+    if (n > 0) {
+      readable = hung_up || static_cast<std::size_t>(n) == buffer.size();
+      return IoStatus::kOk;
+    }
     if (n == 0) return IoStatus::kEnded;
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return IoStatus::kEnded;

@@ -3,6 +3,7 @@
 // look at the bytes in between.
 #pragma once
 
+#include <sys/epoll.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -32,6 +33,9 @@ struct OutBuffer {
   }
 };
 
+// What a Side is registered with. Without EPOLLRDHUP a FIN behind the last bytes would go unseen.
+inline constexpr std::uint32_t kSideEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
 enum class IoStatus : std::uint8_t { kOk, kBlocked, kEnded };
 
 struct Side {
@@ -39,6 +43,7 @@ struct Side {
   std::unique_ptr<net::TlsStream> tls;  // of fd; null: plain
   bool readable = false;                // there may be more to read
   bool writable = false;
+  bool hung_up = false;  // the peer sends no more than what waits here
   OutBuffer out;
 
   // Takes what an event says.

@@ -160,7 +160,7 @@ void HttpApi::connect(Call& call, std::size_t leg_index) {
     return;
   }
   leg.side.fd = std::move(*dialed);
-  if (!poller_.add(leg.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET, call.id | leg_index)) {
+  if (!poller_.add(leg.side.fd.get(), kSideEvents, call.id | leg_index)) {
     answer.failure = "no place in the event set";
     leg.side = Side{};
     return;

@@ -21,6 +21,7 @@
 #include "common/proto/http/head.h"
 #include "ipc/messages.h"
 #include "workers/core/access_logger.h"
+#include "workers/core/pipe_pool.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
 
@@ -97,6 +98,9 @@ struct Exchange {
   Body body;
   std::uint64_t left = 0;  // of a body with a length
   ChunkedDecoder chunked;
+  Pipe pipe;  // held only while bytes of the body wait in it
+  std::size_t in_pipe = 0;
+  bool copies = false;   // no pipe was to be had
   std::string head_out;  // kCollect: fields to send with the rewritten body
   std::vector<std::uint8_t> collected;
   UniqueFd file;  // kFile: `left` bytes from file_offset

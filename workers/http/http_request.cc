@@ -109,9 +109,13 @@ void HttpWorker::pump(std::uint32_t index) {
     } else if (conn.exchange && conn.exchange->stage != Stage::kConnecting) {
       moved = 0;
       // An origin that closes may have said why: what it sent is read below.
-      if (conn.exchange->upstream.flush(moved) == IoStatus::kEnded) {
-        conn.exchange->upstream.out.clear();
-        conn.exchange->upstream.readable = true;
+      Side& origin = conn.exchange->upstream;
+      const IoStatus status = origin.flush(moved);
+      if (status == IoStatus::kEnded) {
+        origin.out.clear();
+        origin.readable = true;
+      } else if (status == IoStatus::kBlocked && conn.exchange->reused) {
+        poller_.modify(origin.fd.get(), kSideEvents, Token{index, conn.generation, 1}.pack());
       }
       progress = progress || moved > 0;
       if (!read_origin(index, progress) || !mine()) return;
@@ -122,10 +126,9 @@ void HttpWorker::pump(std::uint32_t index) {
   }
   // More is there; edge-triggered sets do not say so twice, so ask for it again.
   const HttpConn& conn = conns_[index];
-  poller_.modify(conn.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
-                 Token{index, conn.generation, 0}.pack());
+  poller_.modify(conn.side.fd.get(), kSideEvents, Token{index, conn.generation, 0}.pack());
   if (conn.exchange && conn.exchange->upstream.fd) {
-    poller_.modify(conn.exchange->upstream.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+    poller_.modify(conn.exchange->upstream.fd.get(), kSideEvents,
                    Token{index, conn.generation, 1}.pack());
   }
 }
@@ -473,10 +476,24 @@ void HttpWorker::dial(std::uint32_t index, ipc::OriginRef origin, bool fresh) {
     fd = std::move(*dialed);
   }
   x.upstream.fd = std::move(fd);
-  if (!poller_.add(x.upstream.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+  // A pooled connection takes the request at once, so that it can be written is no news.
+  const std::uint32_t news = x.reused ? ~std::uint32_t{EPOLLOUT} : ~std::uint32_t{0};
+  if (!poller_.add(x.upstream.fd.get(), kSideEvents & news,
                    Token{index, conn.generation, 1}.pack())) {
     origin_failed(index, ipc::DialOutcome::kOther, "no place in the event set");
+    return;
   }
+  if (x.reused) {
+    x.upstream.writable = true;
+    send_request(x);
+  }
+}
+
+// Puts it into the output; the pump writes it.
+void HttpWorker::send_request(Exchange& x) const {
+  x.stage = Stage::kAwaitHead;
+  x.deadline_ms = monotonic_ms() + config_.http.answer_timeout;
+  x.upstream.out.append(x.request);
 }
 
 void HttpWorker::on_connected(std::uint32_t index) {
@@ -486,15 +503,13 @@ void HttpWorker::on_connected(std::uint32_t index) {
     return;
   }
   if (!x.upstream.writable) return;
-  x.stage = Stage::kAwaitHead;
-  x.deadline_ms = monotonic_ms() + config_.http.answer_timeout;
   if (x.proxy_protocol != 0) {
     const Endpoint local = net::local_address(conns_[index].side.fd.get());
     x.upstream.out.append(proxy_header(x.proxy_protocol, x.identity.client, local));
   }
-  x.upstream.out.append(x.request);
+  send_request(x);
   ipc::OriginRecord record;
-  if (!x.reused && state_.read_origin(x.origin, record) && record.failures_in_row > 0) {
+  if (state_.read_origin(x.origin, record) && record.failures_in_row > 0) {
     ipc::DialResult result;
     result.origin = x.origin;
     link_.send(result);

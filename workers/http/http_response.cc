@@ -22,6 +22,7 @@ constexpr FieldSet kNotOfRewritten = {HeaderId::kEtag, HeaderId::kAcceptRanges,
                                       HeaderId::kContentRange, HeaderId::kLastModified};
 // Output that may wait for the client before its origin is no longer read.
 constexpr std::size_t kOutMax = 256 * 1024;
+constexpr std::size_t kHeadRead = 4096;
 constexpr std::size_t kHeadMax = 64 * 1024;  // several interim heads and one real one
 
 // A client that is never quite up to date would let what it has had pile up.
@@ -49,11 +50,16 @@ bool HttpWorker::read_origin(std::uint32_t index, bool& progress) {
   Exchange& x = *conn.exchange;
   const bool wants =
       x.stage == Stage::kAwaitHead || x.stage == Stage::kBody || x.stage == Stage::kCollect;
-  if (!wants || !x.upstream.fd || !x.upstream.readable) return true;
+  if (!wants || !x.upstream.fd || (!x.upstream.readable && x.in_pipe == 0)) return true;
+  if (splices(conn)) return splice_body(index, progress);
   if (conn.side.out.pending() >= kOutMax) return true;
   compact(conn.side.out);
   ssize_t n = 0;
-  const IoStatus status = x.upstream.read(read_buffer_, n);
+  MutableBytes room(read_buffer_);
+  // Of what will be spliced, little more than the head is to be copied.
+  if (x.stage == Stage::kAwaitHead && x.kind == Kind::kPass && !x.upstream.tls)
+    room = room.first(kHeadRead);
+  const IoStatus status = x.upstream.read(room, n);
   if (status == IoStatus::kBlocked) return true;
   progress = true;
   if (status == IoStatus::kEnded) {
@@ -161,9 +167,11 @@ void HttpWorker::write_head(HttpConn& conn, const ResponseHead& head, const Body
   FieldSet skip;
   const std::string_view location = head.fields.get(HeaderId::kLocation);
   std::string moved;
-  for (const std::string& ours :
-       {"http://" + to_string(x.endpoint), "http://" + with_port_of(x.sent_host, x.endpoint)}) {
-    if (!location.starts_with(ours + "/") || x.identity.host.empty()) continue;
+  for (const bool by_name : {false, true}) {
+    if (location.empty() || x.identity.host.empty()) break;
+    const std::string ours =
+        "http://" + (by_name ? with_port_of(x.sent_host, x.endpoint) : to_string(x.endpoint));
+    if (!location.starts_with(ours + "/")) continue;
     moved = x.identity.base_url() + std::string(location.substr(ours.size()));
     skip = FieldSet{HeaderId::kLocation};
     break;

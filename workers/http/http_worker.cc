@@ -249,8 +249,8 @@ void HttpWorker::on_accept(UniqueFd fd, const Accepted& who) {
   ++active_;
   counters_.add(Counter::kHttpConnections);
   track(index);
-  if ((port.tls && !conn.side.tls) || !poller_.add(conn.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
-                                                   Token{index, conn.generation, 0}.pack())) {
+  if ((port.tls && !conn.side.tls) ||
+      !poller_.add(conn.side.fd.get(), kSideEvents, Token{index, conn.generation, 0}.pack())) {
     end(index, EndReason::kError);
   }
 }
@@ -329,7 +329,8 @@ void HttpWorker::on_fast_timer() {
 void HttpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
   HttpConn& conn = conns_[index];
   const std::uint64_t quiet = now < conn.last_move_ms ? 0 : now - conn.last_move_ms;
-  if (!conn.side.out.empty() && quiet >= config_.http.stall_timeout) {
+  const bool waits = !conn.side.out.empty() || (conn.exchange && conn.exchange->in_pipe > 0);
+  if (waits && quiet >= config_.http.stall_timeout) {
     end(index, EndReason::kStalled);
     return;
   }
@@ -345,7 +346,7 @@ void HttpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
     return;
   }
   const Exchange& x = *conn.exchange;
-  if (x.stage == Stage::kBody && quiet >= config_.http.answer_timeout && conn.side.out.empty()) {
+  if (x.stage == Stage::kBody && quiet >= config_.http.answer_timeout && !waits) {
     origin_broke(index, EndReason::kOriginTimeout, "no more of the answer within answer_timeout");
     return;
   }

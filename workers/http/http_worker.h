@@ -22,6 +22,7 @@
 #include "workers/core/acceptor.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/master_link.h"
+#include "workers/core/pipe_pool.h"
 #include "workers/core/poller.h"
 #include "workers/core/splice_relay.h"
 #include "workers/core/tls_listener.h"
@@ -87,6 +88,7 @@ class HttpWorker {
   void ask_master(std::uint32_t index);
   void on_route_answer(const ipc::RouteAnswer& answer);
   void dial(std::uint32_t index, ipc::OriginRef origin, bool fresh);
+  void send_request(Exchange& x) const;
   void on_connected(std::uint32_t index);
   void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error);
   std::string origin_text(ipc::OriginRef origin) const;
@@ -123,6 +125,12 @@ class HttpWorker {
   static void log_refused(LogBudget& budget, std::string_view event, const Endpoint& client,
                           std::uint64_t limit);
 
+  // http_splice.cc: long bodies, inside the kernel
+  static bool splices(const HttpConn& conn);
+  bool splice_body(std::uint32_t index, bool& progress);
+  bool fill_pipe(std::uint32_t index, bool& progress);
+  bool drain_pipe(std::uint32_t index, bool& progress);
+
   // http_static.cc: files below http.static_files
   bool serve_file(std::uint32_t index, const RequestHead& head);
   void send_file(std::uint32_t index, const RequestHead& head, StaticFile&& file);
@@ -152,6 +160,7 @@ class HttpWorker {
   std::unique_ptr<net::TlsServer> tls_;
   StaticFiles static_;
   UpstreamPool pool_;
+  PipePool pipes_;
   HttpApi api_;
   Acceptor acceptor_;
   std::unordered_map<std::uint64_t, std::uint64_t> addresses_;  // address group -> connections
