@@ -46,6 +46,10 @@ inline constexpr std::size_t kSdpCandidates = 512;  // in all sections
 inline constexpr std::size_t kSdpPublic = 32;       // public addresses, UDP and TCP each
 inline constexpr std::size_t kRtcTcpFrameBytes = 8 * 1024;
 
+// SRT: a handshake with all its extensions fits into one Ethernet frame.
+inline constexpr std::size_t kSrtHandshakeBytes = 1500;
+inline constexpr std::size_t kSrtStreamIdBytes = 512;  // draft-sharabayko-srt-01, 3.2.1.3
+
 // IPC: one message between a worker and the master.
 inline constexpr std::size_t kIpcMessageBytes = 4096;
 

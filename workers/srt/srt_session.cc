@@ -1,0 +1,311 @@
+#include "workers/srt/srt_session.h"
+
+#include <algorithm>
+
+#include "common/proto/srt/cookie.h"
+#include "common/route/srt_key.h"
+
+namespace weir::srt {
+namespace {
+
+constexpr std::uint32_t kHsv4 = 4;
+constexpr std::uint32_t kHsv5 = 5;
+constexpr std::uint16_t kDatagramSocket = 2;  // socket type of a version 4 handshake
+
+// The same handshake, with the word no. A rejection has no extensions.
+ByteView write_rejection(MutableBytes out, const Handshake& request, Reject code,
+                         const Endpoint& client) {
+  Handshake answer = request;
+  answer.header.destination = request.socket_id;
+  answer.type = static_cast<HandshakeType>(code);
+  return write_handshake(out, answer, client);
+}
+
+Admission answer_induction(const DoormanOptions& options, const Handshake& request,
+                           const Endpoint& client, std::uint64_t now_ms, MutableBytes buffer) {
+  Handshake answer = request;
+  answer.header.destination = request.socket_id;
+  answer.version = kHsv5;
+  answer.encryption = 0;  // the key length is the origin's matter, which is not known yet
+  answer.extension = kInductionMagic;
+  answer.cookie = make_cookie(options.seed, client, request.socket_id, now_ms);
+  return {Entry::kAnswered, Failure::kNone, request.socket_id,
+          write_handshake(buffer, answer, client)};
+}
+
+}  // namespace
+
+std::string_view to_string(Failure failure) {
+  switch (failure) {
+    case Failure::kNone:
+      return "none";
+    case Failure::kMalformed:
+      return "malformed";
+    case Failure::kBadCookie:
+      return "bad_cookie";
+    case Failure::kHsv4:
+      return "hsv4";
+    case Failure::kRendezvous:
+      return "rendezvous";
+    case Failure::kBadStreamId:
+      return "bad_stream_id";
+    case Failure::kBadMode:
+      return "bad_mode";
+    case Failure::kBadStreamKey:
+      return "bad_stream_key";
+    case Failure::kOriginSilent:
+      return "origin_silent";
+    case Failure::kOriginMalformed:
+      return "origin_malformed";
+    case Failure::kOriginOld:
+      return "origin_hsv4";
+    case Failure::kOriginRejected:
+      return "origin_rejected";
+    case Failure::kRefused:
+      return "refused";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(SessionState state) {
+  switch (state) {
+    case SessionState::kRouteWanted:
+      return "route_wanted";
+    case SessionState::kInduction:
+      return "induction";
+    case SessionState::kConclusion:
+      return "conclusion";
+    case SessionState::kEstablished:
+      return "established";
+    case SessionState::kOriginFailed:
+      return "origin_failed";
+    case SessionState::kRejected:
+      return "rejected";
+  }
+  return "unknown";
+}
+
+Admission admit(const DoormanOptions& options, ByteView datagram, const Endpoint& client,
+                std::uint64_t now_ms, MutableBytes buffer) {
+  Handshake request;
+  if (parse_handshake(datagram, request) != HandshakeError::kNone || request.socket_id == 0) {
+    return {Entry::kIgnored, Failure::kMalformed, 0, {}};
+  }
+  const auto refuse = [&](Failure failure, Reject code) {
+    return Admission{Entry::kAnswered, failure, request.socket_id,
+                     write_rejection(buffer, request, code, client)};
+  };
+  switch (request.type) {
+    case HandshakeType::kInduction:
+      return answer_induction(options, request, client, now_ms, buffer);
+    case HandshakeType::kWaveAHand:
+      return refuse(Failure::kRendezvous, Reject::kUnimplemented);
+    case HandshakeType::kConclusion:
+      break;
+    case HandshakeType::kAgreement:
+      return {Entry::kIgnored, Failure::kMalformed, 0, {}};
+  }
+  if (request.type != HandshakeType::kConclusion) {  // a rejection, or nothing at all
+    return {Entry::kIgnored, Failure::kMalformed, 0, {}};
+  }
+  if (!cookie_ok(options.seed, client, request.socket_id, request.cookie, now_ms)) {
+    return {Entry::kIgnored, Failure::kBadCookie, request.socket_id, {}};
+  }
+  if (request.version < kHsv5) return refuse(Failure::kHsv4, Reject::kVersion);
+  return {Entry::kConclusion, Failure::kNone, request.socket_id, {}};
+}
+
+Session::Session(const SessionOptions& options, ByteView conclusion, const Endpoint& client,
+                 std::uint64_t now_ms)
+    : options_(options),
+      client_(client),
+      conclusion_(conclusion.begin(), conclusion.end()),
+      conclusion_at_ms_(now_ms) {
+  if (parse_handshake(conclusion_, caller_) != HandshakeError::kNone) {
+    refuse(Failure::kMalformed, {}, Reject::kRogue, now_ms);
+    return;
+  }
+  read_stream_id(caller_, now_ms);
+  caller_.extensions = {};
+}
+
+void Session::read_stream_id(const Handshake& conclusion, std::uint64_t now_ms) {
+  StreamIdError error = StreamIdError::kTooLong;
+  StreamId id;
+  if (stream_id_of(conclusion, stream_id_)) {
+    error = parse_stream_id(stream_id_, options_.stream_id, id);
+  }
+  if (error != StreamIdError::kNone) {
+    refuse(Failure::kBadStreamId, to_string(error), Reject::kBadRequest, now_ms);
+    return;
+  }
+  mode_ = id.mode;
+  user_ = id.user;
+  key_ = route::from_srt(id);
+  parameters_ = std::move(id.rest);
+  if (mode_ == Mode::kUnknown) {
+    refuse(Failure::kBadMode, {}, Reject::kBadMode, now_ms);
+  } else if (!key_.ok()) {
+    refuse(Failure::kBadStreamKey, route::to_string(key_.error), Reject::kBadRequest, now_ms);
+  }
+}
+
+void Session::clear_output() {
+  to_client_.clear();
+  to_origin_.clear();
+}
+
+// What the client's clock would say now. Receivers take the sender's start from the arrival of a
+// handshake and its time stamp, so the time that it waited here must not be missing.
+std::uint32_t Session::client_time(std::uint64_t now_ms) const {
+  return caller_.header.timestamp + static_cast<std::uint32_t>((now_ms - conclusion_at_ms_) * 1000);
+}
+
+void Session::on_client_conclusion(ByteView datagram, std::uint64_t now_ms) {
+  if (state_ == SessionState::kEstablished || state_ == SessionState::kRejected) {
+    answer_client(now_ms);
+    return;
+  }
+  // A later copy has the better time stamp. Another content under the same id is not a repetition.
+  const bool same = datagram.size() == conclusion_.size() &&
+                    std::equal(datagram.begin() + kHeaderBytes, datagram.end(),
+                               conclusion_.begin() + kHeaderBytes);
+  if (!same) return;
+  Header header;
+  if (!parse_header(datagram, header)) return;
+  caller_.header = header;
+  conclusion_at_ms_ = now_ms;
+}
+
+void Session::start_origin(const Endpoint& origin, std::uint64_t now_ms) {
+  origin_ = origin;
+  failure_ = Failure::kNone;
+  failure_detail_ = {};
+  state_ = SessionState::kInduction;
+  give_up_at_ms_ = now_ms + options_.origin_timeout_ms;
+  send_induction(now_ms);
+}
+
+void Session::send_induction(std::uint64_t now_ms) {
+  Handshake request = caller_;
+  request.header.timestamp = client_time(now_ms);
+  request.header.destination = 0;
+  request.version = kHsv4;
+  request.encryption = 0;
+  request.extension = kDatagramSocket;
+  request.type = HandshakeType::kInduction;
+  request.cookie = 0;
+  to_origin_.resize(kHandshakeBytes);
+  write_handshake(to_origin_, request, origin_);
+  resend_at_ms_ = now_ms + options_.resend_ms;
+}
+
+void Session::send_conclusion(std::uint64_t now_ms) {
+  to_origin_ = conclusion_;
+  set_timestamp(to_origin_, client_time(now_ms));
+  set_destination(to_origin_, 0);  // what listeners in use expect of a connection request
+  set_cookie(to_origin_, origin_cookie_);
+  set_peer_address(to_origin_, origin_);
+  resend_at_ms_ = now_ms + options_.resend_ms;
+}
+
+void Session::on_origin_packet(ByteView datagram, std::uint64_t now_ms) {
+  if (state_ != SessionState::kInduction && state_ != SessionState::kConclusion) return;
+  Handshake answer;
+  const HandshakeError error = parse_handshake(datagram, answer);
+  if (error == HandshakeError::kNotHandshake || answer.header.destination != caller_.socket_id) {
+    return;  // media that overtook the answer, or not for this connection
+  }
+  if (error != HandshakeError::kNone) {
+    fail_origin(Failure::kOriginMalformed);
+  } else if (answer.rejection()) {
+    reject_code_ = static_cast<std::uint32_t>(answer.type);
+    failure_ = Failure::kOriginRejected;
+    state_ = SessionState::kRejected;
+    keep_answer(datagram, now_ms);
+  } else if (state_ == SessionState::kInduction) {
+    take_origin_induction(answer, now_ms);
+  } else {
+    take_origin_conclusion(datagram, answer, now_ms);
+  }
+}
+
+void Session::take_origin_induction(const Handshake& answer, std::uint64_t now_ms) {
+  if (answer.type != HandshakeType::kInduction) return;
+  if (answer.version < kHsv5 || answer.extension != kInductionMagic) {
+    fail_origin(Failure::kOriginOld);
+    return;
+  }
+  origin_cookie_ = answer.cookie;
+  state_ = SessionState::kConclusion;
+  send_conclusion(now_ms);
+}
+
+void Session::take_origin_conclusion(ByteView datagram, const Handshake& answer,
+                                     std::uint64_t now_ms) {
+  if (answer.type != HandshakeType::kConclusion) return;  // an induction that was repeated
+  if (answer.version < kHsv5 || answer.socket_id == 0) {
+    fail_origin(Failure::kOriginMalformed);
+    return;
+  }
+  listener_id_ = answer.socket_id;
+  state_ = SessionState::kEstablished;
+  keep_answer(datagram, now_ms);
+}
+
+// Passes the origin's last word on, in Weir's name: the client sees its own cookie and address.
+void Session::keep_answer(ByteView datagram, std::uint64_t now_ms) {
+  answer_.assign(datagram.begin(), datagram.end());
+  set_cookie(answer_, caller_.cookie);
+  set_peer_address(answer_, client_);
+  answer_at_ms_ = now_ms;
+  Bytes().swap(conclusion_);
+  to_client_ = answer_;
+}
+
+void Session::answer_client(std::uint64_t now_ms) {
+  Header header;
+  if (!parse_header(answer_, header)) return;
+  to_client_ = answer_;
+  set_timestamp(to_client_,
+                header.timestamp + static_cast<std::uint32_t>((now_ms - answer_at_ms_) * 1000));
+}
+
+void Session::fail_origin(Failure failure) {
+  failure_ = failure;
+  state_ = SessionState::kOriginFailed;
+  to_origin_.clear();
+}
+
+void Session::refuse(Failure failure, std::string_view detail, Reject code, std::uint64_t now_ms) {
+  failure_ = failure;
+  failure_detail_ = detail;
+  reject_code_ = static_cast<std::uint32_t>(code);
+  state_ = SessionState::kRejected;
+  std::uint8_t buffer[kHandshakeBytes];
+  keep_answer(write_rejection(buffer, caller_, code, client_), now_ms);
+}
+
+void Session::reject(Reject code, std::uint64_t now_ms) {
+  const Failure why = failure_ == Failure::kNone ? Failure::kRefused : failure_;
+  to_origin_.clear();
+  refuse(why, failure_detail_, code, now_ms);
+}
+
+void Session::on_time(std::uint64_t now_ms) {
+  const bool waiting = state_ == SessionState::kInduction || state_ == SessionState::kConclusion;
+  if (!waiting) return;
+  if (now_ms >= give_up_at_ms_) {
+    fail_origin(Failure::kOriginSilent);
+  } else if (now_ms >= resend_at_ms_) {
+    state_ == SessionState::kInduction ? send_induction(now_ms) : send_conclusion(now_ms);
+  }
+}
+
+std::optional<std::uint64_t> Session::wake_at() const {
+  const bool waiting = state_ == SessionState::kInduction || state_ == SessionState::kConclusion;
+  if (!waiting) return std::nullopt;
+  return std::min(resend_at_ms_, give_up_at_ms_);
+}
+
+}  // namespace weir::srt
