@@ -25,7 +25,6 @@ static std::vector<std::uint8_t> run(ByteView stream, std::size_t piece) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
-  const ByteView stream(data + 1, size - 1);
-  if (run(stream, stream.size()) != run(stream, data[0] + 1U)) std::abort();
+  if (run({data + 1, size - 1}, size) != run({data + 1, size - 1}, data[0] + 1U)) std::abort();
   return 0;
 }
