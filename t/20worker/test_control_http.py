@@ -1,6 +1,7 @@
 """The HTTP side of the System API: limits, deadlines, methods, pipelining, token."""
 
 import json
+import signal
 import socket
 import time
 
@@ -285,3 +286,18 @@ def test_clients_that_vanish(weir):
             sock.close()
     poll("descriptors as before", lambda: weir.descriptors() <= before + 2)
     alive(weir)
+
+
+def test_who_has_just_connected_is_answered_across_a_reload(weir):
+    """The old worker has accepted them, and must not close what is about to ask."""
+    waiting = [connect(weir) for _ in range(60)]
+    weir.request("/healthz")
+    weir.signal(signal.SIGHUP)
+    for number, sock in enumerate(waiting):
+        if number == 20:  # the others ask when the old worker has been told to leave
+            poll("the next generation", lambda: "reload done" in weir.log())
+        sock.sendall(get("/healthz"))
+    for sock in waiting:
+        with sock, sock.makefile("rb") as file:
+            assert read_answer(file)[0] == 200
+    weir.wait_ready()

@@ -25,6 +25,7 @@ constexpr std::size_t kMaxHeaders = 64;             // in one request
 constexpr std::size_t kMaxHeaderBytes = 16 * 1024;  // names and values
 constexpr std::size_t kMaxHeadBytes = 24 * 1024;    // request line and headers as they came
 constexpr std::uint64_t kIdleMs = 1000;             // then a connection may have to make room
+constexpr std::uint64_t kFreshMs = 3000;            // to ask, when the worker leaves
 constexpr std::uint64_t kLingerMs = 2000;
 constexpr std::size_t kLingerBytes = 64 * 1024 * 1024;  // thrown away, never kept
 constexpr std::uint64_t kAnswerMs = 30000;  // backstop; the API has its own, shorter one
@@ -235,6 +236,7 @@ void HttpServer::on_accept(UniqueFd socket, const Endpoint& client) {
   conn.phase = Phase::kReading;
   conn.keep_alive = true;
   conn.input_ended = false;
+  conn.answered = false;
   conn.idle_since_ms = monotonic_ms();
   conn.deadline_ms = conn.idle_since_ms + settings_.request_timeout_ms;
   ++active_;
@@ -375,6 +377,7 @@ void HttpServer::respond(HttpToken token, const HttpResponse& response) {
   conn.keep_alive = conn.keep_alive && !stopping_;
   const std::string text = to_wire(response, conn.keep_alive, conn.head_only);
   bufferevent_write(conn.bev.get(), text.data(), text.size());
+  conn.answered = true;
   conn.idle_since_ms = monotonic_ms();
   conn.deadline_ms = conn.idle_since_ms + settings_.request_timeout_ms;
   conn.phase = Phase::kFlushing;
@@ -480,7 +483,12 @@ void HttpServer::stop() {
   stopping_ = true;
   acceptor_.stop();
   for (const auto& conn : conns_) {
-    if (conn->phase == Phase::kReading && !conn->begun) close(*conn);
+    if (conn->phase != Phase::kReading || conn->begun) continue;
+    if (conn->answered) {
+      close(*conn);
+    } else {
+      conn->deadline_ms = std::min(conn->deadline_ms, monotonic_ms() + kFreshMs);
+    }
   }
   leave_if_idle();
 }

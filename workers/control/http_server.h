@@ -64,7 +64,8 @@ class HttpServer {
 
   bool listening() const { return acceptor_.listeners() > 0; }
   void respond(HttpToken token, const HttpResponse& response);
-  // Accepts nothing more; idle connections close now, the others after their answer.
+  // Accepts nothing more; idle connections close now, the others after their answer. Who has just
+  // connected is about to ask, and gets a moment to do so.
   void stop();
   std::size_t connections() const { return active_; }
 
@@ -84,6 +85,7 @@ class HttpServer {
     bool keep_alive = true;
     bool complete = false;   // the parser has seen the end of the request
     bool begun = false;      // its first byte is there
+    bool answered = false;   // at least once
     bool head_done = false;  // the parser has had the head
     bool head_only = false;
     bool in_loop = false;  // process() is on the stack
