@@ -1,14 +1,15 @@
-"""Headless Chromium plays FLV (mpegts.js) and HLS (hls.js) from a page that Weir serves."""
+"""Headless Chromium plays FLV (mpegts.js) and HLS (hls.js) from a page that Weir serves over HTTPS."""
 
 import os
 import shutil
 import signal
 import time
 
-from weirtest import poll, repo_dir
+from weirtest import free_port, poll, repo_dir
 from weirtest.browser import Browser
 from weirtest.load import established
 from weirtest.node import NodeMediaServer, node_modules
+from weirtest.tls import Ca, tls_config
 
 SECONDS = float(os.environ.get("BROWSER_SECONDS", "30"))
 STANDSTILL = 10.0  # longest time without a step of currentTime, on a loaded machine
@@ -57,10 +58,13 @@ class Progress:
 
 def test_flv_and_hls_play_on_through_a_reload_and_a_kill(lab, media):
     nginx, nms = lab.origin(hls=True), NodeMediaServer(lab)
-    weir = lab.weir(origins=[nginx, nms], workers=2, http={"static_files": make_site(lab)})
+    port, config = free_port(), {"log": {"level": "info"}}
+    config |= tls_config(port, Ca(lab).issue("localhost", ips=["127.0.0.1"]))
+    weir = lab.weir(origins=[nginx, nms], workers=2, http={"static_files": make_site(lab)},
+                    config=config)
     flv, hls = publish_one_each(lab, weir, media, nginx, nms)
     with Browser(lab) as browser:
-        browser.open(weir.http_url(f"player.html?flv=/live/{flv}.flv&hls=/live/{hls}.m3u8"))
+        browser.open(f"https://127.0.0.1:{port}/player.html?flv=/live/{flv}.flv&hls=/live/{hls}.m3u8")
 
         def both_play():
             assert not browser.run("return faults"), browser.run("return faults")
@@ -71,8 +75,8 @@ def test_flv_and_hls_play_on_through_a_reload_and_a_kill(lab, media):
         def play_until(seconds):
             poll(f"{seconds} s played", lambda: progress.played() >= seconds, 60 + 4 * seconds, 0.5)
         play_until(SECONDS / 3)
-        carriers = [pid for pid in weir.pids("http") if established(pid, weir.http_port)]
-        weir.reload()
+        carriers = [pid for pid in weir.pids("http") if established(pid, port)]
+        weir.reload(config)
         play_until(SECONDS * 2 / 3)
         # The FLV player is still with a worker of the first generation.
         victims = [pid for pid in weir.pids("http") if pid not in carriers]

@@ -4,8 +4,10 @@ Each peer gets the settings that suit it: kept-alive connections to the origin, 
 options, nginx without buffering for live streams (its own default for files).
 """
 
+import subprocess
+
 from weirtest.lab import free_port
-from weirtest.weir import config_text
+from weirtest.weir import config_text, merge
 
 from machine import pinned
 
@@ -79,11 +81,12 @@ http {{
 def start_weir(lab, build, port, origin, delay="20ms", tls=None):
     conf = lab.path(f"weir-{port}.conf")
     api = free_port()
-    conf.write_text(config_text({
+    conf.write_text(config_text(merge({
         "pid_file": "", "worker_processes": 1, "log": {"level": "warn"}, "access_log": {"target": "off"},
         "rtmp": {"listen": f"127.0.0.1:{free_port()}"}, "control": {"listen": f"127.0.0.1:{api}"},
-        "http": {"listen": f"127.0.0.1:{port}", "relay_delay": delay, **(tls or {})},
-        "http_api": {"enabled": False}, "origin bench": {"ip": "127.0.0.1", "http": origin}}) + "\n")
+        "http": {"listen": f"127.0.0.1:{port}", "relay_delay": delay},
+        "http_api": {"enabled": False}, "origin bench": {"ip": "127.0.0.1", "http": origin}},
+        tls or {})) + "\n")
     process = pinned(lab, [build / "weir", "-c", conf], "weir")
     process.wait_port(api)
     return process
@@ -93,6 +96,40 @@ def start_weir_at_once(lab, build, port, origin):
     return start_weir(lab, build, port, origin, "0")
 
 
+# ---- the same with TLS
+
+def certificate(lab):
+    """(file, key, file with both), made once in a run."""
+    file, key, both = (lab.path(name) for name in ("bench.pem", "bench.key", "bench-both.pem"))
+    if not both.exists():
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=bench.test", "-days", "2",
+                        "-keyout", key, "-out", file], check=True, capture_output=True, timeout=30)
+        both.write_text(file.read_text() + key.read_text())
+    return file, key, both
+
+
+def start_weir_tls(lab, build, port, origin, delay="20ms"):
+    file, key, _ = certificate(lab)
+    return start_weir(lab, build, free_port(), origin, delay,
+                      {"http": {"tls_listen": f"127.0.0.1:{port}"},
+                       "certificate bench": {"file": file, "key": key}})
+
+
+def start_weir_tls_at_once(lab, build, port, origin):
+    return start_weir_tls(lab, build, port, origin, "0")
+
+
+def start_haproxy_tls(lab, build, port, origin):
+    return start_haproxy(lab, build, port, origin, tls=f"ssl crt {certificate(lab)[2]}")
+
+
+def start_nginx_tls(lab, build, port, origin):
+    file, key, _ = certificate(lab)
+    return start_nginx(lab, build, port, origin,
+                       f"ssl_certificate {file}; ssl_certificate_key {key};")
+
+
 PEERS = {
     "http": {
         "weir": ("Weir, relay_delay 20ms", start_weir),
@@ -100,6 +137,12 @@ PEERS = {
         "haproxy": ("HAProxy, splice-auto", start_haproxy),
         "haproxy-response": ("HAProxy, splice-response", start_haproxy_response),
         "nginx": ("nginx", start_nginx),
+    },
+    "https": {
+        "weir": ("Weir, relay_delay 20ms", start_weir_tls),
+        "weir0": ("Weir, relay_delay 0", start_weir_tls_at_once),
+        "haproxy": ("HAProxy", start_haproxy_tls),
+        "nginx": ("nginx", start_nginx_tls),
     },
 }
 
@@ -115,6 +158,10 @@ ROWS = [
      "kind": "get", "players": 16, "streams": 16, "path": "/live/s%.m3u8", "main": "per_cpu_s"},
     {"id": "hls-segment", "title": "HLS segments (fMP4) of 2 MB, 8 connections", "protocol": "http",
      "kind": "get", "players": 8, "streams": 8, "path": "/live/s%-1.m4s", "main": "cpu_s_per_gb"},
+    {"id": "flvs50", "title": "HTTPS-FLV, 50 viewers of 50 streams, frames spread, 5 Mbit/s",
+     "protocol": "https", "kind": "play", "players": 50, "streams": 50, "main": "cpu_s_per_gb"},
+    {"id": "flvs500", "title": "HTTPS-FLV, 500 viewers of 50 streams, frames spread, 5 Mbit/s",
+     "protocol": "https", "kind": "play", "players": 500, "streams": 50, "main": "cpu_s_per_gb"},
     {"id": "flvmemory5000", "title": "memory a session (PSS growth), 5,000 FLV viewers, 0.05 Mbit/s",
      "protocol": "http", "kind": "memory", "players": 5000, "streams": 50, "bitrate": 0.05e6,
      "fps": 2, "main": "bytes_per_session"},
