@@ -29,7 +29,8 @@ void hmac_sha1(ByteView key, ByteView head, ByteView rest, std::uint8_t* out) {
     void operator()(EVP_MAC_CTX* context) const { ::EVP_MAC_CTX_free(context); }
   };
   thread_local const std::unique_ptr<EVP_MAC, Free> mac(::EVP_MAC_fetch(nullptr, "HMAC", nullptr));
-  thread_local const std::unique_ptr<EVP_MAC_CTX, Free> context(::EVP_MAC_CTX_new(mac.get()));
+  thread_local const std::unique_ptr<EVP_MAC_CTX, Free> context(
+      mac != nullptr ? ::EVP_MAC_CTX_new(mac.get()) : nullptr);
   char digest[] = "SHA1";
   const OSSL_PARAM params[] = {::OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
                                ::OSSL_PARAM_construct_end()};

@@ -3,18 +3,15 @@
 
 #include "workers/srt/srt_session.h"
 
-using namespace weir;
 using namespace weir::srt;
 
-static void step(Session& s, unsigned kind, ByteView bytes, std::uint64_t now) {
-  using enum SessionState;
+static void step(Session& s, unsigned kind, weir::ByteView bytes, std::uint64_t now) {
   if (kind == 0) s.on_client_conclusion(bytes, now);
-  if (kind == 1 && (s.state() == kRouteWanted || s.state() == kOriginFailed))
-    s.start_origin({}, now);
+  const bool open = !s.wake_at() && s.reject_code() + s.listener_id() == 0;
+  if (kind == 1 && open) s.start_origin({}, now);
   if (kind == 2) s.on_origin_packet(bytes, now);
   if (kind == 3) s.on_time(now);
-  if ((s.state() == kEstablished) != (s.listener_id() != 0)) std::abort();
-  if ((s.state() == kRejected) != (s.reject_code() != 0)) std::abort();
+  if ((s.state() == SessionState::kEstablished) != (s.listener_id() != 0)) std::abort();
   if (kind == 3 && s.wake_at().value_or(now + 1) <= now) std::abort();
   s.clear_output();
 }
@@ -24,12 +21,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::optional<Session> session;
   std::uint8_t answer[kHandshakeBytes];
   for (std::size_t n = 0; size >= 4; data += 4 + n, size -= 4 + n) {
-    n = std::min<std::size_t>(load_be16(data + 2), size - 4);
-    const ByteView bytes(data + 4, n);
+    n = std::min<std::size_t>(weir::load_be16(data + 2), size - 4);
     now += data[1] * 4U;
-    if (admit({}, bytes, {}, now, answer).answer.size() > n) std::abort();
-    if (!session) session.emplace(SessionOptions{}, bytes, Endpoint{}, now);
-    step(*session, data[0] % 4, bytes, now);
+    if (admit({}, {data + 4, n}, {}, now, answer).answer.size() > n) std::abort();
+    if (!session)
+      session.emplace(SessionOptions{}, weir::ByteView(data + 4, n), weir::Endpoint{}, now);
+    step(*session, data[0] % 4, {data + 4, n}, now);
   }
   return 0;
 }
