@@ -50,6 +50,11 @@ inline constexpr std::size_t kRtcTcpFrameBytes = 8 * 1024;
 inline constexpr std::size_t kSrtHandshakeBytes = 1500;
 inline constexpr std::size_t kSrtStreamIdBytes = 512;  // draft-sharabayko-srt-01, 3.2.1.3
 
+// Hooks: calls to the operator's own server, of one worker.
+inline constexpr std::size_t kHookCalls = 8192;              // that wait for an answer
+inline constexpr std::size_t kHookAnswerBytes = 64 * 1024;   // body of one answer
+inline constexpr std::size_t kHookCacheEntries = 64 * 1024;  // some 100 bytes each
+
 // IPC: one message between a worker and the master.
 inline constexpr std::size_t kIpcMessageBytes = 4096;
 

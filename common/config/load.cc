@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/base/http_url.h"
 #include "common/config/certificate.h"
 #include "common/config/config.h"
 #include "common/config/options.h"
@@ -185,6 +186,7 @@ class Loader {
                    print_duration(config_.balance.eject_time_max));
     }
     check_proxy_protocol();
+    check_hooks();
     check_default_backend();
   }
 
@@ -197,6 +199,20 @@ class Loader {
         {"http_api", config_.http_api.proxy_protocol}};
     for (const auto& [section, on] : listeners) {
       if (on) fault_of(section, "proxy_protocol", "needs proxy_protocol_networks");
+    }
+  }
+
+  void check_hooks() {
+    const Config::Hooks& hooks = config_.hooks;
+    const std::pair<std::string_view, const std::string*> urls[] = {
+        {"on_play", &hooks.on_play},
+        {"on_publish", &hooks.on_publish},
+        {"on_stop", &hooks.on_stop},
+        {"on_unpublish", &hooks.on_unpublish}};
+    for (const auto& [name, text] : urls) {
+      if (text->empty()) continue;
+      const auto url = parse_http_url(*text);
+      if (!url) fault_of("hooks", name, url.error().text);
     }
   }
 

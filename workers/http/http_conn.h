@@ -21,6 +21,7 @@
 #include "common/proto/http/head.h"
 #include "ipc/messages.h"
 #include "workers/core/access_logger.h"
+#include "workers/core/hook_client.h"
 #include "workers/core/pipe_pool.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
@@ -53,6 +54,7 @@ std::string_view to_string(EndReason reason);
 //   any -> kApi -> kAnswered: a request of the API port
 //   any -> kAnswered: a response of our own is on its way to the client
 enum class Stage : std::uint8_t {
+  kAsking,      // asked the operator's own server (hooks)
   kRouting,     // asked the master
   kConnecting,  // connect to the origin
   kAwaitHead,   // the request is (being) sent
@@ -79,6 +81,8 @@ struct Exchange {
   bool head_sent = false;           // the client has (part of) a response
   bool origin_keep_alive = false;
   std::uint8_t attempts = 0;
+  bool pinned = false;          // a hint has named the origin
+  HookClient::Ticket hook = 0;  // kAsking
   std::uint32_t route_request = 0;
   std::uint64_t api_call = 0;  // kApi
   std::uint16_t status = 0;
@@ -87,7 +91,8 @@ struct Exchange {
   Endpoint endpoint;
   std::vector<ipc::OriginRef> failed;
   std::string path;   // as the client wrote it
-  std::string query;  // without the hint
+  std::string query;  // without what we have added
+  std::string stem;   // for the URIs of a playlist: kHookStemParameter
   std::string key;
   std::string sent_host;
   std::string request;  // head for the origin
@@ -148,6 +153,7 @@ struct HttpConn {
   RequestParser parser;
   std::string key;  // of the relay
   AccessMark mark;
+  std::unique_ptr<HookEvent> stop;  // what the operator's server is told at the end
   std::unique_ptr<Exchange> exchange;
 };
 

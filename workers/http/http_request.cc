@@ -297,6 +297,9 @@ void HttpWorker::build_request(Exchange& x, const RequestHead& head) {
   static constexpr FieldSet kNotPassed =
       kForwardingFields | FieldSet{HeaderId::kHost, HeaderId::kExpect};
   x.query = route::query_without_hint(head.query);
+  if (x.query.find(kHookStemParameter) != std::string::npos) {
+    x.query = remove_param(x.query, kHookStemParameter);
+  }
   x.sent_host = head.host;
   std::string target(head.path);
   if (!x.query.empty()) target += "?" + x.query;
@@ -338,7 +341,13 @@ void HttpWorker::find_route(std::uint32_t index, const RequestHead& head) {
     return;
   }
   x.key = key.text;
-  if (route_by_hint(x, head.query)) {
+  x.pinned = route_by_hint(x, head.query);
+  if (!ask_hook(index, head, key)) route(index);
+}
+
+void HttpWorker::route(std::uint32_t index) {
+  Exchange& x = *conns_[index].exchange;
+  if (x.pinned) {
     counters_.add(Counter::kHttpHintHits);
     dial(index, x.origin, false);
     return;

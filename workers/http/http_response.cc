@@ -11,6 +11,7 @@
 #include "common/proto/dash/mpd.h"
 #include "common/proto/hls/playlist.h"
 #include "common/proto/http/head_writer.h"
+#include "common/proto/http/target.h"
 #include "workers/http/http_worker.h"
 
 namespace weir::http {
@@ -279,7 +280,9 @@ void HttpWorker::finish_playlist(std::uint32_t index) {
   options.pin_name = route::kHintParameter;
   options.pin_for = [&](std::string_view scope) { return hint_for(x.endpoint, scope); };
   options.carry_query = true;
-  options.query = x.query;
+  std::string carried = x.query;
+  if (!x.stem.empty()) append_param(carried, kHookStemParameter, x.stem);
+  options.query = carried;
   options.max_input = config_.http.playlist_max;
   std::string body;
   const hls::RewriteStatus status = x.kind == Kind::kPlaylist
@@ -374,6 +377,7 @@ void HttpWorker::finish_exchange(std::uint32_t index, EndReason reason) {
   HttpConn& conn = conns_[index];
   const bool again = conn.exchange->client_keep_alive && !conn.client_eof && !draining_;
   log_exchange(conn, reason);
+  tell_stop(conn);
   conn.exchange.reset();
   if (!again) {
     conn.closing = true;

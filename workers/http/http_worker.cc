@@ -173,6 +173,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
               }}),
       access_log_(base),
       tls_(make_tls_server(config, context_.tickets, net::Alpn::kHttp)),
+      hooks_(base, config, counters_, [this] { maybe_leave(); }),
       static_(config.http.static_files),
       pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
       api_(base, state_, config.http_api.timeout,
@@ -314,7 +315,8 @@ void HttpWorker::drain(std::uint64_t deadline_ms) {
 }
 
 void HttpWorker::maybe_leave() {
-  if (draining_ && active_ + acceptor_.pending() == 0) event_base_loopbreak(base_);
+  if (!draining_ || active_ + acceptor_.pending() > 0 || !hooks_.idle()) return;
+  event_base_loopbreak(base_);
 }
 
 void HttpWorker::on_fast_timer() {
@@ -370,7 +372,8 @@ void HttpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
     case Stage::kHandOver:  // the origin does not take what the client sent after its upgrade
       end(index, EndReason::kStalled);
       break;
-    case Stage::kApi:  // HttpApi has the deadline
+    case Stage::kAsking:  // HookClient has the deadline
+    case Stage::kApi:     // so has HttpApi
     case Stage::kFile:
     case Stage::kAnswered:
       break;
@@ -415,12 +418,14 @@ void HttpWorker::end(std::uint32_t index, EndReason reason) {
     log_relay_end(conn, reason);
   } else if (conn.exchange) {
     if (conn.exchange->route_request != 0) route_requests_.erase(conn.exchange->route_request);
+    if (conn.exchange->hook != 0) hooks_.cancel(conn.exchange->hook);
     cancel_api(*conn.exchange);
     log_exchange(conn, reason);
   } else if (!conn.closing && !conn.in.empty()) {
     log_broken_request(conn, reason);
   }
   uncount_address(conn);
+  tell_stop(conn);
   counters_.sub(Counter::kHttpConnections);
   counters_.add(counter_of(reason));
   const std::uint32_t generation = conn.generation + 1;

@@ -16,6 +16,7 @@
 #include "common/base/rate_limiter.h"
 #include "common/config/config.h"
 #include "common/route/origin_hint.h"
+#include "common/route/stream_key.h"
 #include "ipc/counters.h"
 #include "ipc/route_reader.h"
 #include "ipc/worker_entry.h"
@@ -84,6 +85,7 @@ class HttpWorker {
   bool answer_here(std::uint32_t index, const RequestHead& head);
   void build_request(Exchange& x, const RequestHead& head);
   void find_route(std::uint32_t index, const RequestHead& head);
+  void route(std::uint32_t index);
   bool route_by_hint(Exchange& x, std::string_view query);
   void ask_master(std::uint32_t index);
   void on_route_answer(const ipc::RouteAnswer& answer);
@@ -131,6 +133,11 @@ class HttpWorker {
   bool fill_pipe(std::uint32_t index, bool& progress);
   bool drain_pipe(std::uint32_t index, bool& progress);
 
+  // http_hooks.cc: the operator's own server
+  bool ask_hook(std::uint32_t index, const RequestHead& head, const route::StreamKey& key);
+  void on_verdict(std::uint32_t index, const HookEvent& event, const HookVerdict& verdict);
+  void tell_stop(HttpConn& conn);
+
   // http_static.cc: files below http.static_files
   bool serve_file(std::uint32_t index, const RequestHead& head);
   void send_file(std::uint32_t index, const RequestHead& head, StaticFile&& file);
@@ -158,6 +165,7 @@ class HttpWorker {
   SpliceRelay relay_;
   AccessLogger access_log_;
   std::unique_ptr<net::TlsServer> tls_;
+  HookClient hooks_;
   StaticFiles static_;
   UpstreamPool pool_;
   PipePool pipes_;

@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "ipc/messages.h"
 #include "workers/core/access_logger.h"
+#include "workers/core/hook_client.h"
 #include "workers/core/splice_relay.h"
 #include "workers/rtmp/rtmp_session.h"
 
@@ -33,6 +34,7 @@ enum class EndReason : std::uint8_t {
   kClientProtocol,  // Session::failure() says what
   kOriginProtocol,
   kNoOrigin,
+  kHook,  // the operator's own server said no
   kLimit,
   kShutdown,
   kError,
@@ -57,11 +59,12 @@ struct Side {
   OutBuffer out;
 };
 
-//   kNaming -> kRouting -> kDialing -> kTalking -> (SpliceRelay)      any -> kClosing
+//   kNaming -> kAsking -> kRouting -> kDialing -> kTalking -> (SpliceRelay)      any -> kClosing
 //                 ^  next origin  |       |
 //                 +---------------+-------+
 enum class Stage : std::uint8_t {
   kNaming,   // handshake and commands with the client; deadline handshake_timeout
+  kAsking,   // asked the operator's own server (hooks)
   kRouting,  // asked the master
   kDialing,  // connect and handshake with an origin; deadline dial_timeout
   kTalking,  // the origin has the replay; deadline answer_timeout until it has answered
@@ -76,6 +79,7 @@ struct Preamble {
   bool opened = false;  // SessionOpen was sent
   bool media = false;   // the origin has sent the client more than its answer
   std::uint8_t attempts = 0;
+  HookClient::Ticket hook = 0;      // kAsking
   std::uint32_t route_request = 0;  // the question that the master has not answered yet
   std::uint64_t deadline_ms = 0;    // of the stage, 0: none
   std::uint64_t last_move_ms = 0;
@@ -100,6 +104,7 @@ struct Conn {
   std::uint64_t bytes_to_client = 0;
   std::string key;
   std::unique_ptr<AccessTexts> texts;  // for the access log
+  std::unique_ptr<HookEvent> stop;     // what the operator's server is told at the end
   std::unique_ptr<Preamble> preamble;
 };
 

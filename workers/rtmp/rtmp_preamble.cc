@@ -348,6 +348,11 @@ void RtmpWorker::find_route(std::uint32_t index) {
   conn.key = wanted.key.text;
   counters_.sub(Counter::kRtmpHandshaking);
   counters_.add(Counter::kRtmpDialing);
+  if (!ask_hook(index)) route(index);
+}
+
+void RtmpWorker::route(std::uint32_t index) {
+  Conn& conn = conns_[index];
   conn.preamble->stage = Stage::kRouting;
   const auto route =
       state_.find_route(conn.key, conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer);
@@ -494,7 +499,11 @@ void RtmpWorker::refuse(std::uint32_t index, EndReason reason, std::string_view 
       .field("role", conn.publisher ? "publisher" : "player")
       .field("reason", description);
   p.side[kOrigin] = Side{};
-  p.session.refuse("", description);
+  // What clients take for final: they would try again otherwise.
+  const std::string_view code = reason != EndReason::kHook ? ""
+                                : conn.publisher           ? "NetStream.Publish.BadName"
+                                                           : "NetStream.Play.Failed";
+  p.session.refuse(code, description);
   p.stage = Stage::kClosing;
   p.closing_reason = reason;
   p.deadline_ms = monotonic_ms() + config_.rtmp.linger_timeout;

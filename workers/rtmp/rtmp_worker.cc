@@ -41,6 +41,8 @@ Counter counter_of(EndReason reason) {
       return Counter::kRtmpEndOriginProtocol;
     case EndReason::kNoOrigin:
       return Counter::kRtmpEndNoOrigin;
+    case EndReason::kHook:
+      return Counter::kRtmpEndHook;
     case EndReason::kLimit:
       return Counter::kRtmpEndLimit;
     case EndReason::kShutdown:
@@ -101,6 +103,8 @@ std::string_view to_string(EndReason reason) {
       return "origin_protocol";
     case EndReason::kNoOrigin:
       return "no_origin";
+    case EndReason::kHook:
+      return "hook_refused";
     case EndReason::kLimit:
       return "limit";
     case EndReason::kShutdown:
@@ -159,6 +163,7 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
            },
            [this] { counters_.add(Counter::kRtmpRefusedDescriptors); }, [this] { maybe_leave(); }}),
       access_log_(base),
+      hooks_(base, config, counters_, [this] { maybe_leave(); }),
       fast_timer_(make_timer<&RtmpWorker::on_fast_timer>()),
       slow_timer_(make_timer<&RtmpWorker::on_slow_timer>()),
       read_buffer_(kReadBytes),
@@ -275,7 +280,8 @@ void RtmpWorker::drain(std::uint64_t deadline_ms) {
 }
 
 void RtmpWorker::maybe_leave() {
-  if (draining_ && active_ + acceptor_.pending() == 0) event_base_loopbreak(base_);
+  if (!draining_ || active_ + acceptor_.pending() > 0 || !hooks_.idle()) return;
+  event_base_loopbreak(base_);
 }
 
 void RtmpWorker::on_fast_timer() {
@@ -305,6 +311,8 @@ void RtmpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
   switch (p.stage) {
     case Stage::kNaming:
       end(index, EndReason::kHandshakeTimeout);
+      break;
+    case Stage::kAsking:  // HookClient has the deadline
       break;
     case Stage::kRouting:
       refuse(index, EndReason::kNoOrigin, "the routing service did not answer");
@@ -355,6 +363,7 @@ void RtmpWorker::leave_half_open(const Conn& conn) {
 void RtmpWorker::leave_preamble(Conn& conn) {
   Preamble& p = *conn.preamble;
   if (p.route_request != 0) route_requests_.erase(p.route_request);
+  if (p.hook != 0) hooks_.cancel(p.hook);
   const std::uint32_t at = p.list_index;
   preambles_[at] = preambles_.back();
   conns_[preambles_[at]].preamble->list_index = at;
@@ -390,6 +399,7 @@ void RtmpWorker::end(std::uint32_t index, EndReason reason) {
   counters_.sub(Counter::kRtmpConnections);
   counters_.add(counter_of(reason));
   log_end(conn, reason);
+  if (conn.stop) hooks_.tell(*conn.stop);
   const std::uint32_t generation = conn.generation + 1;
   conn = Conn{};
   conn.generation = generation;

@@ -53,6 +53,11 @@ class RtmpWorker {
   void on_relay_end(std::uint32_t index, RelayEnd why);
   void maybe_leave();
 
+  // rtmp_hooks.cc: the operator's own server
+  bool ask_hook(std::uint32_t index);
+  HookEvent hook_event(const Conn& conn) const;
+  void on_verdict(std::uint32_t index, const HookEvent& event, const HookVerdict& verdict);
+
   // rtmp_preamble.cc: everything until the relay starts
   void on_ready(std::uint64_t token, std::uint32_t events);
   void pump(std::uint32_t index);
@@ -64,6 +69,7 @@ class RtmpWorker {
   bool outlives_half_close(const Conn& conn) const;
   void pass_half_close(Preamble& p);
   void find_route(std::uint32_t index);
+  void route(std::uint32_t index);
   void ask_master(std::uint32_t index);
   void on_route_answer(const ipc::RouteAnswer& answer);
   void dial(std::uint32_t index, ipc::OriginRef origin);
@@ -88,6 +94,7 @@ class RtmpWorker {
   SpliceRelay relay_;
   Acceptor acceptor_;
   AccessLogger access_log_;
+  HookClient hooks_;
   EventPtr fast_timer_;
   EventPtr slow_timer_;
   std::vector<Conn> conns_;

@@ -36,6 +36,7 @@ class Call:
         self.line, self.fields = parse_head(head)
         self.method, self.path = self.line.split(" ")[:2]
         self.extra = extra      # bytes behind the head
+        self.body = b""         # those of them that Content-Length announces
         self.number = number    # 1 for the first request of its connection
         self.open = True
 
@@ -135,6 +136,13 @@ class HttpOrigin:
                 head, _, data = data.partition(b"\r\n\r\n")
                 number += 1
                 call = Call(sock, head.decode("latin-1"), data, number)
+                length = int(call.fields.get("content-length", 0))
+                while len(data) < length:
+                    more = sock.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                call.body, data = data[:length], data[length:]
                 self.requests.append(call)
                 self.serve(call)
                 if not call.open:

@@ -1,0 +1,476 @@
+#include "workers/core/hook_client.h"
+
+#include <netdb.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/limits.h"
+#include "common/net/crypto.h"
+#include "common/net/tcp.h"
+#include "common/proto/http/chunked.h"
+#include "common/proto/http/head.h"
+#include "common/proto/http/head_writer.h"
+#include "workers/core/side.h"
+
+namespace weir {
+namespace {
+
+using ipc::Counter;
+
+constexpr std::size_t kReadBytes = 16 * 1024;
+constexpr std::size_t kHeadMax = 32 * 1024;
+constexpr std::uint64_t kRefusalMs = 1000;  // how long at most a refusal counts
+constexpr std::uint64_t kLogMs = 1000;      // between two lines about calls that failed
+
+std::string host_name() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "weir";
+}
+
+HashSeed random_seed() {
+  std::array<std::uint8_t, sizeof(HashSeed)> bytes{};
+  net::fill_random(bytes);
+  HashSeed seed;
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
+}
+
+}  // namespace
+
+struct HookClient::Call {
+  HookAction action = HookAction::kPlay;
+  SessionId session = 0;
+  std::uint64_t deadline_ms = 0;
+  std::string request;
+  Endpoint endpoint;
+  std::optional<HookKey> key;  // of one whose verdict may be kept
+  bool retried = false;
+  Link* link = nullptr;
+  std::vector<std::pair<Ticket, OnVerdict>> waiters;
+};
+
+struct HookClient::Link {
+  enum class State : std::uint8_t { kIdle, kConnecting, kHead, kBody };
+  State state = State::kConnecting;
+  std::uint32_t generation = 0;
+  bool used = false;
+  bool reused = false;  // the call is not the first one here
+  bool keep_alive = false;
+  std::uint64_t call = 0;
+  Endpoint endpoint;
+  Side side;
+  std::vector<std::uint8_t> in;
+  http::ResponseParser parser;
+  http::Body body;
+  std::uint64_t left = 0;
+  http::ChunkedDecoder chunked;
+  int status = 0;
+  std::string text;
+};
+
+HookClient::HookClient(event_base* base, const Config& config, ipc::Counters& counters,
+                       std::function<void()> on_idle)
+    : base_(base),
+      config_(config),
+      counters_(counters),
+      on_idle_(std::move(on_idle)),
+      sender_{host_name(), std::to_string(::getppid())},
+      seed_(random_seed()),
+      cache_(limits::kHookCacheEntries),
+      poller_(base, 0,
+              [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
+      timer_(event_new(
+          base, -1, 0,
+          [](evutil_socket_t, short, void* self) { static_cast<HookClient*>(self)->on_timer(); },
+          this)),
+      read_buffer_(kReadBytes) {
+  const std::array<const std::string*, kHookActions> urls = {
+      &config.hooks.on_play, &config.hooks.on_publish, &config.hooks.on_stop,
+      &config.hooks.on_unpublish};
+  for (std::size_t i = 0; i < kHookActions; ++i) {
+    auto url = parse_http_url(*urls[i]);
+    if (!url) continue;  // empty; anything else was refused when the configuration was loaded
+    targets_[i].on = true;
+    targets_[i].url = std::move(*url);
+    resolve(targets_[i], static_cast<HookAction>(i));
+  }
+}
+
+HookClient::~HookClient() = default;
+
+void HookClient::resolve(Target& target, HookAction action) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  const std::string port = std::to_string(target.url.port);
+  const int error = ::getaddrinfo(target.url.host.c_str(), port.c_str(), &hints, &list);
+  if (error == 0 && list->ai_addrlen <= sizeof(sockaddr_storage)) {
+    sockaddr_storage address{};
+    std::memcpy(&address, list->ai_addr, list->ai_addrlen);
+    target.endpoint = from_sockaddr(address);
+    ::freeaddrinfo(list);
+    return;
+  }
+  LogLine(LogLevel::kError, "host of a hook is not known; its calls fail until a reload")
+      .field("hook", to_string(action))
+      .field("host", target.url.host)
+      .field("error", ::gai_strerror(error));
+}
+
+HookClient::Asked HookClient::ask(const HookEvent& event, OnVerdict done) {
+  std::optional<HookKey> key;
+  if (event.action == HookAction::kPlay && config_.hooks.cache_ttl > 0) {
+    key = hook_key(event, seed_);
+    if (const auto known = cache_.find(*key, monotonic_ms())) {
+      counters_.add(Counter::kHookCacheHits);
+      return {0, HookVerdict{*known, *known ? "" : "it was refused a moment ago"}};
+    }
+  }
+  const auto shared = key ? shared_.find(*key) : shared_.end();
+  const std::uint64_t id = shared != shared_.end() ? shared->second : begin(event, key);
+  if (id == 0) {
+    counters_.add(Counter::kHookBusy);
+    return {0, HookVerdict{config_.hooks.fail == "open", "too many calls at once"}};
+  }
+  const Ticket ticket = ++last_ticket_;
+  calls_.at(id)->waiters.emplace_back(ticket, std::move(done));
+  tickets_.emplace(ticket, id);
+  return {ticket, std::nullopt};
+}
+
+void HookClient::tell(const HookEvent& event) {
+  if (!wants(event.action)) return;
+  if (begin(event, std::nullopt) == 0) counters_.add(Counter::kHookBusy);
+}
+
+void HookClient::cancel(Ticket ticket) {
+  const auto found = tickets_.find(ticket);
+  if (found == tickets_.end()) return;
+  Call& call = *calls_.at(found->second);
+  std::erase_if(call.waiters, [ticket](const auto& waiter) { return waiter.first == ticket; });
+  tickets_.erase(found);
+}
+
+// 0: there are too many. Never calls back: the connection is tried from the event loop.
+std::uint64_t HookClient::begin(const HookEvent& event, std::optional<HookKey> key) {
+  if (calls_.size() >= limits::kHookCalls) return 0;
+  const Target& target = targets_[static_cast<std::size_t>(event.action)];
+  auto call = std::make_unique<Call>();
+  call->action = event.action;
+  call->session = event.session;
+  call->deadline_ms = monotonic_ms() + config_.hooks.timeout;
+  call->endpoint = target.endpoint;
+  call->key = key;
+  const std::string body = hook_body(event, sender_);
+  http::HeadWriter writer(call->request);
+  writer.request("POST", target.url.target)
+      .field(http::HeaderId::kHost, target.url.authority)
+      .field(http::HeaderId::kContentType, "application/json")
+      .field(http::HeaderId::kUserAgent, "Weir/" WEIR_VERSION)
+      .field(http::HeaderId::kConnection, "keep-alive")
+      .body({http::Framing::kLength, body.size()});
+  writer.finish();
+  call->request += body;
+  const std::uint64_t id = ++last_id_;
+  if (key) shared_.emplace(*key, id);
+  calls_.emplace(id, std::move(call));
+  queue_.push_back(id);
+  counters_.add(Counter::kHookCalls);
+  arm_timer();
+  return id;
+}
+
+// The queue's first wait makes the timer fire at once; else it fires at the oldest call's deadline.
+void HookClient::arm_timer() {
+  if (calls_.empty()) {
+    event_del(timer_.get());
+    return;
+  }
+  const std::uint64_t now = monotonic_ms();
+  const std::uint64_t deadline = calls_.begin()->second->deadline_ms;
+  const auto open = static_cast<std::size_t>(std::count_if(
+      links_.begin(), links_.end(), [](const auto& link) { return link->call != 0; }));
+  const bool can_start =
+      !queue_.empty() && open < static_cast<std::size_t>(config_.hooks.connections);
+  const timeval wait = to_timeval(can_start || deadline <= now ? 0 : deadline - now);
+  event_add(timer_.get(), &wait);
+}
+
+void HookClient::on_timer() {
+  const std::uint64_t now = monotonic_ms();
+  while (!calls_.empty() && calls_.begin()->second->deadline_ms <= now) {
+    fail(calls_.begin()->first, Counter::kHookTimeout, "no answer within hooks.timeout");
+  }
+  feed_queue();
+  arm_timer();
+}
+
+void HookClient::feed_queue() {
+  while (!queue_.empty()) {
+    const std::uint64_t id = queue_.front();
+    if (calls_.find(id) == calls_.end()) {
+      queue_.pop_front();
+      continue;
+    }
+    const Endpoint endpoint = calls_.at(id)->endpoint;
+    if (endpoint.empty()) {
+      queue_.pop_front();
+      fail(id, Counter::kHookFailed, "its name is not known");
+      continue;
+    }
+    const bool fresh = calls_.at(id)->retried;
+    Link* link = fresh ? nullptr : idle_link(endpoint);
+    if (link == nullptr) link = new_link(endpoint);
+    if (link == nullptr) return;  // one will become free, or the call's time ends
+    queue_.pop_front();
+    if (!use(*link, id)) fail(id, Counter::kHookFailed, std::strerror(errno));
+  }
+}
+
+HookClient::Link* HookClient::idle_link(const Endpoint& endpoint) {
+  for (const auto& link : links_) {
+    if (link->used && link->call == 0 && link->endpoint == endpoint) return link.get();
+  }
+  return nullptr;
+}
+
+// A link without a connection; an idle one of another server makes room. Null: all are busy.
+HookClient::Link* HookClient::new_link(const Endpoint& endpoint) {
+  const auto unused =
+      std::find_if(links_.begin(), links_.end(), [](const auto& link) { return !link->used; });
+  Link* link = unused != links_.end() ? unused->get() : nullptr;
+  if (link == nullptr && links_.size() < static_cast<std::size_t>(config_.hooks.connections)) {
+    link = links_.emplace_back(std::make_unique<Link>()).get();
+  }
+  if (link == nullptr) {
+    const auto idle = std::find_if(links_.begin(), links_.end(),
+                                   [](const auto& each) { return each->call == 0; });
+    if (idle == links_.end()) return nullptr;
+    link = idle->get();
+    drop_link(*link);
+  }
+  link->endpoint = endpoint;
+  return link;
+}
+
+void HookClient::drop_link(Link& link) {
+  const std::uint32_t generation = link.generation + 1;
+  link = Link{};
+  link.generation = generation;
+}
+
+// Gives the call to the link. False, with errno: it cannot be connected.
+bool HookClient::use(Link& link, std::uint64_t id) {
+  Call& call = *calls_.at(id);
+  const auto index = static_cast<std::uint32_t>(
+      std::find_if(links_.begin(), links_.end(),
+                   [&link](const auto& each) { return each.get() == &link; }) -
+      links_.begin());
+  link.reused = link.used;
+  if (!link.used) {
+    auto fd = net::start_connect(link.endpoint, {0, config_.hooks.timeout});
+    if (!fd) {
+      errno = fd.error().sys_errno;
+      return false;
+    }
+    link.side.fd = std::move(*fd);
+    link.state = Link::State::kConnecting;
+    if (!poller_.add(link.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+                     Token{index, link.generation, 0}.pack())) {
+      drop_link(link);
+      errno = ENOMEM;
+      return false;
+    }
+    link.used = true;
+  }
+  link.call = id;
+  call.link = &link;
+  link.side.out.append(call.request);
+  if (link.state == Link::State::kIdle) {
+    link.state = Link::State::kHead;
+    serve(link);
+  }
+  return true;
+}
+
+void HookClient::on_ready(std::uint64_t packed, std::uint32_t events) {
+  const Token token = Token::unpack(packed);
+  if (token.index >= links_.size()) return;
+  Link& link = *links_[token.index];
+  if (!link.used || link.generation != token.generation) return;
+  link.side.note(events);
+  if (link.state == Link::State::kConnecting) {
+    if (const int error = net::take_socket_error(link.side.fd.get()); error != 0) {
+      broke(link, std::strerror(error));
+    } else if (!link.side.writable) {
+      return;
+    } else {
+      link.state = Link::State::kHead;
+    }
+  }
+  if (link.used) serve(link);
+  feed_queue();
+  arm_timer();
+}
+
+// Writes and reads until the socket blocks or the link has ended.
+void HookClient::serve(Link& link) {
+  const std::uint32_t generation = link.generation;
+  std::size_t moved = 0;
+  if (link.side.flush(moved) == IoStatus::kEnded) {
+    link.side.out.clear();  // it may have said why: what it sent is read below
+    link.side.readable = true;
+  }
+  while (link.generation == generation && link.side.readable) {
+    ssize_t n = 0;
+    const IoStatus status = link.side.read(read_buffer_, n);
+    if (status == IoStatus::kBlocked) return;
+    if (link.call == 0) return drop_link(link);  // closed, or talks out of turn
+    if (status == IoStatus::kOk) {
+      take(link, ByteView(read_buffer_.data(), static_cast<std::size_t>(n)));
+    } else if (n == 0 && link.state == Link::State::kBody &&
+               link.body.framing == http::Framing::kUntilClose) {
+      return answered(link, false);
+    } else {
+      return broke(link, n == 0 ? "closed without an answer" : std::strerror(errno));
+    }
+  }
+}
+
+void HookClient::take(Link& link, ByteView bytes) {
+  if (link.state == Link::State::kBody) return take_body(link, bytes);
+  link.in.insert(link.in.end(), bytes.begin(), bytes.end());
+  for (;;) {
+    http::ResponseHead head;
+    const ParseStatus status = link.parser.parse(as_text(link.in), http::Method::kOther, head);
+    if (status == ParseStatus::kNeedMore && link.in.size() < kHeadMax) return;
+    if (status != ParseStatus::kComplete) {
+      return broke(link, std::string(http::to_string(link.parser.error())));
+    }
+    if (head.is_interim()) {
+      link.in.erase(link.in.begin(), link.in.begin() + static_cast<std::ptrdiff_t>(head.consumed));
+      link.parser = http::ResponseParser{};
+      continue;
+    }
+    link.status = head.status;
+    link.body = head.body;
+    link.left = head.body.length;
+    link.keep_alive = head.keep_alive;
+    link.state = Link::State::kBody;
+    const std::vector<std::uint8_t> all = std::move(link.in);
+    link.in.clear();
+    if (link.body.framing == http::Framing::kTunnel) return broke(link, "it switched protocols");
+    return link.body.empty() ? answered(link, all.size() == head.consumed)
+                             : take_body(link, ByteView(all).subspan(head.consumed));
+  }
+}
+
+void HookClient::take_body(Link& link, ByteView bytes) {
+  if (link.text.size() + bytes.size() > limits::kHookAnswerBytes) {
+    return broke(link, "its answer is too large");
+  }
+  if (link.body.framing == http::Framing::kLength) {
+    const auto mine = static_cast<std::size_t>(std::min<std::uint64_t>(link.left, bytes.size()));
+    link.text += as_text(bytes.first(mine));
+    link.left -= mine;
+    if (link.left == 0) answered(link, mine == bytes.size());
+    return;
+  }
+  if (link.body.framing != http::Framing::kChunked) {
+    link.text += as_text(bytes);
+    return;
+  }
+  for (;;) {
+    ByteView data;
+    const ParseStatus status = link.chunked.next(bytes, data);
+    if (status == ParseStatus::kInvalid) return broke(link, "its chunks make no sense");
+    link.text += as_text(data);
+    if (link.chunked.done()) return answered(link, bytes.empty());
+    if (status == ParseStatus::kNeedMore) return;
+  }
+}
+
+// A whole answer is there. `keep`: nothing follows it.
+void HookClient::answered(Link& link, bool keep) {
+  const std::uint64_t id = std::exchange(link.call, 0);
+  const HookVerdict verdict = read_hook_answer(link.status, link.text);
+  if (keep && link.keep_alive) {
+    link.state = Link::State::kIdle;
+    link.parser = http::ResponseParser{};
+    link.chunked = http::ChunkedDecoder{};
+    link.text.clear();
+  } else {
+    drop_link(link);
+  }
+  counters_.add(verdict.allowed ? Counter::kHookAllowed : Counter::kHookRefused);
+  finish(id, verdict, false);
+}
+
+// The connection is of no use, and the call has no answer.
+void HookClient::broke(Link& link, const std::string& why) {
+  const std::uint64_t id = std::exchange(link.call, 0);
+  const bool stale = link.reused && link.state == Link::State::kHead && link.in.empty();
+  drop_link(link);
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return;
+  if (stale && !found->second->retried) {
+    found->second->retried = true;
+    found->second->link = nullptr;
+    queue_.push_front(id);
+    return;
+  }
+  fail(id, Counter::kHookFailed, why);
+}
+
+void HookClient::fail(std::uint64_t id, Counter counter, const std::string& why) {
+  const Call& call = *calls_.at(id);
+  counters_.add(counter);
+  const bool open = config_.hooks.fail == "open";
+  const std::uint64_t now = monotonic_ms();
+  if (now >= next_log_ms_) {
+    next_log_ms_ = now + kLogMs;
+    LogLine(LogLevel::kWarn, open ? "hook failed, the client is let in" : "hook failed")
+        .session(call.session)
+        .field("hook", to_string(call.action))
+        .field("server", to_string(call.endpoint))
+        .field("reason", why)
+        .field("held_back", std::exchange(held_back_, 0));
+  } else {
+    ++held_back_;
+  }
+  finish(id, {open, "the hook failed: " + why}, true);
+}
+
+void HookClient::finish(std::uint64_t id, const HookVerdict& verdict, bool failed) {
+  const auto found = calls_.find(id);
+  const std::unique_ptr<Call> call = std::move(found->second);
+  calls_.erase(found);
+  counters_.sub(Counter::kHookCalls);
+  if (call->link != nullptr && call->link->call == id) drop_link(*call->link);
+  if (call->key) {
+    shared_.erase(*call->key);
+    const std::uint64_t ttl = config_.hooks.cache_ttl;
+    cache_.put(*call->key, verdict.allowed,
+               monotonic_ms() + (verdict.allowed ? ttl : std::min(ttl, kRefusalMs)));
+  }
+  const bool told = call->action == HookAction::kStop || call->action == HookAction::kUnpublish;
+  if (told && !failed && !verdict.allowed) {
+    LogLine(LogLevel::kInfo, "hook was told, and did not like it")
+        .session(call->session)
+        .field("hook", to_string(call->action))
+        .field("reason", verdict.why);
+  }
+  // A waiter may leave while another one is told.
+  for (const auto& [ticket, done] : call->waiters) {
+    if (tickets_.erase(ticket) > 0) done(verdict);
+  }
+  if (calls_.empty()) on_idle_();
+}
+
+}  // namespace weir
