@@ -191,6 +191,8 @@ class Bench:
     def run_get(self, row, port, pids):
         done = self.load(row, "get", port, pids, players=row["players"], streams=row["streams"],
                          seconds=self.seconds, warmup=1, path=row["path"])
+        if not done["requests"] or not done["relay_cpu"]:
+            raise RuntimeError("nothing was served in the counted window")
         return {"per_cpu_s": done["requests"] / done["relay_cpu"],
                 "cpu_s_per_gb": done["relay_cpu"] / (done["bytes"] / 1e9),
                 "per_s": done["requests"] / done["seconds"],
