@@ -124,6 +124,9 @@ TEST_CASE("each semantic fault names file, line, column and option") {
        "127.0.0.1:12025"},
       {"srt { listen 18000; }",
        "a.conf:1:14: srt.listen: 0.0.0.0:18000/udp clashes with rtc.listen 0.0.0.0:18000"},
+      {"hooks { on_stop https://host/; }",
+       "a.conf:1:17: hooks.on_stop: a URL here begins with http://"},
+      {"access_log { target file; }", "a.conf:1:21: access_log.target: file needs access_log.file"},
       {"default_backend { ip localhost; }",
        "a.conf:1:22: default_backend.ip: \"localhost\" is not a numeric IP address"},
       {"default_backend { rtmp x://1.2.3.4:1; }",
@@ -157,6 +160,7 @@ TEST_CASE("every environment variable of the table wins over the file") {
     const bool tls = row.name == "tls_listen";  // a fault without a certificate
     const std::string value(networks              ? "all"
                             : tls                 ? "12345"
+                            : row.unit == "URL"   ? "http://host/"
                             : row.initial.empty() ? "x"
                                                   : row.initial);
     const LoadOutcome outcome = load("", {{std::string(row.env), value}});
