@@ -104,7 +104,7 @@ struct SessionClose {
   SessionId session = 0;
 };
 
-enum class DialOutcome : std::uint8_t { kOk, kRefused, kTimeout, kHandshake, kOther };
+enum class DialOutcome : std::uint8_t { kOk, kRefused, kTimeout, kHandshake, kTls, kOther };
 
 // Outcome of a dial. kOk is sent only when the record shows failures, to clear them.
 struct DialResult {

@@ -19,7 +19,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
-inline constexpr std::uint32_t kStateVersion = 1;
+inline constexpr std::uint32_t kStateVersion = 2;
 inline constexpr std::uint32_t kMaxWorkers = 1024;  // processes that may exist at once
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
@@ -88,13 +88,14 @@ struct OriginRecord {
   char service[kTextBytes] = {};
   char pid[kTextBytes] = {};
   char device_id[kTextBytes] = {};
+  char tls_name[kTextBytes] = {};  // in its certificate; "": its IP address
   Endpoint ip;
   std::uint8_t endpoint_count[kEndpointKinds] = {};
   std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
   std::uint8_t reserved[6] = {};
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
 };
-static_assert(sizeof(OriginRecord) == 816);
+static_assert(sizeof(OriginRecord) == 880);
 
 struct StreamRecord {
   std::uint64_t hash = 0;  // keyed_hash(header.seed, key); 0 length key: free slot

@@ -35,7 +35,11 @@ constexpr weir::WorkerKindRow kWorkerKinds[] = {
      [](const Config& config, unsigned cores) {
        return config.rtmp.enabled ? weir::worker_count(config, cores) : 0U;
      },
-     [](const Config& config) { return std::vector<weir::Endpoint>{config.rtmp.listen}; },
+     [](const Config& config) {
+       std::vector<weir::Endpoint> out{config.rtmp.listen};
+       if (!config.rtmp.tls_listen.empty()) out.push_back(config.rtmp.tls_listen);
+       return out;
+     },
      weir::ipc::run_rtmp_worker},
     {weir::ipc::WorkerKind::kHttp,
      [](const Config& config, unsigned cores) {

@@ -86,6 +86,7 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   record.registered_wall_ms = wall_ms();
   record.heartbeat_ms = now_ms;
   copy_text(record.name, config.name);
+  copy_text(record.tls_name, config.tls_name);
   record.ip = config.ip;
   put_endpoints(record, ipc::EndpointKind::kRtmp, config.rtmp);
   put_endpoints(record, ipc::EndpointKind::kHttp, config.http);
@@ -472,6 +473,7 @@ void Registry::apply_static(const std::string& key, const OriginConfig& config, 
       record.weight = config.weight;
       record.send_client_ip = config.send_client_ip;
       record.proxy_protocol = config.proxy_protocol;
+      copy_text(record.tls_name, config.tls_name);
       if (have.config.drain != config.drain) record.draining = config.drain;
       publish(have.ref.slot);
       have.config = config;

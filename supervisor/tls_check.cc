@@ -2,6 +2,7 @@
 
 #include <ctime>
 
+#include "common/net/tls_client.h"
 #include "common/net/tls_server.h"
 
 namespace weir {
@@ -10,6 +11,12 @@ void check_tls(LoadOutcome& loaded) {
   if (!loaded.ok()) return;
   TlsSettings one = tls_settings(loaded.config);
   const std::vector<TlsCertificate> all = std::move(one.certificates);
+  if (!one.origin_ca.empty()) {
+    if (const auto made = net::TlsClient::make(one); !made) {
+      loaded.faults.push_back(
+          {"", 0, 0, made.error().text + " (" + loaded.config.tls.origin_ca + ")"});
+    }
+  }
   // One by one, so that each bad one is named.
   for (std::size_t i = 0; i < all.size(); ++i) {
     const CertificateConfig& from = loaded.config.certificates[i];

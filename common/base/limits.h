@@ -18,6 +18,7 @@ inline constexpr std::size_t kEndpointsPerKind = 4;  // rtmp[], http[], api[], s
 
 // One file of a certificate, key or OCSP response.
 inline constexpr std::size_t kCertificateBytes = 256 * 1024;
+inline constexpr std::size_t kAuthoritiesBytes = 4 * 1024 * 1024;  // tls.origin_ca
 
 // RTMP, before the relay starts. Command messages are small; a peer that sends more is hostile.
 inline constexpr std::size_t kRtmpChunkStreams = 64;            // live chunk streams a direction

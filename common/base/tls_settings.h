@@ -26,6 +26,8 @@ struct TlsSettings {
   std::string ciphersuites;                  // of TLS 1.3
   bool tickets = true;
   std::uint64_t ticket_lifetime_ms = 0;
+  bool origin_verify = true;
+  std::string origin_ca;  // PEM; empty: the system's
 };
 
 // What session ticket keys derive from. Made once by the master and handed to each worker at its

@@ -48,6 +48,7 @@ struct OriginConfig {
   bool drain = false;
   bool send_client_ip = false;
   std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
+  std::string tls_name;             // in its certificate; empty: its IP address
   Provenance source;
   friend bool operator==(const OriginConfig&, const OriginConfig&) = default;
 };
@@ -69,6 +70,7 @@ struct Config {
 #include "common/config/options.def"
   std::vector<OriginConfig> origins;
   std::vector<CertificateConfig> certificates;
+  std::string origin_ca;                                   // what is in the file tls.origin_ca
   std::map<std::string, Provenance, std::less<>> sources;  // by option path; defaults are left out
 };
 

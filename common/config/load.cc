@@ -8,6 +8,7 @@
 #include <set>
 
 #include "common/base/http_url.h"
+#include "common/base/limits.h"
 #include "common/config/certificate.h"
 #include "common/config/config.h"
 #include "common/config/options.h"
@@ -251,8 +252,15 @@ class Loader {
       fault_of(pick_set("tls", "min_protocol", "max_protocol"),
                "tls.min_protocol is newer than tls.max_protocol");
     }
+    if (!config_.tls.origin_ca.empty()) {
+      auto text = read_whole_file(config_.tls.origin_ca, limits::kAuthoritiesBytes);
+      if (!text) return fault_of("tls", "origin_ca", text.error().text);
+      config_.origin_ca = std::move(*text);
+    }
     const std::pair<std::string_view, const Endpoint*> listeners[] = {
-        {"http", &config_.http.tls_listen}, {"http_api", &config_.http_api.tls_listen}};
+        {"rtmp", &config_.rtmp.tls_listen},
+        {"http", &config_.http.tls_listen},
+        {"http_api", &config_.http_api.tls_listen}};
     for (const auto& [section, address] : listeners) {
       if (address->empty() || !config_.certificates.empty()) continue;
       fault_of(section, "tls_listen", "needs a certificate block");
@@ -281,6 +289,7 @@ class Loader {
     const Listener listeners[] = {
         {"control", "listen", &config_.control.listen, false, true},
         {"rtmp", "listen", &config_.rtmp.listen, false, config_.rtmp.enabled},
+        {"rtmp", "tls_listen", &config_.rtmp.tls_listen, false, config_.rtmp.enabled},
         {"http", "listen", &config_.http.listen, false, true},
         {"http", "tls_listen", &config_.http.tls_listen, false, true},
         {"http_api", "listen", &config_.http_api.listen, false, true},
@@ -384,6 +393,8 @@ TlsSettings tls_settings(const Config& config) {
   settings.ciphersuites = config.tls.ciphersuites;
   settings.tickets = config.tls.session_tickets;
   settings.ticket_lifetime_ms = config.tls.ticket_lifetime;
+  settings.origin_verify = config.tls.origin_verify;
+  settings.origin_ca = config.origin_ca;
   return settings;
 }
 

@@ -27,6 +27,8 @@ constexpr OriginRow kRows[] = {
      "Send the client's address in SRS's 0xF3 form before the handshake."},
     {"proxy_protocol", "word", "off", "off", "off, v1, v2",
      "Send the client's address in a PROXY protocol header of this version, before RTMP and HTTP."},
+    {"tls_name", "name", "", "origin.example.org", "up to 63 bytes",
+     "Name in the certificate of its TLS endpoints (rtmps://, https://). Empty: its IP address."},
 };
 
 struct Kind {
@@ -121,6 +123,7 @@ class OriginReader {
     if (value == nullptr) return;
     if (name == "weight") return read_weight(*value);
     if (name == "proxy_protocol") return read_proxy_protocol(*value);
+    if (name == "tls_name") return read_tls_name(*value);
     const auto flag = parse_flag(value->text);
     if (!flag) return fault(value->at, name, flag.error().text);
     (name == "drain" ? origin_.drain : origin_.send_client_ip) = *flag;
@@ -131,6 +134,11 @@ class OriginReader {
       return fault(value.at, "proxy_protocol", show(value.text) + " is none of off, v1, v2");
     }
     origin_.proxy_protocol = proxy_version(value.text);
+  }
+
+  void read_tls_name(const Word& value) {
+    if (!is_origin_name(value.text)) return fault(value.at, "tls_name", "is no host name");
+    origin_.tls_name = value.text;
   }
 
   void read_weight(const Word& value) {
@@ -223,6 +231,7 @@ std::string print_origin(const OriginConfig& origin) {
   out += "    drain " + print_flag(origin.drain) + ";\n";
   out += "    send_client_ip " + print_flag(origin.send_client_ip) + ";\n";
   out += "    proxy_protocol " + std::string(kProxyWords[origin.proxy_protocol]) + ";\n";
+  if (!origin.tls_name.empty()) out += "    tls_name " + print_word(origin.tls_name) + ";\n";
   return out + "}\n";
 }
 

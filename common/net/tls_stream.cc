@@ -110,6 +110,10 @@ bool TlsStream::close() {
   return close_sent_;
 }
 
+bool TlsStream::is_server() const {
+  return ::SSL_is_server(ssl_.get()) == 1;
+}
+
 bool TlsStream::is_tls13() const {
   return ::SSL_version(ssl_.get()) == TLS1_3_VERSION;
 }

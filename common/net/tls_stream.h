@@ -61,6 +61,7 @@ class TlsStream {
   // The last kBlocked waits until the socket takes output.
   bool wants_write() const { return wants_write_; }
 
+  bool is_server() const;
   // After the handshake.
   bool is_tls13() const;
   bool resumed() const;

@@ -364,7 +364,7 @@ HttpResponse Api::readyz(const HttpRequest&) {
 HttpResponse Api::metrics(const HttpRequest&) {
   HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  response.body = metrics_text(state_, all_counters_);
+  response.body = metrics_text(state_, all_counters_, settings_.certificate_end);
   return response;
 }
 

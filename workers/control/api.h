@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,7 +22,8 @@ namespace weir::control {
 struct ApiSettings {
   std::string token;  // empty: none is asked for
   std::uint64_t page_size_max = 1000;
-  bool needs_rtmp_worker = true;  // for /readyz
+  bool needs_rtmp_worker = true;                // for /readyz
+  std::optional<std::int64_t> certificate_end;  // Unix time: the first of the certificates ends
 };
 
 class Api {

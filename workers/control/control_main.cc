@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
+#include "common/net/tls_server.h"
 #include "ipc/worker_entry.h"
 #include "workers/control/api.h"
 #include "workers/control/http_server.h"
@@ -52,6 +53,12 @@ ApiSettings api_settings(const Config& config) {
   settings.token = config.control.token;
   settings.page_size_max = static_cast<std::uint64_t>(config.control.page_size_max);
   settings.needs_rtmp_worker = config.rtmp.enabled;
+  for (const CertificateConfig& each : config.certificates) {
+    const auto end = net::certificate_expiry(each.tls);
+    if (end && (!settings.certificate_end || *end < *settings.certificate_end)) {
+      settings.certificate_end = end;
+    }
+  }
   return settings;
 }
 

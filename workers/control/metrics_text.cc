@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "workers/control/text.h"
 #include "workers/control/views.h"
 
@@ -155,12 +156,19 @@ void write_master(Exposition& out, const ipc::StateHeader& header) {
 
 }  // namespace
 
-std::string metrics_text(const ipc::StateView& state, const ipc::CountersView& counters) {
+std::string metrics_text(const ipc::StateView& state, const ipc::CountersView& counters,
+                         std::optional<std::int64_t> certificate_end) {
   Exposition out;
   write_counters(out, state, counters);
   write_origins(out, state);
   write_workers(out, state);
   write_master(out, state.header());
+  if (certificate_end) {
+    const std::int64_t left = *certificate_end - static_cast<std::int64_t>(wall_ms() / 1000);
+    out.single("weir_tls_certificate_days_left", "gauge",
+               "Whole days until the first of the certificates ends; 0 from then on.",
+               left < 0 ? 0 : static_cast<std::uint64_t>(left) / 86400);
+  }
   return out.take();
 }
 

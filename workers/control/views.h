@@ -38,6 +38,8 @@ OriginCounts count_origins(const ipc::StateView& state);
 bool has_ready_worker(const ipc::StateView& state, ipc::WorkerKind kind);
 
 // The exposition format 0.0.4, whole.
-std::string metrics_text(const ipc::StateView& state, const ipc::CountersView& counters);
+// `certificate_end`: Unix time when the first of the certificates ends; empty: there is none.
+std::string metrics_text(const ipc::StateView& state, const ipc::CountersView& counters,
+                         std::optional<std::int64_t> certificate_end = std::nullopt);
 
 }  // namespace weir::control

@@ -69,7 +69,10 @@ IoStatus Side::read(MutableBytes buffer, ssize_t& n) {
       readable = false;
       return IoStatus::kBlocked;
     }
-    n = status == net::TlsStatus::kClosed ? 0 : -1;
+    // What clients send says itself where it ends; what an origin sends may not.
+    const bool in_order = status == net::TlsStatus::kClosed ||
+                          (status == net::TlsStatus::kTruncated && tls->is_server());
+    n = in_order ? 0 : -1;
     if (status == net::TlsStatus::kTruncated) errno = ECONNRESET;
     return IoStatus::kEnded;
   }

@@ -32,6 +32,7 @@ struct HttpApi::Leg {
   enum class State : std::uint8_t { kWaiting, kConnecting, kHead, kBody, kDone };
   State state = State::kWaiting;
   Endpoint endpoint;
+  std::string tls_name;
   Side side;
   std::vector<std::uint8_t> in;  // up to the end of the head
   ResponseParser parser;
@@ -57,10 +58,11 @@ struct HttpApi::Call {
   EventPtr deadline;
 };
 
-HttpApi::HttpApi(event_base* base, const ipc::StateView& state, std::uint64_t timeout_ms,
-                 OnAnswer on_answer)
+HttpApi::HttpApi(event_base* base, const ipc::StateView& state, OriginTls& tls,
+                 std::uint64_t timeout_ms, OnAnswer on_answer)
     : base_(base),
       state_(state),
+      tls_(tls),
       timeout_ms_(timeout_ms),
       on_answer_(std::move(on_answer)),
       poller_(base, 0,
@@ -130,10 +132,8 @@ void HttpApi::add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& r
   if (record.state != ipc::OriginState::kUp) {
     answer.failure = to_string(record.state);
     leg.state = Leg::State::kDone;
-  } else if (leg.endpoint.scheme == Scheme::kHttps || leg.endpoint.scheme == Scheme::kTls) {
-    answer.failure = "an https endpoint, which is not supported here";
-    leg.state = Leg::State::kDone;
   }
+  leg.tls_name = text_of(record.tls_name);
   call.legs.push_back(std::move(leg));
   call.answers.push_back(std::move(answer));
 }
@@ -160,6 +160,14 @@ void HttpApi::connect(Call& call, std::size_t leg_index) {
     return;
   }
   leg.side.fd = std::move(*dialed);
+  if (is_tls(leg.endpoint)) {
+    leg.side.tls = tls_.connect(leg.side.fd.get(), leg.endpoint, leg.tls_name);
+    if (!leg.side.tls) {
+      answer.failure = "TLS to origins cannot be had";
+      leg.side = Side{};
+      return;
+    }
+  }
   if (!poller_.add(leg.side.fd.get(), kSideEvents, call.id | leg_index)) {
     answer.failure = "no place in the event set";
     leg.side = Side{};
@@ -201,6 +209,12 @@ void HttpApi::on_ready(std::uint64_t token, std::uint32_t events) {
       end_leg(*call, leg, std::strerror(error));
     } else if (!leg.side.writable) {
       return;
+    } else if (const IoStatus status = leg.side.shaking() ? leg.side.handshake() : IoStatus::kOk;
+               status == IoStatus::kBlocked) {
+      return;
+    } else if (status == IoStatus::kEnded) {
+      const std::string why = tls_failure_text(*leg.side.tls);
+      end_leg(*call, leg, why);
     } else {
       leg.state = Leg::State::kHead;
     }
@@ -353,6 +367,7 @@ std::optional<ApiAnswer> HttpApi::remove_from_owner(Call& call) {
   if (owners.size() > 1) return item_conflict(call.plan, owners);
   Leg fresh;
   fresh.endpoint = call.legs[call.owner_leg].endpoint;
+  fresh.tls_name = call.legs[call.owner_leg].tls_name;
   call.legs[call.owner_leg] = std::move(fresh);
   call.answers[call.owner_leg].json.reset();
   call.removing = true;

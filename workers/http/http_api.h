@@ -24,6 +24,7 @@
 #include "common/proto/http/head.h"
 #include "ipc/route_reader.h"
 #include "workers/core/event_ptr.h"
+#include "workers/core/origin_tls.h"
 #include "workers/core/poller.h"
 #include "workers/core/side.h"
 #include "workers/http/api_merge.h"
@@ -36,7 +37,7 @@ class HttpApi {
   using CallId = std::uint64_t;  // never 0
   using OnAnswer = std::function<void(CallId call, const ApiAnswer& answer)>;
 
-  HttpApi(event_base* base, const ipc::StateView& state, std::uint64_t timeout_ms,
+  HttpApi(event_base* base, const ipc::StateView& state, OriginTls& tls, std::uint64_t timeout_ms,
           OnAnswer on_answer);
   ~HttpApi();
 
@@ -73,6 +74,7 @@ class HttpApi {
 
   event_base* base_;
   const ipc::StateView& state_;
+  OriginTls& tls_;
   std::uint64_t timeout_ms_;
   OnAnswer on_answer_;
   Poller poller_;

@@ -32,6 +32,8 @@ Counter counter_of(ipc::DialOutcome outcome) {
       return Counter::kHttpDialTimeout;
     case ipc::DialOutcome::kHandshake:
       return Counter::kHttpDialHandshake;
+    case ipc::DialOutcome::kTls:
+      return Counter::kHttpDialTls;
     case ipc::DialOutcome::kOk:
     case ipc::DialOutcome::kOther:
       return Counter::kHttpDialOther;
@@ -464,11 +466,11 @@ void HttpWorker::dial(std::uint32_t index, ipc::OriginRef origin, bool fresh) {
   x.stage = Stage::kConnecting;
   x.deadline_ms = monotonic_ms() + config_.http.dial_timeout;
   x.proxy_protocol = record.proxy_protocol;
-  UniqueFd fd;
+  UpstreamPool::Connection upstream;
   if (!fresh && x.kind != Kind::kLive && !x.upgrade && x.proxy_protocol == 0) {
-    fd = pool_.take(x.endpoint);
+    upstream = pool_.take(x.endpoint);
   }
-  if (fd) {
+  if (upstream.fd) {
     x.reused = true;
     counters_.add(Counter::kHttpReused);
   } else {
@@ -482,9 +484,10 @@ void HttpWorker::dial(std::uint32_t index, ipc::OriginRef origin, bool fresh) {
                     dialed.error().text);
       return;
     }
-    fd = std::move(*dialed);
+    upstream.fd = std::move(*dialed);
   }
-  x.upstream.fd = std::move(fd);
+  x.upstream.fd = std::move(upstream.fd);
+  x.upstream.tls = std::move(upstream.tls);
   // A pooled connection takes the request at once, so that it can be written is no news.
   const std::uint32_t news = x.reused ? ~std::uint32_t{EPOLLOUT} : ~std::uint32_t{0};
   if (!poller_.add(x.upstream.fd.get(), kSideEvents & news,
@@ -505,6 +508,34 @@ void HttpWorker::send_request(Exchange& x) const {
   x.upstream.out.append(x.request);
 }
 
+std::vector<std::uint8_t> HttpWorker::proxy_header_of(std::uint32_t index) const {
+  const Exchange& x = *conns_[index].exchange;
+  if (x.proxy_protocol == 0) return {};
+  const Endpoint local = net::local_address(conns_[index].side.fd.get());
+  return proxy_header(x.proxy_protocol, x.identity.client, local);
+}
+
+// The TLS handshake with the origin. True when it is done.
+bool HttpWorker::shake_origin(std::uint32_t index) {
+  Exchange& x = *conns_[index].exchange;
+  if (!x.upstream.tls) {
+    ipc::OriginRecord record;
+    static_cast<void>(state_.read_origin(x.origin, record));  // one that has left has no name
+    x.upstream.tls =
+        origin_tls_.connect(x.upstream.fd.get(), x.endpoint, record, proxy_header_of(index));
+    if (!x.upstream.tls) {
+      origin_failed(index, ipc::DialOutcome::kOk, "TLS to origins cannot be had");
+      return false;
+    }
+  }
+  const IoStatus status = x.upstream.handshake();
+  if (status == IoStatus::kEnded) {
+    const std::string why = tls_failure_text(*x.upstream.tls);  // the stream goes with the side
+    origin_failed(index, ipc::DialOutcome::kTls, why);
+  }
+  return status == IoStatus::kOk;
+}
+
 void HttpWorker::on_connected(std::uint32_t index) {
   Exchange& x = *conns_[index].exchange;
   if (const int error = net::take_socket_error(x.upstream.fd.get()); error != 0) {
@@ -512,10 +543,8 @@ void HttpWorker::on_connected(std::uint32_t index) {
     return;
   }
   if (!x.upstream.writable) return;
-  if (x.proxy_protocol != 0) {
-    const Endpoint local = net::local_address(conns_[index].side.fd.get());
-    x.upstream.out.append(proxy_header(x.proxy_protocol, x.identity.client, local));
-  }
+  if (is_tls(x.endpoint) && !shake_origin(index)) return;
+  if (x.proxy_protocol != 0 && !x.upstream.tls) x.upstream.out.append(proxy_header_of(index));
   send_request(x);
   ipc::OriginRecord record;
   if (state_.read_origin(x.origin, record) && record.failures_in_row > 0) {

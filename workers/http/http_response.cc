@@ -171,9 +171,11 @@ void HttpWorker::write_head(HttpConn& conn, const ResponseHead& head, const Body
   for (const bool by_name : {false, true}) {
     if (location.empty() || x.identity.host.empty()) break;
     const std::string ours =
-        "http://" + (by_name ? with_port_of(x.sent_host, x.endpoint) : to_string(x.endpoint));
-    if (!location.starts_with(ours + "/")) continue;
-    moved = x.identity.base_url() + std::string(location.substr(ours.size()));
+        "://" + (by_name ? with_port_of(x.sent_host, x.endpoint) : to_string(x.endpoint)) + "/";
+    // Either scheme: an origin behind TLS may not know that it is.
+    const std::string_view scheme = location.substr(0, location.find(ours));
+    if (scheme != "http" && scheme != "https") continue;
+    moved = x.identity.base_url() + std::string(location.substr(scheme.size() + ours.size() - 1));
     skip = FieldSet{HeaderId::kLocation};
     break;
   }
@@ -258,7 +260,8 @@ void HttpWorker::body_done(std::uint32_t index) {
   Exchange& x = *conn.exchange;
   poller_.remove(x.upstream.fd.get());
   if (x.origin_keep_alive) {
-    pool_.give_back(x.endpoint, std::move(x.upstream.fd), monotonic_ms());
+    pool_.give_back(x.endpoint, {std::move(x.upstream.fd), std::move(x.upstream.tls)},
+                    monotonic_ms());
   }
   x.upstream = Side{};
   if (x.stage == Stage::kCollect) finish_playlist(index);

@@ -3,28 +3,42 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
 namespace weir::http {
+namespace {
 
-UniqueFd UpstreamPool::take(const Endpoint& origin) {
+// Open, and nothing has come, as it should be. Session tickets may have come under TLS.
+bool is_silent(const UpstreamPool::Connection& connection) {
+  if (connection.tls) {
+    std::array<std::uint8_t, 16 * 1024> bytes;
+    std::size_t n = 0;
+    return connection.tls->read(bytes, n) == net::TlsStatus::kBlocked;
+  }
+  char byte = 0;
+  const ssize_t n = ::recv(connection.fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n < 0 && errno == EAGAIN;
+}
+
+}  // namespace
+
+UpstreamPool::Connection UpstreamPool::take(const Endpoint& origin) {
   const auto found = idle_.find(origin);
   if (found == idle_.end()) return {};
   std::vector<Idle>& waiting = found->second;
   while (!waiting.empty()) {
-    UniqueFd fd = std::move(waiting.back().fd);
+    Connection found_one = std::move(waiting.back().connection);
     waiting.pop_back();
-    char byte = 0;
-    const ssize_t n = ::recv(fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n < 0 && errno == EAGAIN) return fd;  // open and silent, as it should be
+    if (is_silent(found_one)) return found_one;
   }
   return {};
 }
 
-void UpstreamPool::give_back(const Endpoint& origin, UniqueFd fd, std::uint64_t now_ms) {
+void UpstreamPool::give_back(const Endpoint& origin, Connection connection, std::uint64_t now_ms) {
   std::vector<Idle>& waiting = idle_[origin];
-  if (waiting.size() < idle_per_origin_) waiting.push_back({std::move(fd), now_ms});
+  if (waiting.size() < idle_per_origin_) waiting.push_back({std::move(connection), now_ms});
 }
 
 void UpstreamPool::sweep(std::uint64_t now_ms) {

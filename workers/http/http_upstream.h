@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "common/base/endpoint.h"
 #include "common/base/fd.h"
+#include "common/net/tls_stream.h"
 
 namespace weir::http {
 
@@ -19,9 +21,13 @@ class UpstreamPool {
   UpstreamPool(std::size_t idle_per_origin, std::uint64_t idle_ms)
       : idle_per_origin_(idle_per_origin), idle_ms_(idle_ms) {}
 
+  struct Connection {
+    UniqueFd fd;
+    std::unique_ptr<net::TlsStream> tls;  // of fd; null: plain
+  };
   // An open connection to that endpoint; empty when there is none.
-  UniqueFd take(const Endpoint& origin);
-  void give_back(const Endpoint& origin, UniqueFd fd, std::uint64_t now_ms);
+  Connection take(const Endpoint& origin);
+  void give_back(const Endpoint& origin, Connection connection, std::uint64_t now_ms);
   // Closes what has waited for too long. Call it about once a second.
   void sweep(std::uint64_t now_ms);
   void clear() { idle_.clear(); }
@@ -29,7 +35,7 @@ class UpstreamPool {
 
  private:
   struct Idle {
-    UniqueFd fd;
+    Connection connection;
     std::uint64_t since_ms = 0;
   };
   struct Less {

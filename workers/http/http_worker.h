@@ -23,6 +23,7 @@
 #include "workers/core/acceptor.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/master_link.h"
+#include "workers/core/origin_tls.h"
 #include "workers/core/pipe_pool.h"
 #include "workers/core/poller.h"
 #include "workers/core/splice_relay.h"
@@ -91,6 +92,8 @@ class HttpWorker {
   void on_route_answer(const ipc::RouteAnswer& answer);
   void dial(std::uint32_t index, ipc::OriginRef origin, bool fresh);
   void send_request(Exchange& x) const;
+  std::vector<std::uint8_t> proxy_header_of(std::uint32_t index) const;
+  bool shake_origin(std::uint32_t index);
   void on_connected(std::uint32_t index);
   void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error);
   std::string origin_text(ipc::OriginRef origin) const;
@@ -166,6 +169,7 @@ class HttpWorker {
   AccessLogger access_log_;
   std::unique_ptr<net::TlsServer> tls_;
   HookClient hooks_;
+  OriginTls origin_tls_;
   StaticFiles static_;
   UpstreamPool pool_;
   PipePool pipes_;

@@ -18,6 +18,7 @@
 #include "ipc/messages.h"
 #include "workers/core/access_logger.h"
 #include "workers/core/hook_client.h"
+#include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
 #include "workers/rtmp/rtmp_session.h"
 
@@ -38,25 +39,13 @@ enum class EndReason : std::uint8_t {
   kLimit,
   kShutdown,
   kError,
+  kTls,  // no TLS handshake
 };
 std::string_view to_string(EndReason reason);
 
-// Bytes on their way to a socket.
-struct OutBuffer {
-  std::vector<std::uint8_t> data;
-  std::size_t sent = 0;
-  bool empty() const { return sent == data.size(); }
-  std::size_t pending() const { return data.size() - sent; }
-};
-
-// One socket while it is read and written in user space, on an edge-triggered set.
-struct Side {
-  UniqueFd fd;
-  bool readable = false;  // there may be more to read
-  bool writable = false;
+struct Leg : Side {
   bool eof = false;
   bool fin_sent = false;
-  OutBuffer out;
 };
 
 //   kNaming -> kAsking -> kRouting -> kDialing -> kTalking -> (SpliceRelay)      any -> kClosing
@@ -84,7 +73,7 @@ struct Preamble {
   std::uint64_t deadline_ms = 0;    // of the stage, 0: none
   std::uint64_t last_move_ms = 0;
   EndReason closing_reason = EndReason::kError;
-  std::array<Side, 2> side;  // 0 client, 1 origin
+  std::array<Leg, 2> side;  // 0 client, 1 origin
   std::vector<ipc::OriginRef> failed;
   std::uint32_t list_index = 0;  // in RtmpWorker::preambles_
 };

@@ -24,18 +24,11 @@ constexpr int kOrigin = 1;
 constexpr std::size_t kOutMax = 256 * 1024;
 constexpr std::uint64_t kRouteTimeoutMs = 3000;  // for the master's answer
 
-// The origin's endpoint for this session; null when it has none without TLS, which this release
-// does not speak to origins.
+// The origin's endpoint for this session; null when it has none.
 const Endpoint* pick_endpoint(const ipc::OriginRecord& record, SessionId id) {
   constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
-  std::array<const Endpoint*, limits::kEndpointsPerKind> usable{};
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < record.endpoint_count[kRtmp] && i < usable.size(); ++i) {
-    const Endpoint& endpoint = record.endpoints[kRtmp][i];
-    if (endpoint.scheme == Scheme::kRtmps || endpoint.scheme == Scheme::kTls) continue;
-    usable[count++] = &endpoint;
-  }
-  return count == 0 ? nullptr : usable[id % count];
+  const std::size_t count = record.endpoint_count[kRtmp];
+  return count == 0 ? nullptr : &record.endpoints[kRtmp][id % count];
 }
 
 Counter counter_of(ipc::DialOutcome outcome) {
@@ -46,6 +39,8 @@ Counter counter_of(ipc::DialOutcome outcome) {
       return Counter::kRtmpDialTimeout;
     case ipc::DialOutcome::kHandshake:
       return Counter::kRtmpDialHandshake;
+    case ipc::DialOutcome::kTls:
+      return Counter::kRtmpDialTls;
     case ipc::DialOutcome::kOk:
     case ipc::DialOutcome::kOther:
       return Counter::kRtmpDialOther;
@@ -68,11 +63,10 @@ EndReason client_failed(int error) {
 void take_output(std::vector<std::uint8_t>& from, OutBuffer& to) {
   if (from.empty()) return;
   if (to.empty()) {
-    to.data.clear();
-    to.sent = 0;
+    to.clear();
     to.data.swap(from);
   } else {
-    to.data.insert(to.data.end(), from.begin(), from.end());
+    to.append(ByteView(from));
     from.clear();
   }
 }
@@ -81,7 +75,7 @@ void take_output(std::vector<std::uint8_t>& from, OutBuffer& to) {
 // the other side sent, and its last output is not taken yet.
 void pass_raw(std::vector<std::uint8_t>& said, ByteView bytes, OutBuffer& to) {
   take_output(said, to);
-  to.data.insert(to.data.end(), bytes.begin(), bytes.end());
+  to.append(bytes);
 }
 
 }  // namespace
@@ -100,9 +94,7 @@ void RtmpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
   if (token.index >= conns_.size()) return;
   Conn& conn = conns_[token.index];
   if (!conn.used || !conn.preamble || conn.generation != token.generation) return;
-  Side& side = conn.preamble->side[token.side];
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) side.readable = true;
-  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) side.writable = true;
+  conn.preamble->side[token.side].note(events);
   if (token.side == kOrigin && conn.preamble->stage == Stage::kDialing &&
       conn.preamble->session.state() == State::kRouteWanted) {
     on_dialed(token.index);
@@ -119,6 +111,7 @@ void RtmpWorker::pump(std::uint32_t index) {
     const Conn& conn = conns_[index];
     return conn.used && conn.generation == generation && conn.preamble != nullptr;
   };
+  if (conns_[index].preamble->side[kClient].shaking() && !shake(index)) return;
   for (int round = 0; round < kRoundsMax; ++round) {
     if (!step(index)) return;
     bool progress = false;
@@ -144,9 +137,30 @@ void RtmpWorker::pump(std::uint32_t index) {
   for (const int side : {kClient, kOrigin}) {
     const int fd = conn.preamble->side[static_cast<std::size_t>(side)].fd.get();
     if (fd < 0) continue;
-    poller_.modify(fd, EPOLLIN | EPOLLOUT | EPOLLET,
+    poller_.modify(fd, kSideEvents,
                    Token{index, conn.generation, static_cast<std::uint8_t>(side)}.pack());
   }
+}
+
+// The client's TLS handshake. True when it is done.
+bool RtmpWorker::shake(std::uint32_t index) {
+  Conn& conn = conns_[index];
+  Side& side = conn.preamble->side[kClient];
+  const IoStatus status = side.handshake();
+  if (status == IoStatus::kBlocked) return false;
+  if (status == IoStatus::kEnded) {
+    refuse_tls(index, side.tls->failure(), side.tls->failure_text());
+    return false;
+  }
+  count_handshake(counters_, *side.tls);
+  conn.preamble->deadline_ms = monotonic_ms() + config_.rtmp.handshake_timeout;
+  return true;
+}
+
+void RtmpWorker::refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text) {
+  count_failure(counters_, why);
+  log_tls_failure(conns_[index].id, conns_[index].client, why, text);
+  end(index, EndReason::kTls);
 }
 
 // Acts on what the session says after it was fed. False when the connection is gone or waits.
@@ -187,56 +201,40 @@ bool RtmpWorker::flush(std::uint32_t index, int side_index, bool& progress) {
   Conn& conn = conns_[index];
   Preamble& p = *conn.preamble;
   Side& side = p.side[static_cast<std::size_t>(side_index)];
-  while (side.fd && side.writable && !side.out.empty()) {
-    const ssize_t n = ::send(side.fd.get(), side.out.data.data() + side.out.sent,
-                             side.out.pending(), MSG_NOSIGNAL);
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN) {
-        side.writable = false;
-        return true;
-      }
-      if (side_index == kClient) {
-        end(index, p.stage == Stage::kClosing ? p.closing_reason : client_failed(errno));
-        return false;
-      }
-      // The origin closed. What it said before that is still to be read.
-      side.out = {};
-      side.readable = true;
-      return true;
-    }
-    side.out.sent += static_cast<std::size_t>(n);
+  std::size_t moved = 0;
+  const IoStatus status = side.flush(moved);
+  const int error = errno;
+  if (moved > 0) {
     p.last_move_ms = monotonic_ms();
     progress = true;
-    if (side.out.empty()) {
-      side.out.data.clear();
-      side.out.sent = 0;
-    }
-    if (p.opened) {
-      const auto moved = static_cast<std::uint64_t>(n);
-      const bool to_client = side_index == kClient;
-      (to_client ? conn.bytes_to_client : conn.bytes_from_client) += moved;
-      counters_.add(to_client ? Counter::kRtmpBytesToClients : Counter::kRtmpBytesFromClients,
-                    moved);
-      const bool awaited = conn.publisher || p.media || p.session.media_passed();
-      if (to_client && awaited && conn.first_byte_ms == 0) conn.first_byte_ms = p.last_move_ms;
-    }
   }
+  if (moved > 0 && p.opened) {
+    const bool to_client = side_index == kClient;
+    (to_client ? conn.bytes_to_client : conn.bytes_from_client) += moved;
+    counters_.add(to_client ? Counter::kRtmpBytesToClients : Counter::kRtmpBytesFromClients, moved);
+    const bool awaited = conn.publisher || p.media || p.session.media_passed();
+    if (to_client && awaited && conn.first_byte_ms == 0) conn.first_byte_ms = p.last_move_ms;
+  }
+  if (status != IoStatus::kEnded) return true;
+  if (side_index == kClient) {
+    end(index, p.stage == Stage::kClosing ? p.closing_reason : client_failed(error));
+    return false;
+  }
+  // The origin closed. What it said before that is still to be read.
+  side.out = {};
+  side.readable = true;
   return true;
 }
 
 bool RtmpWorker::read_client(std::uint32_t index, bool& progress) {
   Preamble& p = *conns_[index].preamble;
-  Side& side = p.side[kClient];
+  Leg& side = p.side[kClient];
   if (!side.readable || side.eof) return true;
   const bool raw = p.session.client_raw();
   if (p.side[kOrigin].out.pending() >= kOutMax) return true;
   if (!raw && !p.session.want_client_bytes()) return true;
-  const ssize_t n = ::recv(side.fd.get(), read_buffer_.data(), read_buffer_.size(), 0);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-    side.readable = errno == EINTR;
-    return true;
-  }
+  ssize_t n = 0;
+  if (side.read(read_buffer_, n) == IoStatus::kBlocked) return true;
   if (n == 0 && outlives_half_close(conns_[index])) {
     side.eof = true;
     progress = true;
@@ -267,13 +265,13 @@ bool RtmpWorker::outlives_half_close(const Conn& conn) const {
 
 // The relay passes a client's end on by itself; this is for sessions that it does not have (yet).
 void RtmpWorker::pass_half_close(Preamble& p) {
-  Side& origin = p.side[kOrigin];
+  Leg& origin = p.side[kOrigin];
   if (!p.side[kClient].eof || p.stage != Stage::kTalking || origin.fin_sent ||
       p.session.state() < State::kAnswers || !origin.out.empty()) {
     return;
   }
   origin.fin_sent = true;
-  ::shutdown(origin.fd.get(), SHUT_WR);
+  origin.finish();
 }
 
 // The last word is out: says so, and reads on until the client has closed too. Closing a socket
@@ -281,20 +279,15 @@ void RtmpWorker::pass_half_close(Preamble& p) {
 // ended.
 bool RtmpWorker::finish_closing(std::uint32_t index, bool& progress) {
   Preamble& p = *conns_[index].preamble;
-  Side& side = p.side[kClient];
+  Leg& side = p.side[kClient];
   if (!side.out.empty()) return true;
   if (!side.fin_sent) {
     side.fin_sent = true;
-    ::shutdown(side.fd.get(), SHUT_WR);
+    side.finish();
   }
   if (!side.eof && !side.readable) return true;
-  const ssize_t n =
-      side.eof ? 0 : ::recv(side.fd.get(), read_buffer_.data(), read_buffer_.size(), 0);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-    side.readable = errno == EINTR;
-    progress = progress || side.readable;
-    return true;
-  }
+  ssize_t n = 0;
+  if (!side.eof && side.read(read_buffer_, n) == IoStatus::kBlocked) return true;
   if (n <= 0) {
     end(index, p.closing_reason);
     return false;
@@ -305,15 +298,12 @@ bool RtmpWorker::finish_closing(std::uint32_t index, bool& progress) {
 
 bool RtmpWorker::read_origin(std::uint32_t index, bool& progress) {
   Preamble& p = *conns_[index].preamble;
-  Side& side = p.side[kOrigin];
+  Leg& side = p.side[kOrigin];
   if (!side.fd || !side.readable || side.eof) return true;
   if (p.session.state() == State::kRouteWanted) return true;  // not connected yet
   if (p.side[kClient].out.pending() >= kOutMax) return true;
-  const ssize_t n = ::recv(side.fd.get(), read_buffer_.data(), read_buffer_.size(), 0);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-    side.readable = errno == EINTR;
-    return true;
-  }
+  ssize_t n = 0;
+  if (side.read(read_buffer_, n) == IoStatus::kBlocked) return true;
   if (n <= 0) {
     const int error = n < 0 ? errno : 0;
     if (p.stage == Stage::kDialing || p.session.can_reset()) {
@@ -417,8 +407,7 @@ void RtmpWorker::dial(std::uint32_t index, ipc::OriginRef origin) {
   }
   const Endpoint* endpoint = pick_endpoint(record, conn.id);
   if (endpoint == nullptr) {
-    origin_failed(index, ipc::DialOutcome::kOther, "rtmps to origins is not served by this release",
-                  true);
+    origin_failed(index, ipc::DialOutcome::kOther, "the origin serves no RTMP", true);
     return;
   }
   auto fd = net::start_connect(*endpoint, {config_.rtmp.tcp_keepalive, config_.rtmp.stall_timeout});
@@ -427,9 +416,9 @@ void RtmpWorker::dial(std::uint32_t index, ipc::OriginRef origin) {
     origin_failed(index, dial_outcome(error), fd.error().text, is_local_shortage(error));
     return;
   }
-  p.side[kOrigin] = Side{};
+  p.side[kOrigin] = Leg{};
   p.side[kOrigin].fd = std::move(*fd);
-  if (!poller_.add(p.side[kOrigin].fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+  if (!poller_.add(p.side[kOrigin].fd.get(), kSideEvents,
                    Token{index, conn.generation, kOrigin}.pack())) {
     origin_failed(index, ipc::DialOutcome::kOther, "no place in the event set", true);
   }
@@ -446,9 +435,16 @@ void RtmpWorker::on_dialed(std::uint32_t index) {
   ipc::OriginRecord record;
   ClientHandshakeOptions options;
   const bool known = state_.read_origin(conn.origin, record);
+  std::vector<std::uint8_t> first;
   if (known && record.proxy_protocol != 0) {
     const Endpoint local = net::local_address(p.side[kClient].fd.get());
-    p.side[kOrigin].out.data = proxy_header(record.proxy_protocol, conn.client, local);
+    first = proxy_header(record.proxy_protocol, conn.client, local);
+  }
+  const Endpoint* endpoint = known ? pick_endpoint(record, conn.id) : nullptr;
+  if (endpoint != nullptr && is_tls(*endpoint)) {
+    if (!shake_origin(index, *endpoint, record, first)) return;
+  } else {
+    p.side[kOrigin].out.data = std::move(first);
   }
   if (known && record.send_client_ip && conn.client.family == Family::kIpv4) {
     options.client_ipv4.emplace();
@@ -456,6 +452,25 @@ void RtmpWorker::on_dialed(std::uint32_t index) {
   }
   p.session.on_origin_connected(options);
   pump(index);
+}
+
+// The TLS handshake with the origin. True when it is done.
+bool RtmpWorker::shake_origin(std::uint32_t index, const Endpoint& endpoint,
+                              const ipc::OriginRecord& record, ByteView first) {
+  Side& side = conns_[index].preamble->side[kOrigin];
+  if (!side.tls) {
+    side.tls = origin_tls_.connect(side.fd.get(), endpoint, record, first);
+    if (!side.tls) {
+      origin_failed(index, ipc::DialOutcome::kTls, "TLS to origins cannot be had", true);
+      return false;
+    }
+  }
+  const IoStatus status = side.handshake();
+  if (status == IoStatus::kEnded) {
+    const std::string why = tls_failure_text(*side.tls);  // the stream goes with the side
+    origin_failed(index, ipc::DialOutcome::kTls, why);
+  }
+  return status == IoStatus::kOk;
 }
 
 // The dial or the origin's handshake failed: another origin, or the end. `our_fault`: nothing that
@@ -470,7 +485,7 @@ void RtmpWorker::origin_failed(std::uint32_t index, ipc::DialOutcome outcome,
   result.outcome = outcome;
   if (!our_fault) link_.send(result);
   p.failed.push_back(conn.origin);
-  p.side[kOrigin] = Side{};
+  p.side[kOrigin] = Leg{};
   const bool again = p.session.can_reset() && p.attempts < config_.rtmp.dial_attempts;
   LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
       .session(conn.id)
@@ -498,7 +513,7 @@ void RtmpWorker::refuse(std::uint32_t index, EndReason reason, std::string_view 
       .field("client", to_string(conn.client))
       .field("role", conn.publisher ? "publisher" : "player")
       .field("reason", description);
-  p.side[kOrigin] = Side{};
+  p.side[kOrigin] = Leg{};
   // What clients take for final: they would try again otherwise.
   const std::string_view code = reason != EndReason::kHook ? ""
                                 : conn.publisher           ? "NetStream.Publish.BadName"
@@ -566,8 +581,8 @@ void RtmpWorker::start_relay(std::uint32_t index) {
   Preamble& p = *conn.preamble;
   poller_.remove(p.side[kClient].fd.get());
   poller_.remove(p.side[kOrigin].fd.get());
-  UniqueFd client = std::move(p.side[kClient].fd);
-  UniqueFd origin = std::move(p.side[kOrigin].fd);
+  SpliceRelay::Peer client(std::move(p.side[kClient].fd), std::move(p.side[kClient].tls));
+  SpliceRelay::Peer origin(std::move(p.side[kOrigin].fd), std::move(p.side[kOrigin].tls));
   leave_preamble(conn);
   conn.relay = relay_.start(std::move(client), std::move(origin), index);
 }

@@ -49,6 +49,8 @@ Counter counter_of(EndReason reason) {
       return Counter::kRtmpEndShutdown;
     case EndReason::kError:
       return Counter::kRtmpEndError;
+    case EndReason::kTls:
+      return Counter::kRtmpEndTls;
   }
   return Counter::kRtmpEndError;
 }
@@ -111,6 +113,8 @@ std::string_view to_string(EndReason reason) {
       return "shutdown";
     case EndReason::kError:
       return "error";
+    case EndReason::kTls:
+      return "tls_handshake";
   }
   return "error";
 }
@@ -154,10 +158,16 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 counters_.add(Counter::kRtmpBytesFromClients, up);
                 counters_.add(Counter::kRtmpBytesToClients, down);
               }}),
+      tls_(make_tls_server(config, context_.tickets, net::Alpn::kNone)),
+      origin_tls_(config),
       acceptor_(
           base, std::move(context_.listeners),
           {kDescriptorsEach, proxy_settings(config, config.rtmp.handshake_timeout)}, counters_,
-          {[this](UniqueFd fd, const Accepted& who) { on_accept(std::move(fd), who.client); },
+          {[this](UniqueFd fd, const Accepted& who) {
+             const bool tls = !config_.rtmp.tls_listen.empty() &&
+                              acceptor_.address(who.listener) == config_.rtmp.tls_listen;
+             on_accept(std::move(fd), who.client, tls);
+           },
            [this] {
              return Acceptor::Load{active_, kDescriptorsEach * active_};
            },
@@ -211,7 +221,7 @@ bool RtmpWorker::admit(const Endpoint& client) {
   return true;
 }
 
-void RtmpWorker::on_accept(UniqueFd fd, const Endpoint& client) {
+void RtmpWorker::on_accept(UniqueFd fd, const Endpoint& client, bool tls) {
   counters_.add(Counter::kRtmpAccepted);
   if (!admit(client)) return;
   net::set_tcp_options(fd.get(), {config_.rtmp.tcp_keepalive, config_.rtmp.stall_timeout});
@@ -232,6 +242,10 @@ void RtmpWorker::on_accept(UniqueFd fd, const Endpoint& client) {
   p.deadline_ms = conn.accepted_ms + config_.rtmp.handshake_timeout;
   p.last_move_ms = conn.accepted_ms;
   p.side[0].fd = std::move(fd);
+  if (tls) {
+    p.side[0].tls = tls_->accept(p.side[0].fd.get());
+    p.deadline_ms = conn.accepted_ms + config_.tls.handshake_timeout;
+  }
   p.list_index = static_cast<std::uint32_t>(preambles_.size());
   preambles_.push_back(index);
   if (preambles_.size() == 1) arm(fast_timer_, kFastTimerMs);
@@ -239,8 +253,8 @@ void RtmpWorker::on_accept(UniqueFd fd, const Endpoint& client) {
   ++half_open_[address_group(client)];
   counters_.add(Counter::kRtmpConnections);
   counters_.add(Counter::kRtmpHandshaking);
-  if (!poller_.add(p.side[0].fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
-                   Token{index, conn.generation, 0}.pack())) {
+  if ((tls && !p.side[0].tls) ||
+      !poller_.add(p.side[0].fd.get(), kSideEvents, Token{index, conn.generation, 0}.pack())) {
     end(index, EndReason::kError);
   }
 }
@@ -310,6 +324,10 @@ void RtmpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
   if (p.deadline_ms == 0 || now < p.deadline_ms) return;
   switch (p.stage) {
     case Stage::kNaming:
+      if (p.side[0].shaking()) {
+        refuse_tls(index, net::TlsFailure::kTimeout, "no handshake within tls.handshake_timeout");
+        break;
+      }
       end(index, EndReason::kHandshakeTimeout);
       break;
     case Stage::kAsking:  // HookClient has the deadline

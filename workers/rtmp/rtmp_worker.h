@@ -17,8 +17,10 @@
 #include "workers/core/acceptor.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/master_link.h"
+#include "workers/core/origin_tls.h"
 #include "workers/core/poller.h"
 #include "workers/core/splice_relay.h"
+#include "workers/core/tls_listener.h"
 #include "workers/rtmp/rtmp_conn.h"
 
 namespace weir::rtmp {
@@ -35,7 +37,7 @@ class RtmpWorker {
   EventPtr make_timer();
 
   // rtmp_worker.cc: accept, table, timers, the master's messages, the end of sessions
-  void on_accept(UniqueFd fd, const Endpoint& client);
+  void on_accept(UniqueFd fd, const Endpoint& client, bool tls);
   bool admit(const Endpoint& client);
   static void log_refused(LogBudget& log, std::string_view event, const Endpoint& client,
                           std::uint64_t limit);
@@ -61,6 +63,8 @@ class RtmpWorker {
   // rtmp_preamble.cc: everything until the relay starts
   void on_ready(std::uint64_t token, std::uint32_t events);
   void pump(std::uint32_t index);
+  bool shake(std::uint32_t index);
+  void refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text);
   bool step(std::uint32_t index);
   bool flush(std::uint32_t index, int side, bool& progress);
   bool read_client(std::uint32_t index, bool& progress);
@@ -74,6 +78,8 @@ class RtmpWorker {
   void on_route_answer(const ipc::RouteAnswer& answer);
   void dial(std::uint32_t index, ipc::OriginRef origin);
   void on_dialed(std::uint32_t index);
+  bool shake_origin(std::uint32_t index, const Endpoint& endpoint, const ipc::OriginRecord& record,
+                    ByteView first);
   void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error,
                      bool our_fault = false);
   void refuse(std::uint32_t index, EndReason reason, std::string_view description);
@@ -92,6 +98,8 @@ class RtmpWorker {
   MasterLink link_;
   Poller poller_;
   SpliceRelay relay_;
+  std::unique_ptr<net::TlsServer> tls_;
+  OriginTls origin_tls_;
   Acceptor acceptor_;
   AccessLogger access_log_;
   HookClient hooks_;

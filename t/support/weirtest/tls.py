@@ -5,13 +5,19 @@
     weir = lab.weir(config=tls_config(port, pair), http=True)
     with TlsConnection(port, ca, "a.test") as client:      # an HttpConnection over TLS
         client.get("/live/a.ts")
-    s_client(lab, port, "-tls1_2", servername="a.test")    # openssl s_client: (status, output)
+    s_client(port, "-tls1_2", servername="a.test")         # openssl s_client: (status, output)
+    front = TlsFront(lab, pair, origin.rtmp_port)          # TLS before a plain server: .port
 """
 
+import contextlib
+import select
+import socket
 import ssl
 import subprocess
+import threading
 
 from .httporigin import HttpConnection
+from .lab import free_port
 
 
 def openssl(*argv, text=None):
@@ -89,3 +95,59 @@ def s_client(port, *options, servername=None, send="Q\n"):
     done = subprocess.run([*argv, *map(str, options)], input=send, capture_output=True, text=True,
                           timeout=30, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+class TlsFront:
+    """Takes TLS connections at .port and passes their bytes to a plain port on this machine."""
+
+    def __init__(self, lab, pair, to_port):
+        self.ip, self.port, self.to_port = "127.0.0.1", free_port(), to_port
+        self.connections = 0
+        self.names = []     # SNI of each connection
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(pair.file, pair.key)
+        self.context.sni_callback = lambda _sock, name, _context: self.names.append(name)
+        self.listener = socket.create_server((self.ip, self.port), backlog=128)
+        lab.at_close(self.listener.close)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        with contextlib.suppress(OSError):
+            tls = self.context.wrap_socket(sock, server_side=True)
+            self.connections += 1
+            plain = socket.create_connection((self.ip, self.to_port))
+            with tls, plain:
+                # An SSLSocket must not be used by two threads at once: one loop for both ways.
+                tls.setblocking(False)
+                plain.setblocking(False)
+                self._relay(tls, plain)
+
+    @staticmethod
+    def _relay(tls, plain):
+        waiting = {plain: b"", tls: b""}    # what each is still to be given
+        other = {plain: tls, tls: plain}
+        while True:
+            readers = [s for s in waiting if not waiting[other[s]]]
+            if not (tls in readers and tls.pending()):
+                select.select(readers, [s for s in waiting if waiting[s]], [], 30)
+            for side in readers:
+                with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+                    data = side.recv(65536)
+                    if not data:
+                        if side is plain:
+                            tls.settimeout(2)
+                            tls.unwrap()
+                        return
+                    waiting[other[side]] += data
+            for side, data in waiting.items():
+                if data:
+                    with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError):
+                        waiting[side] = data[side.send(data):]
