@@ -99,6 +99,25 @@ def test_rtmps_origins_are_verified(lab, media, ca):
     assert_same_media(media, lab.play(weir.url("live/a"), seconds=2))
 
 
+def test_proxy_header_comes_before_tls(lab, media, ca):
+    origin = lab.origin()
+    pair = ca.issue("o.test")
+    http = HttpOrigin(lab, lambda call: call.answer(200, b"hello"))
+    rtmps = TlsFront(lab, pair, origin.rtmp_port, proxy=True)
+    https = TlsFront(lab, pair, http.http_port, proxy=True)
+    more = {"tls_name": "o.test", "proxy_protocol": "v1"}
+    weir = lab.weir(http=True, config={
+        "tls": {"origin_ca": ca.file}, "balance": {"probe_interval": 0},
+        "origin o1": {**origin_block("rtmp", rtmps, **more), **origin_block("http", https)}})
+    with HttpConnection(weir.http_port) as client:
+        assert client.get("/live/a.ts").body == b"hello"
+    lab.publish(media, origin.url("live/a"))
+    origin.wait_stream("a")
+    assert_same_media(media, lab.play(weir.url("live/a"), seconds=2))
+    for front in (rtmps, https):
+        assert front.headers[0].startswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 ")
+
+
 def test_https_origins(lab, ca):
     data = os.urandom(4_000_000)
 

@@ -98,12 +98,16 @@ def s_client(port, *options, servername=None, send="Q\n"):
 
 
 class TlsFront:
-    """Takes TLS connections at .port and passes their bytes to a plain port on this machine."""
+    """Takes TLS connections at .port and passes their bytes to a plain port on this machine.
 
-    def __init__(self, lab, pair, to_port):
+    proxy   a PROXY protocol v1 line comes first, in the clear; .headers has them
+    """
+
+    def __init__(self, lab, pair, to_port, proxy=False):
         self.ip, self.port, self.to_port = "127.0.0.1", free_port(), to_port
         self.connections = 0
         self.names = []     # SNI of each connection
+        self.proxy, self.headers = proxy, []
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(pair.file, pair.key)
         self.context.sni_callback = lambda _sock, name, _context: self.names.append(name)
@@ -121,6 +125,12 @@ class TlsFront:
 
     def _serve(self, sock):
         with contextlib.suppress(OSError):
+            line = b""
+            while self.proxy and not line.endswith(b"\r\n"):
+                line += sock.recv(1)
+                if len(line) > 107:
+                    return
+            self.headers.append(line)
             tls = self.context.wrap_socket(sock, server_side=True)
             self.connections += 1
             plain = socket.create_connection((self.ip, self.to_port))
