@@ -10,6 +10,10 @@
 
 namespace weir::ipc {
 
+constexpr bool is_about_flows(MessageType type) {
+  return type >= MessageType::kFlowCreate && type <= MessageType::kFlowEnd;
+}
+
 enum class FlowStatus : std::uint8_t {
   kOk,
   kTableFull,      // max_udp_sessions

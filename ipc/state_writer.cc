@@ -108,15 +108,6 @@ std::uint32_t StateWriter::find_bucket(std::uint64_t hash, std::string_view key)
   }
 }
 
-std::uint32_t StateWriter::bucket_of(std::uint64_t hash, std::uint32_t slot) const {
-  const std::uint32_t mask = header_->bucket_count - 1;
-  for (std::uint32_t at = home_bucket(hash, mask);; at = (at + 1) & mask) {
-    const std::uint32_t value = buckets_[at].load(std::memory_order_relaxed);
-    if (value == 0) return kNoBucket;
-    if (value == slot + 1) return at;
-  }
-}
-
 std::uint32_t StateWriter::find_stream(std::string_view key) const {
   const std::uint32_t at = find_bucket(keyed_hash(header_->seed, key), key);
   return at == kNoBucket ? kNoSlot : buckets_[at].load(std::memory_order_relaxed) - 1;
@@ -136,10 +127,7 @@ std::uint32_t StateWriter::add_stream(std::string_view key, StreamRecord record)
   record.key_length = static_cast<std::uint16_t>(key.size());
   std::memcpy(record.key, key.data(), key.size());
   streams_[slot].write(record);
-  const std::uint32_t mask = header_->bucket_count - 1;
-  std::uint32_t at = home_bucket(record.hash, mask);
-  while (buckets_[at].load(std::memory_order_relaxed) != 0) at = (at + 1) & mask;
-  buckets_[at].store(slot + 1, std::memory_order_release);
+  insert_bucket(buckets(), record.hash, slot + 1);
   header_->streams_used.fetch_add(1, std::memory_order_relaxed);
   return slot;
 }
@@ -155,21 +143,8 @@ void StateWriter::put_stream(std::uint32_t slot, const StreamRecord& record) {
 }
 
 void StateWriter::erase_stream(std::uint32_t slot) {
-  const std::uint32_t mask = header_->bucket_count - 1;
-  std::uint32_t hole = bucket_of(stream(slot).hash, slot);
-  if (hole == kNoBucket) return;
-  // Backward shift: whoever probed past the hole moves into it, so that no tombstones pile up. The
-  // entry is copied before its old place is emptied; a reader may see it twice, or not at all when
-  // it has passed the hole already, and then asks the master.
-  for (std::uint32_t at = (hole + 1) & mask;; at = (at + 1) & mask) {
-    const std::uint32_t value = buckets_[at].load(std::memory_order_relaxed);
-    if (value == 0) break;
-    const std::uint32_t home = home_bucket(stream(value - 1).hash, mask);
-    if (((at - home) & mask) < ((at - hole) & mask)) continue;  // it must not move before its home
-    buckets_[hole].store(value, std::memory_order_release);
-    hole = at;
-  }
-  buckets_[hole].store(0, std::memory_order_release);
+  erase_bucket(buckets(), stream(slot).hash, slot + 1,
+               [this](std::uint32_t value) { return stream(value - 1).hash; });
   streams_[slot].write(StreamRecord{});
   free_streams_.push_back(slot);
   header_->streams_used.fetch_sub(1, std::memory_order_relaxed);

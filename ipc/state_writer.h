@@ -11,6 +11,7 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "ipc/mapping.h"
+#include "ipc/probing.h"
 #include "ipc/shm_layout.h"
 
 namespace weir::ipc {
@@ -54,7 +55,7 @@ class StateWriter {
   Result<void> map_segments(const Sizes& sizes);
   Result<void> seal();
   std::uint32_t find_bucket(std::uint64_t hash, std::string_view key) const;
-  std::uint32_t bucket_of(std::uint64_t hash, std::uint32_t slot) const;
+  BucketTable buckets() const { return {buckets_, header_->bucket_count}; }
 
   Mapping state_;
   Mapping counters_;
