@@ -118,24 +118,38 @@ Result<void> Master::plan_seats(Generation& generation) {
       seats[slot].row = &row;
       seats[slot].slot = static_cast<std::uint16_t>(slot);
     }
-    for (const Endpoint& address :
-         slots == 0 ? std::vector<Endpoint>{} : row.listens(*generation.config)) {
-      const bool held = std::any_of(present.begin(), present.end(), [&](const auto& socket) {
-        return socket->kind == row.kind && socket->address == address;
-      });
-      if (!held) {
-        if (auto free = check_free(address); !free) return free;
-      }
-      auto sockets = plan_listeners(present, row.kind, address, slots);
-      if (!sockets) return tl::unexpected(sockets.error());
-      for (unsigned slot = 0; slot < slots; ++slot) {
-        for (SharedListenSocket& mine : share_of_slot(*sockets, slot, slots)) {
-          seats[slot].sockets.push_back(std::move(mine));
-        }
-      }
-      generation.sockets.insert(generation.sockets.end(), sockets->begin(), sockets->end());
+    if (slots > 0) {
+      auto planned = plan_sockets(generation, row, present, seats, Transport::kTcp);
+      if (planned) planned = plan_sockets(generation, row, present, seats, Transport::kUdp);
+      if (!planned) return planned;
     }
     for (Seat& seat : seats) generation.seats.push_back(std::move(seat));
+  }
+  return {};
+}
+
+Result<void> Master::plan_sockets(Generation& generation, const WorkerKindRow& row,
+                                  const ListenSockets& present, std::vector<Seat>& seats,
+                                  Transport transport) {
+  const auto listens = transport == Transport::kTcp ? row.listens : row.udp_listens;
+  if (listens == nullptr) return {};
+  const auto slots = static_cast<unsigned>(seats.size());
+  for (const Endpoint& address : listens(*generation.config)) {
+    const bool held = std::any_of(present.begin(), present.end(), [&](const auto& socket) {
+      return socket->kind == row.kind && socket->transport == transport &&
+             socket->address == address;
+    });
+    if (!held) {
+      if (auto free = check_free(address, transport); !free) return free;
+    }
+    auto sockets = plan_listeners(present, row.kind, address, slots, transport);
+    if (!sockets) return tl::unexpected(sockets.error());
+    for (unsigned slot = 0; slot < slots; ++slot) {
+      for (SharedListenSocket& mine : share_of_slot(*sockets, slot, slots)) {
+        seats[slot].sockets.push_back(std::move(mine));
+      }
+    }
+    generation.sockets.insert(generation.sockets.end(), sockets->begin(), sockets->end());
   }
   return {};
 }
@@ -194,8 +208,10 @@ void Master::enter_child(Generation& generation, const Seat& seat, std::uint32_t
   // The numbers are this process's own copies; the objects that hold them are never destroyed here.
   context.state.reset(state_->state_fd());
   context.counters.reset(state_->counters_fd());
+  context.flows.reset(flows_->reader_fd());
   for (const SharedListenSocket& socket : seat.sockets) {
-    context.listeners.emplace_back(socket->fd.get());
+    const bool udp = socket->transport == Transport::kUdp;
+    (udp ? context.udp_sockets : context.listeners).emplace_back(socket->fd.get());
   }
   context.first_session = (session_serial_ << kSessionBits) | 1U;
   run_worker_process(std::move(start));
@@ -205,12 +221,14 @@ void Master::commit(Generation& generation) {
   const bool first = in_phase(Phase::kCurrent) == nullptr;
   config_ = generation.config;
   registry_->apply(*config_, monotonic_ms());
+  flows_->apply(*config_);
   const std::uint64_t limit = config_->worker_shutdown_timeout;
   const std::uint64_t deadline = limit == 0 ? 0 : monotonic_ms() + limit;
   for (const auto& other : generations_) {
     if (other->phase == Phase::kCurrent) drain(*other, deadline);
   }
   generation.phase = Phase::kCurrent;
+  serve_all_flows(generation);
   options_.inherited.clear();
   ipc::StateHeader& header = state_->header();
   header.generation.store(generation.number, std::memory_order_relaxed);
@@ -270,7 +288,7 @@ void Master::drain(Generation& generation, std::uint64_t deadline_ms) {
   generation.quit_at_ms = deadline_ms == 0 ? 0 : deadline_ms + kDeadlineSlackMs;
   for (Seat& seat : generation.seats) {
     const auto found = processes_.find(seat.page);
-    if (found == processes_.end()) continue;
+    if (found == processes_.end() || stays_for_flows(found->second.kind)) continue;
     ipc::WorkerRecord record = state_->worker(seat.page);
     record.state = ipc::WorkerState::kDraining;
     state_->put_worker(seat.page, record);
@@ -278,6 +296,7 @@ void Master::drain(Generation& generation, std::uint64_t deadline_ms) {
     message.deadline_ms = deadline_ms;
     found->second.told_to_leave = true;
     send(found->second, seat.page, message);
+    flows_->worker_drains(seat.page, monotonic_ms());
   }
   LogLine(LogLevel::kNotice, "generation drains").field("generation", generation.number);
 }
@@ -378,6 +397,7 @@ void Master::on_end(std::uint32_t page, int status) {
   const Process process = std::move(processes_.at(page));
   processes_.erase(page);
   registry_->worker_gone(page, monotonic_ms());
+  flows_->worker_gone(page, monotonic_ms());
   state_->free_worker(page);
   Generation* generation = find_generation(process.generation);
   Seat* seat = nullptr;

@@ -196,6 +196,8 @@ int run(const CommandLine& line, char** argv) {
   options.kinds = kWorkerKinds;
   options.argv = argv;
   options.inherited = std::move(inherited.sockets);
+  options.handover = std::move(inherited.handover);
+  options.session_lock = std::move(inherited.session_lock);
   options.ready = std::move(inherited.ready);
   return serve(std::move(options), std::move(loaded.config));
 }

@@ -123,6 +123,9 @@ int Master::run() {
   auto done = set_up();
   if (done) {
     registry_->apply(*config_, monotonic_ms());
+    done = set_up_flows();
+  }
+  if (done) {
     done = first_stage();
   }
   if (!done) {
@@ -161,6 +164,7 @@ int Master::timeout_ms(std::uint64_t now_ms) const {
   };
   consider(next_watchdog_ms_);
   consider(registry_->next_timer_ms());
+  consider(next_flow_timer_ms());
   for (const auto& generation : generations_) {
     if (generation->phase == Phase::kStarting) consider(generation->ready_by_ms);
     consider(generation->quit_at_ms);
@@ -179,6 +183,8 @@ void Master::wait(int timeout_ms) {
       read_signals();
     } else if (event.data.u64 == kUpgradeToken) {
       on_upgrade_news();
+    } else if (event.data.u64 == kHandoverToken) {
+      adopt_flows();
     } else {
       on_channel(static_cast<std::uint32_t>(event.data.u64), event.events);
     }
@@ -218,6 +224,7 @@ void Master::run_timers(std::uint64_t now_ms) {
   if (registry_->next_timer_ms() != 0 && now_ms >= registry_->next_timer_ms()) {
     registry_->tick(now_ms);
   }
+  flow_timers(now_ms);
   generation_timers(now_ms);
 }
 
@@ -225,6 +232,7 @@ void Master::beat(std::uint64_t now_ms) {
   next_beat_ms_ = now_ms + kBeatMs;
   state_->header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
   registry_->tick(now_ms);
+  flows_->tick(now_ms);
   if (next_watchdog_ms_ == 0 && notifier_.watchdog_interval_ms() != 0) next_watchdog_ms_ = now_ms;
 }
 
@@ -242,6 +250,7 @@ void Master::begin_stop(Stop how) {
   for (const auto& generation : generations_) {
     generation->kill_at_ms = now + config_->force_quit_timeout;
     release_sockets(*generation);
+    if (!graceful) flows_->freeze();
     if (graceful && generation->phase != Phase::kStarting) {
       if (generation->phase == Phase::kCurrent || generation->quit_at_ms == 0 ||
           generation->quit_at_ms > deadline) {
@@ -289,7 +298,9 @@ void Master::start_upgrade() {
     LogLine(LogLevel::kError, "no upgrade").field("error", renamed.error().text);
     return;
   }
-  if (auto started = upgrade_.start(options_.argv, current->sockets); !started) {
+  if (auto started = upgrade_.start(options_.argv, current->sockets,
+                                    session_file_ ? session_file_->lock_fd() : -1);
+      !started) {
     LogLine(LogLevel::kError, "no upgrade").field("error", started.error().text);
     static_cast<void>(options_.pid_file.rename(pid_path));
     return;
@@ -316,6 +327,7 @@ void Master::on_upgrade_news() {
   LogLine(LogLevel::kNotice, "upgrade: the new program is up, this one finishes its sessions")
       .field("sessions", registry_->sessions());
   stop_ = Stop::kGraceful;
+  upgraded_ = true;
   const std::uint64_t limit = config_->worker_shutdown_timeout;
   const std::uint64_t deadline = limit == 0 ? 0 : monotonic_ms() + limit;
   for (const auto& generation : generations_) {
@@ -326,6 +338,7 @@ void Master::on_upgrade_news() {
     }
     release_sockets(*generation);
   }
+  begin_handover();
 }
 
 }  // namespace weir

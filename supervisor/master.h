@@ -25,6 +25,7 @@
 #include "ipc/channel.h"
 #include "ipc/messages.h"
 #include "ipc/state_writer.h"
+#include "supervisor/flows.h"
 #include "supervisor/listeners.h"
 #include "supervisor/notify.h"
 #include "supervisor/pid_file.h"
@@ -42,8 +43,13 @@ struct MasterOptions {
   char** argv = nullptr;    // for an upgrade in place
   UniqueFd ready;           // one byte is written here when the service is up
   ListenSockets inherited;  // of the master that this one replaces
+  UniqueFd handover;        // its sessions come here; invalid: it replaces none
+  UniqueFd session_lock;    // of the session file, from that master
   PidFile pid_file;
 };
+
+// In epoll_event.data.u64, beside the pages of workers.
+inline constexpr std::uint64_t kHandoverToken = ~0ULL - 2;
 
 class Master {
  public:
@@ -111,6 +117,9 @@ class Master {
   void reload();
   Result<void> stage(std::shared_ptr<const Config> config);
   Result<void> plan_seats(Generation& generation);
+  Result<void> plan_sockets(Generation& generation, const WorkerKindRow& row,
+                            const ListenSockets& present, std::vector<Seat>& seats,
+                            Transport transport);
   void commit(Generation& generation);
   void abandon(Generation& generation, std::string_view why);
   void release_sockets(Generation& generation);
@@ -130,6 +139,20 @@ class Master {
   void plan_respawn(Generation& generation, Seat& seat, const Process& process, int status);
   void respawn_due(std::uint64_t now_ms);
   bool left(const Generation& generation) const;
+
+  // master_flows.cc: sessions of WebRTC and SRT
+  Result<void> set_up_flows();
+  void raise_descriptor_limit();
+  void serve_flows(Generation& generation, const Seat& seat);
+  void serve_all_flows(Generation& generation);
+  bool stays_for_flows(ipc::WorkerKind kind) const;
+  void quit_last_workers();
+  void begin_handover();
+  void hand_over(std::uint64_t now_ms);
+  void adopt_flows();
+  void finish_adoption(std::uint64_t now_ms);
+  std::uint64_t next_flow_timer_ms() const;
+  void flow_timers(std::uint64_t now_ms);
 
   // messages.cc: the channels
   void on_channel(std::uint32_t page, std::uint32_t events);
@@ -154,6 +177,14 @@ class Master {
   UniqueFd signals_;
   std::optional<ipc::StateWriter> state_;
   std::optional<Registry> registry_;
+  std::optional<Flows> flows_;
+  std::optional<ipc::FlowFile> session_file_;
+  std::optional<ipc::Channel> to_successor_;      // while sessions are handed over
+  std::optional<ipc::Channel> from_predecessor_;  // while they come
+  std::uint32_t handover_cursor_ = 0;
+  std::uint64_t next_handover_ms_ = 0;
+  std::uint64_t adopt_until_ms_ = 0;
+  bool upgraded_ = false;                                 // a new master runs, this one finishes
   std::vector<std::unique_ptr<Generation>> generations_;  // oldest first
   std::map<std::uint32_t, Process> processes_;            // by page
   std::map<std::pair<ipc::WorkerKind, std::uint16_t>, std::uint32_t> respawns_;

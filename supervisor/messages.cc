@@ -100,6 +100,10 @@ void Master::dispatch(Process& process, std::uint32_t page, ByteView bytes) {
       return log_dropped(process.kind, process.pid, header.type, "malformed");
     ipc::Reply reply = registry_->command(message, now);
     send(process, page, reply);
+  } else if (ipc::is_about_flows(header.type)) {
+    if (!flows_->on_message(page, process.kind, header.type, bytes, now)) {
+      log_dropped(process.kind, process.pid, header.type, "malformed");
+    }
   } else {
     dispatch_session(process, page, header.type, bytes);
   }
@@ -141,7 +145,13 @@ void Master::on_ready(Process& process, std::uint32_t page) {
       .field("generation", process.generation)
       .field("after_ms", monotonic_ms() - process.started_ms);
   Generation* generation = find_generation(process.generation);
-  if (generation == nullptr || generation->phase != Phase::kStarting) return;
+  if (generation == nullptr) return;
+  if (generation->phase == Phase::kCurrent) {
+    for (const Seat& seat : generation->seats) {
+      if (seat.page == page) serve_flows(*generation, seat);
+    }
+  }
+  if (generation->phase != Phase::kStarting) return;
   for (const Seat& seat : generation->seats) {
     const auto found = processes_.find(seat.page);
     if (found == processes_.end() || !found->second.ready) return;

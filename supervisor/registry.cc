@@ -426,13 +426,16 @@ void Registry::apply(const Config& config, std::uint64_t now_ms) {
   health_.forget_ms = config.balance.origin_forget;
   stream_idle_ms_ = config.stream_idle_timeout;
   const std::int64_t clients = config.rtmp.max_connections + config.http.max_connections;
-  max_sessions_ = 2 * static_cast<std::uint64_t>(clients) + kSpareSessions;
+  max_sessions_ = 2 * static_cast<std::uint64_t>(clients) +
+                  static_cast<std::uint64_t>(config.max_udp_sessions) + kSpareSessions;
   limits_[static_cast<std::size_t>(ipc::EndpointKind::kRtmp)] = {
       static_cast<std::uint64_t>(config.rtmp.max_connections_per_address),
       static_cast<std::uint64_t>(config.rtmp.max_players_per_stream)};
   limits_[static_cast<std::size_t>(ipc::EndpointKind::kHttp)] = {
       static_cast<std::uint64_t>(config.http.max_connections_per_address),
       static_cast<std::uint64_t>(config.http.max_players_per_stream)};
+  limits_[static_cast<std::size_t>(ipc::EndpointKind::kRtc)] = {
+      static_cast<std::uint64_t>(config.rtc.max_sessions_per_address), 0};
   send_client_ip_ = config.rtmp.send_client_ip;
   proxy_protocol_ = proxy_version(config.origin_proxy_protocol);
 

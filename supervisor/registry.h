@@ -33,6 +33,13 @@ namespace weir {
 
 class Registry {
  public:
+  // Lets one line through each interval and counts what it held back.
+  struct LogGate {
+    std::uint64_t next_ms = 0;
+    std::uint64_t held_back = 0;
+    bool open(std::uint64_t now_ms);
+  };
+
   // `random` seeds tie-breaks and the random policy.
   Registry(ipc::StateWriter& state, std::uint64_t random);
 
@@ -46,6 +53,9 @@ class Registry {
   void close_session(std::uint32_t worker, SessionId id, std::uint64_t now_ms);
   // Releases what the sessions of an ended worker held.
   void worker_gone(std::uint32_t worker, std::uint64_t now_ms);
+  bool knows(ipc::OriginRef origin) const { return find(origin) != nullptr; }
+  // Whose endpoint of this kind that is; kNoSlot when it is nobody's.
+  ipc::OriginRef find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoint) const;
   // A dial's or a probe's outcome.
   void report(ipc::OriginRef origin, ipc::DialOutcome outcome, std::uint64_t now_ms);
   ipc::Reply register_origin(const ipc::OriginRegister& message, std::uint64_t now_ms);
@@ -98,12 +108,6 @@ class Registry {
   struct Idle {
     std::uint64_t due_ms;
     std::uint32_t stream;
-  };
-  // Lets one line through each interval and counts what it held back.
-  struct LogGate {
-    std::uint64_t next_ms = 0;
-    std::uint64_t held_back = 0;
-    bool open(std::uint64_t now_ms);
   };
   // A set that forgets its oldest members.
   class BoundedSet {

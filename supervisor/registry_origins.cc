@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "common/base/clock.h"
+#include "ipc/flow_table.h"
 #include "supervisor/registry.h"
 
 namespace weir {
@@ -196,6 +197,17 @@ const Registry::Origin* Registry::find(OriginRef ref) const {
   const bool same =
       origin.record.state != OriginState::kFree && origin.record.generation == ref.generation;
   return same ? &origin : nullptr;
+}
+
+OriginRef Registry::find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoint) const {
+  for (const std::uint32_t slot : used_) {
+    const ipc::OriginRecord& record = origins_[slot].record;
+    const auto index = static_cast<std::size_t>(kind);
+    for (std::size_t i = 0; i < record.endpoint_count[index]; ++i) {
+      if (ipc::same_endpoint(record.endpoints[index][i], endpoint)) return ref_of(slot);
+    }
+  }
+  return {};
 }
 
 OriginRef Registry::ref_of(std::uint32_t slot) const {

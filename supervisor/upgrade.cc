@@ -18,6 +18,8 @@ namespace {
 
 constexpr const char* kListenVariable = "WEIR_INTERNAL_LISTEN";
 constexpr const char* kReadyVariable = "WEIR_INTERNAL_READY";
+constexpr const char* kHandoverVariable = "WEIR_INTERNAL_HANDOVER";
+constexpr const char* kLockVariable = "WEIR_INTERNAL_SESSION_LOCK";
 
 std::string describe(const ListenSockets& sockets) {
   std::string text;
@@ -40,15 +42,24 @@ bool take_number(std::string_view& text, char end, Integer& out) {
   return true;
 }
 
-// The address comes from the socket itself; what is no listening socket is not adopted.
+// Both come from the socket itself.
+bool is_listener(int fd, Transport& transport) {
+  int type = 0;
+  int listening = 0;
+  socklen_t length = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) return false;
+  transport = type == SOCK_DGRAM ? Transport::kUdp : Transport::kTcp;
+  if (type == SOCK_DGRAM) return true;
+  length = sizeof listening;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening != 0;
+}
+
+// The address comes from the socket itself, too; what is no listen socket is not adopted.
 SharedListenSocket adopt(int fd, unsigned kind) {
   auto socket = std::make_shared<ListenSocket>();
-  int listening = 0;
-  socklen_t length = sizeof listening;
   sockaddr_storage address{};
   socklen_t address_length = sizeof address;
-  if (kind >= ipc::kWorkerKinds ||
-      ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) != 0 || listening == 0 ||
+  if (kind >= ipc::kWorkerKinds || !is_listener(fd, socket->transport) ||
       // sockaddr_storage is made for this cast.
       ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_length) != 0) {
     return nullptr;
@@ -60,13 +71,33 @@ SharedListenSocket adopt(int fd, unsigned kind) {
   return socket;
 }
 
+// The descriptor that a variable names, which is then removed; invalid when it names none.
+UniqueFd take_descriptor(const char* variable) {
+  const char* value = std::getenv(variable);
+  int fd = -1;
+  if (value != nullptr) {
+    const std::string_view text = value;
+    std::from_chars(text.data(), text.data() + text.size(), fd);
+    ::unsetenv(variable);
+  }
+  if (fd <= STDERR_FILENO || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return {};
+  return UniqueFd(fd);
+}
+
 }  // namespace
 
-Result<void> Upgrade::start(char** argv, const ListenSockets& sockets) {
+Result<void> Upgrade::start(char** argv, const ListenSockets& sockets, int session_lock) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("cannot make a pipe", errno);
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+    return fail_errno("cannot make a channel", errno);
+  }
+  UniqueFd mine(ends[0]);
+  UniqueFd theirs(ends[1]);
+  const std::string handover = std::to_string(theirs.get());
+  const std::string lock = std::to_string(session_lock);
   const std::string listen = describe(sockets);
   const std::string ready = std::to_string(write_end.get());
   const pid_t child = ::fork();
@@ -77,8 +108,12 @@ Result<void> Upgrade::start(char** argv, const ListenSockets& sockets) {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     for (const SharedListenSocket& socket : sockets) keep_over_exec(socket->fd.get());
     keep_over_exec(write_end.get());
+    keep_over_exec(theirs.get());
+    if (session_lock >= 0) keep_over_exec(session_lock);
     ::setenv(kListenVariable, listen.c_str(), 1);
     ::setenv(kReadyVariable, ready.c_str(), 1);
+    ::setenv(kHandoverVariable, handover.c_str(), 1);
+    ::setenv(kLockVariable, lock.c_str(), 1);
     // systemd's watchdog goes over to the new master; its variable names the one that it started.
     if (std::getenv("WATCHDOG_PID") != nullptr) {
       ::setenv("WATCHDOG_PID", std::to_string(::getpid()).c_str(), 1);
@@ -88,6 +123,7 @@ Result<void> Upgrade::start(char** argv, const ListenSockets& sockets) {
   }
   child_ = child;
   ready_ = std::move(read_end);
+  handover_ = std::move(mine);
   return {};
 }
 
@@ -97,6 +133,7 @@ Upgrade::News Upgrade::read_news() {
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return News::kNone;
   ready_.reset();
   child_ = 0;
+  if (n != 1) handover_.reset();
   return n == 1 ? News::kNewOneIsUp : News::kFailed;
 }
 
@@ -111,15 +148,10 @@ Inherited take_inherited() {
   while (take_number(text, ':', fd) && take_number(text, ';', kind)) {
     if (auto socket = adopt(fd, kind)) inherited.sockets.push_back(std::move(socket));
   }
-  const std::string_view number = ready;
-  int ready_fd = -1;
-  std::from_chars(number.data(), number.data() + number.size(), ready_fd);
-  if (ready_fd > STDERR_FILENO) {
-    ::fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
-    inherited.ready.reset(ready_fd);
-  }
   ::unsetenv(kListenVariable);
-  ::unsetenv(kReadyVariable);
+  inherited.ready = take_descriptor(kReadyVariable);
+  inherited.handover = take_descriptor(kHandoverVariable);
+  inherited.session_lock = take_descriptor(kLockVariable);
   return inherited;
 }
 

@@ -1,13 +1,15 @@
 // Upgrade: SIGUSR2 replaces the program without closing a listen socket (docs/RELOAD.md). The old
-// master runs the new program as its child and leaves it, in the environment, its listen sockets
-// and one end of a pipe. The new one adopts the sockets and writes a byte when it is up; then the
-// old one drains and leaves. If the pipe closes without a byte the old one goes on as before.
+// master runs the new program as its child and leaves it, in the environment, its listen sockets,
+// one end of a pipe, one of a channel, and the lock of the session file. The new one adopts the
+// sockets and writes a byte when it is up; then the old one sends it the sessions of WebRTC and SRT
+// over the channel, drains and leaves. If the pipe closes without a byte the old one goes on.
 // Owner: the master.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "common/base/fd.h"
@@ -20,22 +22,28 @@ class Upgrade {
  public:
   enum class News : std::uint8_t { kNone, kNewOneIsUp, kFailed };
 
-  // Starts the new program. `sockets`: all that the current generation holds.
-  Result<void> start(char** argv, const ListenSockets& sockets);
+  // Starts the new program. `sockets`: all that the current generation holds. `session_lock`: -1
+  // for none.
+  Result<void> start(char** argv, const ListenSockets& sockets, int session_lock);
   bool running() const { return child_ > 0; }
   pid_t child() const { return child_; }
   int fd() const { return ready_.get(); }  // readable when there is news
   News read_news();
+  // Where the new master waits for sessions.
+  UniqueFd take_handover() { return std::move(handover_); }
 
  private:
   pid_t child_ = 0;
   UniqueFd ready_;
+  UniqueFd handover_;
 };
 
 // In the new master: what the old one left. The variables are removed from the environment.
 struct Inherited {
   ListenSockets sockets;
-  UniqueFd ready;  // invalid: this is no upgrade
+  UniqueFd ready;         // invalid: this is no upgrade
+  UniqueFd handover;      // sessions come here
+  UniqueFd session_lock;  // of the session file; invalid: the old one had none
 };
 Inherited take_inherited();
 

@@ -13,8 +13,9 @@ namespace weir {
 struct WorkerKindRow {
   ipc::WorkerKind kind;
   unsigned (*slots)(const Config& config, unsigned cpu_cores);  // 0: not served
-  std::vector<Endpoint> (*listens)(const Config& config);
+  std::vector<Endpoint> (*listens)(const Config& config);       // TCP
   int (*entry)(ipc::WorkerContext&& context, const Config& config);
+  std::vector<Endpoint> (*udp_listens)(const Config& config) = nullptr;  // null: none
 };
 
 }  // namespace weir

@@ -95,7 +95,7 @@ class Weir:
     # ---- configuration
 
     def default_config(self):
-        config = {"pid_file": "", "worker_processes": self.workers_wanted, "log": {"level": "debug"},
+        config = {"pid_file": "", "session_file": str(self.dir / "sessions"), "worker_processes": self.workers_wanted, "log": {"level": "debug"},
                   "rtmp": {"listen": f"127.0.0.1:{self.rtmp_port}"},
                   "control": {"listen": f"127.0.0.1:{self.api_port}"},
                   "balance": {"probe_interval": "500ms", "eject_time": "1s", "max_fails": 2}}
@@ -120,6 +120,8 @@ class Weir:
                 text += "\nhttp { enabled off; }\n"
             if "http_api" not in text:
                 text += "\nhttp_api { enabled off; }\n"
+            if "session_file" not in text:
+                text += f'\nsession_file "{self.dir}/sessions";\n'
             for key, value in (("rtmp_port", self.rtmp_port), ("api_port", self.api_port),
                                ("http_port", self.http_port), ("dir", self.dir)):
                 text = text.replace("{%s}" % key, str(value))

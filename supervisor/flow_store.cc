@@ -1,0 +1,86 @@
+#include "supervisor/flow_store.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "ipc/boot_id.h"
+
+namespace weir {
+namespace {
+
+constexpr const char* kRootFolder = "/run/weir";
+
+Result<ipc::FlowFile> lock_file(const std::string& path, UniqueFd lock) {
+  if (lock) return ipc::FlowFile::inherit(path, std::move(lock));
+  if (path.starts_with(std::string(kRootFolder) + "/")) ::mkdir(kRootFolder, 0755);
+  return ipc::FlowFile::lock(path);
+}
+
+// What an earlier master left at the file's path.
+ipc::SavedFlows read_saved(const ipc::FlowFile& file, const Config& config) {
+  const auto refuse = [&](std::string_view why) {
+    LogLine(LogLevel::kWarn, "sessions of an earlier run are not taken up")
+        .field("file", file.path())
+        .field("why", why);
+    return ipc::SavedFlows{};
+  };
+  auto old = file.open_old();
+  if (!old) return refuse(old.error().text);
+  if (!*old) return {};
+  const auto size = ipc::file_size(old->get());
+  if (!size) return refuse(size.error().text);
+  if (*size == 0) return refuse("it is empty");
+  const auto mapping = ipc::Mapping::map(old->get(), 0, *size, ipc::Mapping::Access::kRead);
+  if (!mapping) return refuse(mapping.error().text);
+  auto saved = ipc::read_flows({static_cast<const std::uint8_t*>(mapping->data()), *size},
+                               ipc::read_boot_id(), monotonic_ms(), config.session_restore_timeout);
+  if (!saved) return refuse(saved.error().text);
+  return std::move(*saved);
+}
+
+}  // namespace
+
+std::string session_path(const std::string& option, const char* runtime_directory, bool root) {
+  if (option == "off") return "";
+  if (option != "auto") return option;
+  if (runtime_directory != nullptr && *runtime_directory != '\0') {
+    const std::string list = runtime_directory;  // systemd separates several with colons
+    return list.substr(0, list.find(':')) + "/sessions";
+  }
+  return root ? std::string(kRootFolder) + "/sessions" : "";
+}
+
+Result<FlowStore> open_flow_store(const Config& config, bool upgrade, UniqueFd lock) {
+  const auto capacity = static_cast<std::uint32_t>(config.max_udp_sessions);
+  const std::string path =
+      session_path(config.session_file, std::getenv("RUNTIME_DIRECTORY"), ::geteuid() == 0);
+  ipc::SavedFlows saved;
+  const auto in_memory = [&](std::string_view why) -> Result<FlowStore> {
+    LogLine(config.session_file == "off" ? LogLevel::kDebug : LogLevel::kInfo,
+            "sessions are kept in memory and end with the service")
+        .field("why", why);
+    auto table = ipc::FlowWriter::make(capacity);
+    if (!table) return tl::unexpected(table.error());
+    return FlowStore{std::move(*table), std::nullopt, std::move(saved)};
+  };
+  if (path.empty()) return in_memory("no session_file");
+  auto file = lock_file(path, std::move(lock));
+  if (!file && file.error().sys_errno == EWOULDBLOCK) {
+    return in_memory("another master uses " + path);
+  }
+  if (!file) return in_memory(file.error().text);
+  if (!upgrade) saved = read_saved(*file, config);
+  auto fd = file->create();
+  if (!fd) return in_memory(fd.error().text);
+  auto table = ipc::FlowWriter::make_in_file(capacity, std::move(*fd));
+  if (!table) return in_memory(table.error().text);
+  return FlowStore{std::move(*table), std::move(*file), std::move(saved)};
+}
+
+}  // namespace weir

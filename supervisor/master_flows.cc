@@ -1,0 +1,178 @@
+// Master, the sessions of WebRTC and SRT: their table, who may serve them, and how they get from
+// one master to the next (docs/UDP.md).
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "supervisor/flow_handover.h"
+#include "supervisor/flow_store.h"
+#include "supervisor/master.h"
+
+namespace weir {
+namespace {
+
+constexpr std::uint64_t kHandoverEveryMs = 2;
+constexpr std::uint64_t kAdoptMs = 5000;  // how long a new master waits for the old one's sessions
+constexpr rlim_t kOtherDescriptors = 8192;
+
+constexpr std::array kFlowWorkers = {ipc::WorkerKind::kRtc, ipc::WorkerKind::kSrt};
+bool serves_flows(ipc::WorkerKind kind) {
+  return std::find(kFlowWorkers.begin(), kFlowWorkers.end(), kind) != kFlowWorkers.end();
+}
+
+}  // namespace
+
+// One upstream socket a session, besides channels and listen sockets.
+void Master::raise_descriptor_limit() {
+  const rlim_t wanted = static_cast<rlim_t>(config_->max_udp_sessions) + kOtherDescriptors;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  const rlimit raised{wanted, std::max(wanted, limit.rlim_max)};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < wanted) {
+    LogLine(LogLevel::kInfo, "descriptors for fewer sessions than max_udp_sessions")
+        .field("descriptors", limit.rlim_cur)
+        .field("wanted", wanted);
+  }
+}
+
+Result<void> Master::set_up_flows() {
+  raise_descriptor_limit();
+  const bool upgrade = static_cast<bool>(options_.handover);
+  auto store = open_flow_store(*config_, upgrade, std::move(options_.session_lock));
+  if (!store) return tl::unexpected(store.error());
+  flows_.emplace(std::move(store->table), *registry_,
+                 [this](std::uint32_t page, ByteView bytes, int fd) {
+                   const auto found = processes_.find(page);
+                   return found != processes_.end() && send_bytes(found->second, page, bytes, fd);
+                 });
+  session_file_ = std::move(store->file);
+  const std::uint64_t now = monotonic_ms();
+  flows_->apply(*config_);
+  if (upgrade) {
+    flows_->expect_adoption();
+    adopt_until_ms_ = now + config_->worker_ready_timeout + kAdoptMs;
+    from_predecessor_.emplace(std::move(options_.handover));
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = kHandoverToken;
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, from_predecessor_->fd(), &event);
+    return {};
+  }
+  flows_->restore(store->saved, now);
+  if (session_file_) return session_file_->publish();
+  return {};
+}
+
+void Master::serve_flows(Generation& generation, const Seat& seat) {
+  if (!serves_flows(seat.row->kind)) return;
+  const auto slots =
+      std::count_if(generation.seats.begin(), generation.seats.end(),
+                    [&seat](const Seat& other) { return other.row->kind == seat.row->kind; });
+  flows_->worker_serves(seat.page, seat.row->kind, seat.slot, static_cast<unsigned>(slots),
+                        monotonic_ms());
+}
+
+void Master::serve_all_flows(Generation& generation) {
+  for (const ipc::WorkerKind kind : kFlowWorkers) {
+    bool any = false;
+    for (const Seat& seat : generation.seats) {
+      if (seat.row->kind != kind) continue;
+      any = true;
+      serve_flows(generation, seat);
+    }
+    if (!any) flows_->kind_stopped(kind, monotonic_ms());
+  }
+}
+
+// In a graceful stop sessions go on for as long as those of the other protocols: the file keeps
+// them, and what comes after the stop finds them sooner the later they are left.
+bool Master::stays_for_flows(ipc::WorkerKind kind) const {
+  return stop_ == Stop::kGraceful && !upgraded_ && serves_flows(kind);
+}
+
+void Master::quit_last_workers() {
+  if (stop_ != Stop::kGraceful || upgraded_) return;
+  for (const auto& [page, process] : processes_) {
+    if (!serves_flows(process.kind)) return;
+  }
+  flows_->freeze();
+  for (auto& [page, process] : processes_) {
+    if (process.told_to_leave) continue;
+    ipc::Quit message;
+    process.told_to_leave = true;
+    send(process, page, message);
+  }
+}
+
+void Master::begin_handover() {
+  flows_->freeze();
+  to_successor_.emplace(upgrade_.take_handover());
+  hand_over(monotonic_ms());
+}
+
+void Master::hand_over(std::uint64_t now_ms) {
+  if (flows_->hand_over(*to_successor_, handover_cursor_)) {
+    to_successor_.reset();
+  } else {
+    next_handover_ms_ = now_ms + kHandoverEveryMs;
+  }
+}
+
+void Master::adopt_flows() {
+  const std::uint64_t now = monotonic_ms();
+  while (from_predecessor_) {
+    ipc::Received received = from_predecessor_->receive();
+    if (received.status == ipc::ReceiveStatus::kEmpty) return;
+    if (received.status == ipc::ReceiveStatus::kClosed) return finish_adoption(now);
+    FlowHandover message;
+    if (received.bytes.size() != sizeof message) continue;
+    std::memcpy(static_cast<void*>(&message), received.bytes.data(), sizeof message);
+    if (message.magic != ipc::kFlowMagic || message.version != ipc::kFlowVersion) {
+      LogLine(LogLevel::kError, "session of the old master has another layout and ends")
+          .field("version", message.version);
+      continue;
+    }
+    flows_->adopt(message.slot, message.record, std::move(received.fd), now);
+  }
+}
+
+void Master::finish_adoption(std::uint64_t now_ms) {
+  from_predecessor_.reset();
+  flows_->finish_adoption(now_ms);
+  if (!session_file_) return;
+  if (auto published = session_file_->publish(); !published) {
+    LogLine(LogLevel::kError, "sessions will not outlive the service")
+        .field("error", published.error().text);
+  }
+}
+
+std::uint64_t Master::next_flow_timer_ms() const {
+  std::uint64_t next = flows_->next_timer_ms();
+  const auto consider = [&next](bool wanted, std::uint64_t at) {
+    if (wanted && (next == 0 || at < next)) next = at;
+  };
+  consider(to_successor_.has_value(), next_handover_ms_);
+  consider(from_predecessor_.has_value(), adopt_until_ms_);
+  return next;
+}
+
+void Master::flow_timers(std::uint64_t now_ms) {
+  if (const std::uint64_t next = flows_->next_timer_ms(); next != 0 && now_ms >= next) {
+    flows_->tick(now_ms);
+  }
+  if (to_successor_ && now_ms >= next_handover_ms_) hand_over(now_ms);
+  if (from_predecessor_ && now_ms >= adopt_until_ms_) {
+    LogLine(LogLevel::kError, "the old master hands its sessions over too slowly");
+    finish_adoption(now_ms);
+  }
+  quit_last_workers();
+}
+
+}  // namespace weir

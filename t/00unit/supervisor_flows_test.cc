@@ -1,0 +1,601 @@
+// The master's side of sessions: who may do what, who owns what, and what comes back after a
+// restart. Workers are pages and what was sent to them; origins are real UDP sockets.
+#include "supervisor/flows.h"
+
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <deque>
+#include <map>
+#include <set>
+
+#include "common/base/clock.h"
+#include "ipc/flow_reader.h"
+#include "supervisor_registry_support.h"
+
+namespace {
+
+using namespace weir;
+using namespace weir::ipc;
+
+constexpr std::uint32_t kHttp = 1;
+constexpr std::uint32_t kRtcA = 2;
+constexpr std::uint32_t kRtcB = 3;
+constexpr std::uint32_t kControl = 4;
+constexpr std::uint32_t kSrt = 5;
+
+struct Origin {
+  Origin() : fd(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    sockaddr_storage a{};
+    Endpoint loopback;
+    loopback.family = Family::kIpv4;
+    loopback.ip[0] = 127;
+    loopback.ip[3] = 1;
+    const socklen_t length = to_sockaddr(loopback, a);
+    REQUIRE(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&a), length) == 0);
+    socklen_t own = sizeof a;
+    REQUIRE(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&a), &own) == 0);
+    at = from_sockaddr(a);
+  }
+  // Who sent the next datagram; empty: there is none.
+  Endpoint heard_from() const {
+    char byte = 0;
+    sockaddr_storage a{};
+    socklen_t length = sizeof a;
+    const ssize_t n = ::recvfrom(fd.get(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&a), &length);
+    return n < 0 ? Endpoint{} : from_sockaddr(a);
+  }
+  UniqueFd fd;
+  Endpoint at;
+};
+
+struct Sent {
+  MessageType type;
+  FlowCreated created;
+  FlowAssign assign;
+  FlowRelease release;
+  UniqueFd fd;
+};
+
+struct FlowRig {
+  explicit FlowRig(std::uint32_t capacity = 64) : flows(make(capacity)) {
+    auto message = test::Rig::registration("o", "1", 1935);
+    message.endpoint_count[static_cast<std::size_t>(EndpointKind::kRtc)] = 1;
+    message.endpoints[static_cast<std::size_t>(EndpointKind::kRtc)][0] = media.at;
+    origin = base.registry.register_origin(message, base.now).origin;
+  }
+  Flows make(std::uint32_t capacity) {
+    auto table = FlowWriter::make(capacity);
+    REQUIRE(table.has_value());
+    auto view_of = FlowView::map(table->reader_fd());
+    REQUIRE(view_of.has_value());
+    views.push_back(std::move(*view_of));
+    return {std::move(*table), base.registry,
+            [this](std::uint32_t page, ByteView bytes, int fd) { return take(page, bytes, fd); }};
+  }
+  bool take(std::uint32_t page, ByteView bytes, int fd) {
+    if (full.count(page) != 0) return false;
+    Sent sent;
+    MessageHeader header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    sent.type = header.type;
+    const bool known = decode(bytes, sent.created) || decode(bytes, sent.assign) ||
+                       decode(bytes, sent.release) || header.type == MessageType::kServe;
+    CHECK(known);
+    if (fd >= 0) sent.fd.reset(::dup(fd));
+    out[page].push_back(std::move(sent));
+    return true;
+  }
+  template <typename M>
+  void say(std::uint32_t page, WorkerKind kind, M message) {
+    CHECK(may_send(kind, M::kType));
+    CHECK(flows.on_message(page, kind, M::kType, encode(message), base.now));
+  }
+  Sent next(std::uint32_t page) {
+    REQUIRE_FALSE(out[page].empty());
+    Sent sent = std::move(out[page].front());
+    out[page].pop_front();
+    return sent;
+  }
+  bool silent(std::uint32_t page) { return out[page].empty(); }
+
+  FlowCreate offer(SessionId id, SessionId group = 0) {
+    FlowCreate m;
+    m.session = id;
+    m.group = group;
+    m.origin = origin;
+    m.origin_endpoint = media.at;
+    m.signaller = test::Rig::endpoint(5555, 77);
+    m.texts.set(FlowField::kUsername, "answ" + std::to_string(id) + ":offer");
+    m.texts.set(FlowField::kPassword, std::string(24, 'p'));
+    m.texts.set(FlowField::kKey, "v/a/s" + std::to_string(group != 0 ? group : id));
+    m.texts.set(FlowField::kResource, "/whip/" + std::to_string(id));
+    return m;
+  }
+  FlowCreated create(const FlowCreate& m) {
+    say(kHttp, WorkerKind::kHttp, m);
+    return next(kHttp).created;
+  }
+  FlowRef created(SessionId id, SessionId group = 0) {
+    const FlowCreated answer = create(offer(id, group));
+    REQUIRE(answer.status == FlowStatus::kOk);
+    CHECK(answer.session == id);
+    return answer.flow;
+  }
+  void serve(std::uint32_t page, unsigned slot, unsigned slots) {
+    flows.worker_serves(page, WorkerKind::kRtc, slot, slots, base.now);
+  }
+  static FlowClaim from(FlowRef flow, std::uint16_t port) {
+    FlowClaim m;
+    m.header.request = port;
+    m.flow = flow;
+    m.client = test::Rig::endpoint(port, 50);
+    m.local = test::Rig::endpoint(8000, 2);
+    return m;
+  }
+  Sent claim(std::uint32_t page, FlowRef flow, std::uint16_t port) {
+    say(page, WorkerKind::kRtc, from(flow, port));
+    Sent sent = next(page);
+    CHECK(sent.type == MessageType::kFlowAssign);
+    CHECK(sent.assign.header.request == port);
+    return sent;
+  }
+  void end(std::uint32_t page, WorkerKind kind, FlowRef flow, FlowEndReason reason) {
+    FlowEnd m;
+    m.flow = flow;
+    m.reason = reason;
+    say(page, kind, m);
+  }
+  void stats(std::uint32_t page, FlowRef flow, std::uint64_t packets) {
+    FlowStats m;
+    m.row_count = 1;
+    m.rows[0].flow = flow;
+    m.rows[0].since.packets_from_client = packets;
+    m.rows[0].activity_ms = base.now + 1000000;  // later than now: cut
+    say(page, WorkerKind::kRtc, m);
+  }
+  FlowRecord record(FlowRef flow) {
+    FlowRecord r;
+    REQUIRE(views.back().read(flow, r));
+    return r;
+  }
+  bool exists(FlowRef flow) {
+    FlowRecord r;
+    return views.back().read(flow, r);
+  }
+  void pass(std::uint64_t ms) {
+    base.now += ms;
+    flows.tick(base.now);
+  }
+  std::uint32_t used() const {
+    std::uint32_t sum = 0;
+    for (const auto& kind : views.back().header().used) sum += kind[0].load() + kind[1].load();
+    return sum;
+  }
+
+  Origin media;
+  std::map<std::uint32_t, std::deque<Sent>> out;
+  std::set<std::uint32_t> full;
+  std::vector<FlowView> views;
+  test::Rig base;
+  OriginRef origin;
+  Flows flows;
+};
+
+}  // namespace
+
+TEST_CASE("a session is signalled, claimed, counted and ended") {
+  FlowRig rig;
+  FlowCreate offer = rig.offer(1);
+  offer.role = Role::kPublisher;
+  const FlowCreated created = rig.create(offer);
+  REQUIRE(created.status == FlowStatus::kOk);
+  CHECK(rig.record(created.flow).state == FlowState::kSignalled);
+  CHECK(std::memcmp(rig.record(created.flow).token, created.token, 16) == 0);
+  CHECK(rig.base.stream("v/a/s1").publishers == 1);
+  CHECK(rig.base.origin(rig.origin).publishers == 1);
+
+  CHECK(rig.claim(kRtcA, created.flow, 4000).assign.status ==
+        FlowStatus::kStopping);  // no Serve yet
+  rig.serve(kRtcA, 0, 1);
+  CHECK(rig.next(kRtcA).type == MessageType::kServe);
+  const Sent assigned = rig.claim(kRtcA, created.flow, 4000);
+  REQUIRE(assigned.assign.status == FlowStatus::kOk);
+  REQUIRE(static_cast<bool>(assigned.fd));
+  const FlowRecord record = rig.record(created.flow);
+  CHECK(record.state == FlowState::kConnected);
+  CHECK(record.owner == kRtcA);
+  CHECK(record.client.port == 4000);
+  REQUIRE(::send(assigned.fd.get(), "x", 1, 0) == 1);
+  CHECK(same_endpoint(rig.media.heard_from(), record.upstream_local));
+
+  rig.stats(kRtcA, created.flow, 10);
+  rig.stats(kRtcB, created.flow, 1000);  // not its own
+  CHECK(rig.record(created.flow).counters.packets_from_client == 10);
+  CHECK(rig.record(created.flow).activity_ms <= rig.base.now);
+  rig.stats(kRtcA, created.flow, ~0ULL);
+  CHECK(rig.record(created.flow).counters.packets_from_client == ~0ULL);
+
+  // The client moves; the owner has the socket already.
+  const Sent moved = rig.claim(kRtcA, created.flow, 4001);
+  CHECK((moved.assign.status == FlowStatus::kOk && moved.assign.keep_socket && !moved.fd));
+  CHECK(rig.record(created.flow).client.port == 4001);
+
+  rig.end(kRtcA, WorkerKind::kRtc, created.flow, FlowEndReason::kIdle);
+  CHECK_FALSE(rig.exists(created.flow));
+  CHECK(rig.silent(kRtcA));
+  CHECK(rig.base.stream("v/a/s1").publishers == 0);
+  CHECK(rig.base.origin(rig.origin).publishers == 0);
+  CHECK(rig.used() == 0);
+  CHECK(rig.claim(kRtcA, created.flow, 4000).assign.status == FlowStatus::kUnknown);
+}
+
+TEST_CASE("what a worker may not do changes nothing") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 2);
+  rig.serve(kRtcB, 1, 2);
+  rig.next(kRtcA);
+  rig.next(kRtcB);
+  const FlowRef flow = rig.created(1);
+  REQUIRE(rig.claim(kRtcA, flow, 4000).assign.status == FlowStatus::kOk);
+  for (const FlowEndReason reason :
+       {FlowEndReason::kIdle, FlowEndReason::kClosed, FlowEndReason::kRefused,
+        FlowEndReason::kKicked, FlowEndReason::kDeleted, FlowEndReason::kMoved,
+        FlowEndReason::kStopped, static_cast<FlowEndReason>(99)}) {
+    rig.end(kRtcB, WorkerKind::kRtc, flow, reason);
+    rig.end(kSrt, WorkerKind::kSrt, flow, reason);
+    if (reason != FlowEndReason::kDeleted) rig.end(kHttp, WorkerKind::kHttp, flow, reason);
+    if (reason != FlowEndReason::kKicked) rig.end(kControl, WorkerKind::kControl, flow, reason);
+  }
+  rig.end(kRtcA, WorkerKind::kRtc, {flow.slot, flow.generation + 1}, FlowEndReason::kIdle);
+  rig.end(kRtcA, WorkerKind::kRtc, {kNoSlot, 1}, FlowEndReason::kIdle);
+  CHECK(rig.exists(flow));
+
+  FlowClaim bad = FlowRig::from(flow, 4002);
+  bad.client = {};
+  rig.say(kRtcA, WorkerKind::kRtc, bad);
+  CHECK(rig.next(kRtcA).assign.status == FlowStatus::kInvalid);
+  bad = FlowRig::from(flow, 4002);
+  bad.transport = static_cast<FlowTransport>(9);
+  rig.say(kRtcA, WorkerKind::kRtc, bad);
+  CHECK(rig.next(kRtcA).assign.status == FlowStatus::kInvalid);
+  rig.flows.worker_serves(kSrt, WorkerKind::kSrt, 0, 1, rig.base.now);
+  rig.next(kSrt);
+  rig.say(kSrt, WorkerKind::kSrt, FlowRig::from(flow, 4003));
+  CHECK(rig.next(kSrt).assign.status == FlowStatus::kInvalid);
+  CHECK(rig.record(flow).client.port == 4000);
+
+  FlowCreate offer = rig.offer(2);
+  offer.texts.length[0] = 60000;
+  CHECK(rig.create(offer).status == FlowStatus::kInvalid);
+  offer = rig.offer(2);
+  offer.role = static_cast<Role>(7);
+  CHECK(rig.create(offer).status == FlowStatus::kInvalid);
+  offer = rig.offer(2);
+  offer.kind = FlowKind::kSrt;
+  CHECK(rig.create(offer).status == FlowStatus::kInvalid);
+  offer = rig.offer(2);
+  offer.origin.generation += 5;
+  CHECK(rig.create(offer).status == FlowStatus::kNoOrigin);
+  offer = rig.offer(2);
+  offer.group = 12345;
+  CHECK(rig.create(offer).status == FlowStatus::kInvalid);
+  CHECK(rig.create(rig.offer(1)).status == FlowStatus::kDuplicate);
+  offer = rig.offer(2);
+  offer.texts.set(FlowField::kUsername, "answ1:offer");
+  CHECK(rig.create(offer).status == FlowStatus::kDuplicate);
+  CHECK_FALSE(rig.base.known("v/a/s2"));
+  const std::uint8_t junk[8] = {};
+  CHECK_FALSE(
+      rig.flows.on_message(kRtcA, WorkerKind::kRtc, MessageType::kFlowClaim, junk, rig.base.now));
+}
+
+TEST_CASE("ownership moves with the client's packets") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 2);
+  rig.serve(kRtcB, 1, 2);
+  rig.next(kRtcA);
+  rig.next(kRtcB);
+  const FlowRef flow = rig.created(1);
+  const Sent first = rig.claim(kRtcA, flow, 4000);
+  const Sent second = rig.claim(kRtcB, flow, 4001);
+  CHECK((second.assign.status == FlowStatus::kOk && second.fd));
+  const Sent released = rig.next(kRtcA);
+  CHECK(released.type == MessageType::kFlowRelease);
+  CHECK(released.release.reason == FlowEndReason::kMoved);
+  CHECK(rig.record(flow).owner == kRtcB);
+  // Both have the same socket, so the origin sees one client.
+  REQUIRE(::send(first.fd.get(), "x", 1, 0) == 1);
+  REQUIRE(::send(second.fd.get(), "x", 1, 0) == 1);
+  CHECK(same_endpoint(rig.media.heard_from(), rig.media.heard_from()));
+  rig.stats(kRtcA, flow, 5);  // what it counted before
+  CHECK(rig.record(flow).counters.packets_from_client == 5);
+  rig.end(kRtcA, WorkerKind::kRtc, flow, FlowEndReason::kIdle);
+  CHECK(rig.exists(flow));
+}
+
+TEST_CASE("a used address belongs to the session that proved it last") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 1);
+  rig.next(kRtcA);
+  const FlowRef old = rig.created(1);
+  const FlowRef fresh = rig.created(2);
+  rig.claim(kRtcA, old, 4000);
+  rig.claim(kRtcA, fresh, 4000);
+  FlowRecord out;
+  const auto hit = rig.views.back().find_client(test::Rig::endpoint(4000, 50), out);
+  REQUIRE(hit.has_value());
+  CHECK(hit->flow == fresh);
+  CHECK(rig.record(old).client.empty());
+}
+
+TEST_CASE("a worker's successor gets its sessions with their sockets") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 2);
+  rig.serve(kRtcB, 1, 2);
+  rig.next(kRtcA);
+  rig.next(kRtcB);
+  const FlowRef on_a = rig.created(1);
+  const FlowRef on_b = rig.created(2);
+  rig.claim(kRtcA, on_a, 4000);
+  rig.claim(kRtcB, on_b, 4001);
+
+  SUBCASE("after a crash") {
+    rig.flows.worker_gone(kRtcA, rig.base.now);
+    CHECK(rig.record(on_a).owner == kNoSlot);
+    CHECK(rig.silent(kRtcB));
+    constexpr std::uint32_t kNew = 20;
+    rig.serve(kNew, 0, 2);
+    const Sent assigned = rig.next(kNew);
+    CHECK((assigned.assign.flow == on_a && assigned.assign.header.request == 0 && assigned.fd));
+    CHECK(rig.next(kNew).type == MessageType::kServe);
+    CHECK(rig.record(on_a).owner == kNew);
+    rig.stats(kRtcA, on_a, 5);  // of the process that is no more
+    CHECK(rig.record(on_a).counters.packets_from_client == 0);
+  }
+  SUBCASE("in a reload to one slot") {
+    rig.flows.worker_drains(kRtcA, rig.base.now);
+    rig.flows.worker_drains(kRtcB, rig.base.now);
+    constexpr std::uint32_t kNew = 20;
+    rig.serve(kNew, 0, 1);
+    CHECK(rig.next(kNew).assign.flow == on_a);
+    CHECK(rig.next(kNew).assign.flow == on_b);
+    rig.stats(kRtcB, on_b, 7);
+    CHECK(rig.record(on_b).counters.packets_from_client == 7);
+    CHECK(rig.claim(kRtcA, on_a, 4000).assign.status == FlowStatus::kStopping);
+  }
+  SUBCASE("even when its channel is full") {
+    rig.flows.worker_gone(kRtcA, rig.base.now);
+    constexpr std::uint32_t kNew = 20;
+    rig.full.insert(kNew);
+    rig.serve(kNew, 0, 2);
+    CHECK(rig.silent(kNew));
+    CHECK(rig.flows.next_timer_ms() != 0);
+    rig.full.clear();
+    rig.base.now = monotonic_ms() + 100;
+    rig.flows.tick(rig.base.now);
+    const Sent assigned = rig.next(kNew);
+    CHECK((assigned.assign.flow == on_a && assigned.fd));
+    CHECK(rig.flows.next_timer_ms() == 0);
+  }
+  SUBCASE("or nobody, and then it ends") {
+    rig.flows.worker_gone(kRtcA, rig.base.now);
+    rig.pass(59000);
+    CHECK(rig.exists(on_a));
+    rig.pass(2000);
+    CHECK_FALSE(rig.exists(on_a));
+    CHECK(rig.exists(on_b));
+  }
+  SUBCASE("or its protocol is switched off") {
+    rig.flows.worker_drains(kRtcA, rig.base.now);
+    rig.flows.worker_drains(kRtcB, rig.base.now);
+    rig.flows.kind_stopped(WorkerKind::kRtc, rig.base.now);
+    CHECK(rig.used() == 0);
+  }
+}
+
+TEST_CASE("a session over TCP stays with its worker until that leaves") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 1);
+  rig.next(kRtcA);
+  const FlowRef flow = rig.created(1);
+  FlowClaim claim = FlowRig::from(flow, 4000);
+  claim.transport = FlowTransport::kTcp;
+  rig.say(kRtcA, WorkerKind::kRtc, claim);
+  CHECK(rig.next(kRtcA).assign.status == FlowStatus::kOk);
+  rig.flows.worker_drains(kRtcA, rig.base.now);
+  CHECK(rig.record(flow).owner == kRtcA);
+  rig.serve(kRtcB, 0, 1);
+  CHECK(rig.next(kRtcB).type == MessageType::kServe);
+  rig.flows.worker_gone(kRtcA, rig.base.now);
+  CHECK(rig.next(kRtcB).assign.flow == flow);
+}
+
+TEST_CASE("whoever never comes is forgotten, ten thousand of them too") {
+  FlowRig rig(10000);
+  for (SessionId id = 1; id <= 10000; ++id) {
+    if (id % 1000 == 0) rig.base.now += 300;  // within what one worker may ask for
+    rig.created(id);
+  }
+  CHECK(rig.create(rig.offer(20000)).status == FlowStatus::kTableFull);
+  CHECK_FALSE(rig.base.registry.sessions() == 0);
+  rig.pass(20000);
+  CHECK(rig.used() == 10000);
+  rig.base.now += 20000;
+  while (rig.flows.next_timer_ms() != 0) rig.flows.tick(rig.base.now);
+  CHECK(rig.used() == 0);
+  CHECK(rig.flows.sessions() == 0);
+  CHECK(rig.base.registry.sessions() == 0);
+  rig.created(30000);
+}
+
+TEST_CASE("limits by address, and of one worker's messages") {
+  FlowRig rig;
+  rig.base.config.rtc.max_sessions_per_address = 2;
+  rig.base.apply();
+  const FlowRef first = rig.created(1);
+  rig.created(2);
+  CHECK(rig.create(rig.offer(3)).status == FlowStatus::kAddressLimit);
+  rig.end(kHttp, WorkerKind::kHttp, first, FlowEndReason::kDeleted);
+  rig.created(3);
+  FlowStatus status = FlowStatus::kOk;
+  for (int i = 0; i < 9000 && status != FlowStatus::kBusy; ++i) {
+    status = rig.create(rig.offer(3)).status;
+  }
+  CHECK(status == FlowStatus::kBusy);
+  rig.base.now += 1000;
+  CHECK(rig.create(rig.offer(3)).status == FlowStatus::kDuplicate);
+}
+
+TEST_CASE("an ICE restart adds a pair, another one replaces the older") {
+  FlowRig rig;
+  const FlowRef flow = rig.created(1);
+  FlowRecord out;
+  for (const char* name : {"aaaa:bbbb", "cccc:dddd"}) {
+    FlowCredentials m;
+    m.flow = flow;
+    m.texts.set(FlowField::kUsername, name);
+    m.texts.set(FlowField::kPassword, std::string(30, name[0]));
+    rig.say(kHttp, WorkerKind::kHttp, m);
+    CHECK(rig.next(kHttp).created.status == FlowStatus::kOk);
+    const auto hit = rig.views.back().find_username(name, out);
+    REQUIRE(hit.has_value());
+    CHECK(hit->which == 1);
+    CHECK(out.get(FlowField::kSecondPassword) == std::string(30, name[0]));
+  }
+  CHECK(rig.views.back().find_username("aaaa:bbbb", out)->which == 0);
+  CHECK_FALSE(rig.views.back().find_username("answ1:offer", out).has_value());
+  CHECK(out.get(FlowField::kKey) == "v/a/s1");
+  FlowCredentials bad;
+  bad.flow = flow;
+  rig.say(kHttp, WorkerKind::kHttp, bad);
+  CHECK(rig.next(kHttp).created.status == FlowStatus::kInvalid);
+}
+
+TEST_CASE("what one signalling made ends together and counts once") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 1);
+  rig.next(kRtcA);
+  const FlowRef audio = rig.created(1);
+  const FlowRef video = rig.created(2, 1);
+  CHECK(rig.base.stream("v/a/s1").players == 1);
+  rig.claim(kRtcA, audio, 4000);
+  rig.claim(kRtcA, video, 4001);
+  rig.end(kRtcA, WorkerKind::kRtc, audio, FlowEndReason::kIdle);
+  CHECK(rig.base.stream("v/a/s1").players == 1);
+  CHECK(rig.exists(video));
+  const FlowRef audio2 = rig.created(3);
+  const FlowRef video2 = rig.created(4, 3);
+  rig.claim(kRtcA, video2, 4002);
+  rig.end(kControl, WorkerKind::kControl, audio2, FlowEndReason::kKicked);
+  CHECK_FALSE(rig.exists(audio2));
+  CHECK_FALSE(rig.exists(video2));
+  CHECK(rig.next(kRtcA).release.reason == FlowEndReason::kKicked);
+  rig.end(kHttp, WorkerKind::kHttp, video, FlowEndReason::kDeleted);
+  CHECK(rig.next(kRtcA).release.flow == video);
+  CHECK(rig.base.stream("v/a/s1").players == 0);
+  CHECK(rig.base.registry.sessions() == 0);
+}
+
+TEST_CASE("no descriptor left: this session is refused, the others stay") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 1);
+  rig.next(kRtcA);
+  const FlowRef flow = rig.created(1);
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  const UniqueFd lowest(::dup(0));
+  const rlimit tight{static_cast<rlim_t>(lowest.get()), limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &tight) == 0);
+  const FlowStatus status = rig.claim(kRtcA, flow, 4000).assign.status;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  CHECK(status == FlowStatus::kNoDescriptors);
+  CHECK(rig.record(flow).state == FlowState::kSignalled);
+  CHECK(rig.claim(kRtcA, flow, 4000).assign.status == FlowStatus::kOk);
+}
+
+TEST_CASE("sessions of an earlier master go on from the same port") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 1);
+  rig.next(kRtcA);
+  const FlowRef signalled = rig.created(1);
+  const FlowRef flow = rig.created(2);
+  Sent assigned = rig.claim(kRtcA, flow, 4000);
+  SavedFlows saved;
+  saved.flows = {{signalled.slot, rig.record(signalled)}, {flow.slot, rig.record(flow)}};
+  saved.flows.push_back(saved.flows[1]);  // twice the same session
+  const Endpoint port = saved.flows[1].record.upstream_local;
+
+  SUBCASE("read from the file") {
+    FlowRig next;
+    // The same origin as the first service's.
+    auto message = test::Rig::registration("o2", "1", 1936);
+    message.endpoint_count[static_cast<std::size_t>(EndpointKind::kRtc)] = 1;
+    message.endpoints[static_cast<std::size_t>(EndpointKind::kRtc)][0] = rig.media.at;
+    next.flows.restore(saved, next.base.now);  // the old service's socket is still there
+    CHECK(next.used() == 2);
+    next.serve(kRtcB, 0, 1);
+    CHECK(next.next(kRtcB).type == MessageType::kServe);
+    CHECK(next.silent(kRtcB));
+    CHECK(next.claim(kRtcB, flow, 4000).assign.status == FlowStatus::kBusy);
+    rig.end(kRtcA, WorkerKind::kRtc, flow, FlowEndReason::kIdle);
+    assigned.fd.reset();
+    next.pass(100);
+    const Sent again = next.next(kRtcB);
+    CHECK((again.assign.flow == flow && again.fd));
+    REQUIRE(::send(again.fd.get(), "x", 1, 0) == 1);
+    CHECK(same_endpoint(rig.media.heard_from(), port));
+    // Its origin is known by its next registration.
+    CHECK(next.record(flow).origin.slot == kNoSlot);
+    const OriginRef origin = next.base.registry.register_origin(message, next.base.now).origin;
+    next.pass(1000);
+    CHECK(next.record(flow).origin == origin);
+    CHECK(next.base.stream("v/a/s2").players == 1);
+    // The one that nobody claimed may still be claimed.
+    CHECK(next.claim(kRtcB, signalled, 4001).assign.status == FlowStatus::kOk);
+  }
+  SUBCASE("its port taken by another for good") {
+    FlowRig next;
+    next.flows.restore(saved, next.base.now);
+    next.pass(1000);
+    CHECK(next.exists(flow));
+    next.pass(3000);
+    CHECK_FALSE(next.exists(flow));
+    CHECK(next.exists(signalled));
+  }
+  SUBCASE("handed over by the old master") {
+    auto pair = Channel::make_pair();
+    REQUIRE(pair.has_value());
+    FlowRig next;
+    next.flows.expect_adoption();
+    next.serve(kRtcB, 0, 1);
+    CHECK(next.silent(kRtcB));
+    next.say(kHttp, WorkerKind::kHttp, next.offer(9));
+    CHECK(next.silent(kHttp));
+    rig.flows.freeze();
+    CHECK(rig.create(rig.offer(10)).status == FlowStatus::kStopping);
+    std::uint32_t cursor = 0;
+    REQUIRE(rig.flows.hand_over(pair->first, cursor));
+    for (std::size_t i = 0; i < 2; ++i) {
+      Received received = pair->second.receive();
+      REQUIRE(received.status == ReceiveStatus::kMessage);
+      // The record stands last in the message, its slot third.
+      std::uint32_t slot = 0;
+      FlowRecord record;
+      std::memcpy(&slot, received.bytes.data() + 8, sizeof slot);
+      std::memcpy(static_cast<void*>(&record),
+                  received.bytes.data() + received.bytes.size() - sizeof record, sizeof record);
+      next.flows.adopt(slot, record, std::move(received.fd), next.base.now);
+    }
+    next.flows.finish_adoption(next.base.now);
+    const Sent again = next.next(kRtcB);
+    CHECK((again.assign.flow == flow && again.fd));
+    CHECK(next.next(kRtcB).type == MessageType::kServe);
+    CHECK(next.next(kHttp).created.status == FlowStatus::kOk);
+    REQUIRE(::send(again.fd.get(), "x", 1, 0) == 1);
+    CHECK(same_endpoint(rig.media.heard_from(), port));
+  }
+}
