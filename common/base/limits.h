@@ -46,6 +46,8 @@ inline constexpr std::size_t kSdpBundled = 1024;    // mids in all groups
 inline constexpr std::size_t kSdpCandidates = 512;  // in all sections
 inline constexpr std::size_t kSdpPublic = 32;       // public addresses, UDP and TCP each
 inline constexpr std::size_t kRtcTcpFrameBytes = 8 * 1024;
+// Body of a signalling request, and of the origin's answer: an SDP, maybe within JSON.
+inline constexpr std::size_t kSignalBodyBytes = 64 * 1024;
 
 // SRT: a handshake with all its extensions fits into one Ethernet frame.
 inline constexpr std::size_t kSrtHandshakeBytes = 1500;

@@ -9,6 +9,7 @@
 
 #include "common/base/http_url.h"
 #include "common/base/limits.h"
+#include "common/base/public_address.h"
 #include "common/config/certificate.h"
 #include "common/config/config.h"
 #include "common/config/options.h"
@@ -186,9 +187,23 @@ class Loader {
                    " is longer than balance.eject_time_max " +
                    print_duration(config_.balance.eject_time_max));
     }
+    if (const auto words = parse_public_addresses(config_.rtc.candidate); !words) {
+      fault_of("rtc", "candidate", words.error().text);
+    }
+    check_origin_path("whip_path", config_.rtc.whip_path);
+    check_origin_path("whep_path", config_.rtc.whep_path);
     check_proxy_protocol();
     check_hooks();
     check_default_backend();
+  }
+
+  void check_origin_path(std::string_view name, const std::string& path) {
+    const bool plain = std::all_of(path.begin(), path.end(), [](char c) {
+      return c > 0x20 && c < 0x7F && c != '#' && c != '"' && c != '\\';
+    });
+    if (!plain || !path.starts_with('/') || path.find("/..") != std::string::npos) {
+      fault_of("rtc", name, show(path) + " is no absolute path with an optional query");
+    }
   }
 
   void check_proxy_protocol() {

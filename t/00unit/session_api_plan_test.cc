@@ -56,8 +56,6 @@ TEST_CASE("paths of the API port: refusals") {
       {Method::kDelete, "/api/v1/streams/", "", 405},
       {Method::kDelete, "/api/v1/versions", "", 405},
       {Method::kPost, "/api/v1/clients/c", "", 405},
-      {Method::kPost, "/rtc/v1/whip/", "app=live", 501},
-      {Method::kGet, "/api/v1/rtc/sessions", "", 501},
       {Method::kGet, "/api/v1/streams", "start=1000001", 400},
       {Method::kGet, "/api/v1/streams", "count=0", 400},
       {Method::kGet, "/api/v1/streams", "count=10001", 400},

@@ -28,10 +28,6 @@ ApiPlan refuse(int status, int code, std::string_view error, std::string_view al
   return plan;
 }
 
-bool is_webrtc(std::string_view path) {
-  return path.starts_with("/rtc/") || path.starts_with("/api/v1/rtc/") || path == "/rtc";
-}
-
 // False: it is there and is no number from `least` to `most`.
 bool read_number(std::string_view query, std::string_view name, std::uint64_t least,
                  std::uint64_t most, std::uint64_t& value) {
@@ -94,9 +90,6 @@ std::size_t sequence_length(std::string_view text) {
 }  // namespace
 
 ApiPlan plan_api(Method method, std::string_view path, std::string_view query) {
-  if (is_webrtc(path)) {
-    return refuse(501, api_code::kNotServed, "WebRTC is not served by this release");
-  }
   const bool read = method == Method::kGet || method == Method::kHead;
   if (path == kRoot.substr(0, kRoot.size() - 1)) path = kRoot;
   std::string normal;

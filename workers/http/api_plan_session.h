@@ -23,7 +23,6 @@ inline constexpr int kConflict = 1008;  // several origins have what is to be re
 inline constexpr int kBusy = 2005;
 inline constexpr int kNoOrigin = 2006;       // none has an API endpoint
 inline constexpr int kOriginsFailed = 2007;  // none gave a usable answer
-inline constexpr int kNotServed = 2008;
 }  // namespace api_code
 
 enum class ApiKind : std::uint8_t {

@@ -13,6 +13,8 @@ constexpr std::string_view kJson = "application/json";
 }  // namespace
 
 void HttpWorker::begin_api(std::uint32_t index, const RequestHead& head) {
+  // Who publishes and plays has the origin's credentials, not ours.
+  if (begin_rtc(index, head)) return;
   if (head.method == Method::kOptions) {
     answer(index, {204, {}, {}, "GET, HEAD, DELETE, OPTIONS"});
     return;
@@ -76,6 +78,7 @@ void HttpWorker::on_api_answer(std::uint64_t call, const ApiAnswer& what) {
 
 // The client has left.
 void HttpWorker::cancel_api(Exchange& x) {
+  if (x.rtc_call != 0) rtc_.cancel(std::exchange(x.rtc_call, 0));
   if (x.api_call == 0) return;
   api_calls_.erase(x.api_call);
   api_.cancel(std::exchange(x.api_call, 0));

@@ -25,6 +25,7 @@
 #include "workers/core/pipe_pool.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
+#include "workers/http/rtc_signal.h"
 
 namespace weir::http {
 
@@ -51,18 +52,19 @@ std::string_view to_string(EndReason reason);
 //      ^  next origin |  |                -> kCollect  -> rewritten playlist -> kAnswered
 //      +--------------+--+                -> kHandOver -> SpliceRelay
 //   any -> kFile -> kAnswered: a static file
-//   any -> kApi -> kAnswered: a request of the API port
+//   any -> kApi -> kAnswered: a request of the API port, after kRequestBody if it may have a body
 //   any -> kAnswered: a response of our own is on its way to the client
 enum class Stage : std::uint8_t {
-  kAsking,      // asked the operator's own server (hooks)
-  kRouting,     // asked the master
-  kConnecting,  // connect to the origin
-  kAwaitHead,   // the request is (being) sent
-  kBody,        // the response passes through user space, its end is known
-  kCollect,     // a playlist is being collected, to be rewritten
-  kHandOver,    // what is buffered drains, then the relay takes both sockets
-  kApi,         // origins are being asked on the API port
-  kFile,        // a file of ours is on its way to the client
+  kAsking,       // asked the operator's own server (hooks)
+  kRouting,      // asked the master
+  kConnecting,   // connect to the origin
+  kAwaitHead,    // the request is (being) sent
+  kBody,         // the response passes through user space, its end is known
+  kCollect,      // a playlist is being collected, to be rewritten
+  kHandOver,     // what is buffered drains, then the relay takes both sockets
+  kRequestBody,  // WebRTC signalling: its body is being collected
+  kApi,          // origins are being asked on the API port
+  kFile,         // a file of ours is on its way to the client
   kAnswered,
 };
 
@@ -84,7 +86,9 @@ struct Exchange {
   bool pinned = false;          // a hint has named the origin
   HookClient::Ticket hook = 0;  // kAsking
   std::uint32_t route_request = 0;
-  std::uint64_t api_call = 0;  // kApi
+  std::uint64_t api_call = 0;       // kApi: of HttpApi
+  std::uint64_t rtc_call = 0;       // kApi: of RtcSignal
+  std::unique_ptr<RtcRequest> rtc;  // kRequestBody
   std::uint16_t status = 0;
   std::uint64_t deadline_ms = 0;  // of the stage, 0: none
   ipc::OriginRef origin;

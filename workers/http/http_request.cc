@@ -124,6 +124,9 @@ void HttpWorker::pump(std::uint32_t index) {
     }
     if (!read_client(index, progress) || !mine()) return;
     if (!next_request(index, progress) || !mine()) return;
+    if (conn.exchange && conn.exchange->stage == Stage::kRequestBody) {
+      take_request_body(index, progress);
+    }
     if (!progress) return;
   }
   // More is there; edge-triggered sets do not say so twice, so ask for it again.
@@ -195,7 +198,8 @@ bool HttpWorker::read_client(std::uint32_t index, bool& progress) {
   if (status == IoStatus::kEnded) {
     conn.client_eof = true;
     // Nobody would read what the origins are being asked for.
-    if (n < 0 || !conn.exchange || conn.exchange->stage == Stage::kApi) {
+    if (n < 0 || !conn.exchange || conn.exchange->stage == Stage::kApi ||
+        conn.exchange->stage == Stage::kRequestBody) {
       const bool early = (n < 0 || !conn.in.empty() || conn.exchange) && !conn.lingering;
       end(index, early ? EndReason::kClientClosed : EndReason::kDone);
       return false;

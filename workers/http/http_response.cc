@@ -332,7 +332,9 @@ void HttpWorker::answer(std::uint32_t index, const Answer& what) {
   if (!what.content_type.empty()) writer.field(HeaderId::kContentType, what.content_type);
   if (!what.location.empty()) writer.field(HeaderId::kLocation, what.location);
   if (!what.allow.empty()) writer.field(HeaderId::kAllow, what.allow);
-  if (config_.http.cors) {
+  if (what.fields != nullptr) {
+    for (const auto& [name, value] : *what.fields) writer.field(name, value);
+  } else if (config_.http.cors) {
     writer.field(HeaderId::kAccessControlAllowOrigin, "*");
     if (x.method == Method::kOptions) {
       writer.field("Access-Control-Allow-Methods",
@@ -341,9 +343,11 @@ void HttpWorker::answer(std::uint32_t index, const Answer& what) {
       writer.field("Access-Control-Max-Age", "86400");
     }
   }
-  if (what.status == 401) writer.field("WWW-Authenticate", "Bearer realm=\"weir\"");
-  const std::uint64_t retry_after = what.status == 503 ? 2 : what.retry_after;
-  if (retry_after > 0) writer.field(HeaderId::kRetryAfter, retry_after);
+  if (what.fields == nullptr) {
+    if (what.status == 401) writer.field("WWW-Authenticate", "Bearer realm=\"weir\"");
+    const std::uint64_t retry_after = what.status == 503 ? 2 : what.retry_after;
+    if (retry_after > 0) writer.field(HeaderId::kRetryAfter, retry_after);
+  }
   writer.field(HeaderId::kConnection, x.client_keep_alive ? "keep-alive" : "close");
   if (what.status != 204) writer.body({Framing::kLength, what.body.size()});
   writer.finish();

@@ -77,6 +77,14 @@ RelaySettings relay_settings(const Config& config) {
   return settings;
 }
 
+std::optional<ipc::FlowView> map_flows(int fd) {
+  auto flows = ipc::FlowView::map(fd);
+  if (flows) return std::move(*flows);
+  LogLine(LogLevel::kError, "no session table, WebRTC sessions cannot be changed or ended")
+      .field("error", flows.error().text);
+  return std::nullopt;
+}
+
 void arm(const EventPtr& timer, std::uint64_t ms) {
   const timeval wait = to_timeval(ms);
   event_add(timer.get(), &wait);
@@ -145,6 +153,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 static_cast<std::uint64_t>(config.http.request_burst), random_seed()),
       hint_key_(route::derive_hint_key(config.http.hint_secret)),
       state_(std::move(state)),
+      flows_(map_flows(context_.flows.get())),
       counters_(std::move(counters)),
       all_counters_(std::move(all_counters)),
       link_(base, std::move(context_.channel), context_.kind, counters_,
@@ -179,6 +188,8 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
       api_(base, state_, origin_tls_, config.http_api.timeout,
            [this](std::uint64_t call, const ApiAnswer& what) { on_api_answer(call, what); }),
+      rtc_({base, config_, state_, flows_, link_, counters_, hooks_, next_session_}, hint_key_,
+           [this](std::uint64_t owner, const RtcAnswer& what) { on_rtc_answer(owner, what); }),
       acceptor_(base, std::move(context_.listeners),
                 {kDescriptorsEach, proxy_settings(config, config.http.request_timeout)}, counters_,
                 {[this](UniqueFd fd, const Accepted& who) { on_accept(std::move(fd), who); },
@@ -277,7 +288,10 @@ void HttpWorker::untrack(std::uint32_t index) {
 void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
   if (type == ipc::MessageType::kRouteAnswer) {
     ipc::RouteAnswer message;
-    if (ipc::decode(bytes, message)) on_route_answer(message);
+    if (ipc::decode(bytes, message) && !rtc_.on_route_answer(message)) on_route_answer(message);
+  } else if (type == ipc::MessageType::kFlowCreated) {
+    ipc::FlowCreated message;
+    if (ipc::decode(bytes, message)) rtc_.on_flow_created(message);
   } else if (type == ipc::MessageType::kSessionEnd) {
     ipc::SessionEnd order;
     if (!ipc::decode(bytes, order)) return;
@@ -373,8 +387,12 @@ void HttpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
     case Stage::kHandOver:  // the origin does not take what the client sent after its upgrade
       end(index, EndReason::kStalled);
       break;
+    case Stage::kRequestBody:
+      refuse_rtc(index, x.rtc->plan, 408, "the body did not come in time", true);
+      pump(index);
+      break;
     case Stage::kAsking:  // HookClient has the deadline
-    case Stage::kApi:     // so has HttpApi
+    case Stage::kApi:     // so have HttpApi and RtcSignal
     case Stage::kFile:
     case Stage::kAnswered:
       break;

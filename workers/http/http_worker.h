@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,6 +33,7 @@
 #include "workers/http/http_conn.h"
 #include "workers/http/http_static.h"
 #include "workers/http/http_upstream.h"
+#include "workers/http/rtc_signal.h"
 
 namespace weir::http {
 
@@ -50,7 +52,8 @@ class HttpWorker {
     std::string_view allow = {};
     bool close = false;
     std::string_view location = {};
-    std::uint64_t retry_after = 0;  // seconds
+    std::uint64_t retry_after = 0;                                             // seconds
+    const std::vector<std::pair<std::string, std::string>>* fields = nullptr;  // instead of ours
   };
 
   // http_worker.cc: connections, timers, the master's messages, the end
@@ -152,6 +155,15 @@ class HttpWorker {
   void on_api_answer(std::uint64_t call, const ApiAnswer& what);
   void cancel_api(Exchange& x);
 
+  // http_rtc_worker.cc: WebRTC signalling on the API port
+  bool begin_rtc(std::uint32_t index, const RequestHead& head);
+  void take_request_body(std::uint32_t index, bool& progress);
+  void start_rtc(std::uint32_t index);
+  void on_rtc_answer(std::uint64_t owner, const RtcAnswer& what);
+  void refuse_rtc(std::uint32_t index, const RtcPlan& plan, int status, std::string_view why,
+                  bool close);
+  void answer_rtc(std::uint32_t index, const RtcAnswer& what, bool close);
+
   event_base* base_;
   ipc::WorkerContext context_;
   const Config& config_;
@@ -161,6 +173,7 @@ class HttpWorker {
   RateLimiter requests_;
   route::HintKey hint_key_;
   ipc::StateView state_;
+  std::optional<ipc::FlowView> flows_;  // the session table
   ipc::Counters counters_;
   ipc::CountersView all_counters_;
   MasterLink link_;
@@ -174,6 +187,7 @@ class HttpWorker {
   UpstreamPool pool_;
   PipePool pipes_;
   HttpApi api_;
+  RtcSignal rtc_;
   Acceptor acceptor_;
   std::unordered_map<std::uint64_t, std::uint64_t> addresses_;  // address group -> connections
   LogBudget denials_{1};

@@ -19,15 +19,20 @@ _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no
 
 
 class Browser:
-    """Certificates are not verified, so that pages can come over HTTPS with one made for the test."""
+    """Certificates are not verified, so that pages can come over HTTPS with one made for the test.
 
-    def __init__(self, lab):
+    prefix, host   what runs it in a namespace, and its address there
+    flags          more of them for Chromium
+    """
+
+    def __init__(self, lab, prefix=(), host="127.0.0.1", flags=()):
         profile = lab.path(f"chromium-{len(lab.processes)}")
-        self.port = free_port()
-        self.process = lab.start(["chromedriver", f"--port={self.port}"], "chromedriver",
-                                 env={"HOME": str(lab.dir)})
-        self.process.wait_port(self.port, 30)
-        options = {"args": [*_FLAGS, f"--user-data-dir={profile}"]}
+        self.host, self.port = host, free_port()
+        anyone = ["--allowed-ips=", "--allowed-origins=*"] if prefix else []
+        self.process = lab.start([*prefix, "chromedriver", f"--port={self.port}", *anyone],
+                                 "chromedriver", env={"HOME": str(lab.dir)})
+        self.process.wait_port(self.port, 30, host)
+        options = {"args": [*_FLAGS, *flags, f"--user-data-dir={profile}"]}
         answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {
             "acceptInsecureCerts": True, "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL"}}}})
@@ -40,7 +45,7 @@ class Browser:
         self._call("DELETE", self.session)
 
     def _call(self, method, path, body=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
+        request = urllib.request.Request(f"http://{self.host}:{self.port}{path}", method=method,
                                          data=None if body is None else json.dumps(body).encode(),
                                          headers={"Content-Type": "application/json"})
         try:

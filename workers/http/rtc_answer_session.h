@@ -1,0 +1,53 @@
+// What the origin's answer means for us: which sessions the master must know before the client may
+// have it, where their media goes, and what the client is told instead. Pure. Owner: RtcSignal.
+// Errors: a text that names what is missing; the client gets a 502 then.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/base/result.h"
+
+namespace weir::http {
+
+// One flow for each pair of credentials: m-lines that are bundled share one.
+struct RtcFlow {
+  std::string username;  // STUN USERNAME of the client's requests: `answer-ufrag:offer-ufrag`
+  std::string password;  // the answer's
+  Endpoint media;        // where the origin takes it
+  friend bool operator==(const RtcFlow&, const RtcFlow&) = default;
+};
+
+struct RtcMade {
+  std::string sdp;  // for the client
+  std::vector<RtcFlow> flows;
+};
+
+struct RtcAddresses {
+  std::span<const Endpoint> udp;  // our public addresses
+  std::span<const Endpoint> tcp;  // ... for ICE over TCP; empty: none
+  Endpoint origin_api;            // where the origin was asked; its port does not count
+  Endpoint origin_media;          // its registered WebRTC endpoint; empty: as its answer says
+};
+
+// Whether an offer is an SDP with credentials. Empty when it is, else what is wrong.
+std::string_view check_offer(std::string_view offer);
+// `offer` and `answer` as they came.
+Result<RtcMade> read_answer(std::string_view offer, std::string_view answer,
+                            const RtcAddresses& addresses);
+
+// Whether a PATCH's body is a fragment (RFC 8840) of attribute lines.
+bool is_fragment(std::string_view body);
+// The same for the answer to an ICE restart. A fragment without credentials has no flow.
+Result<RtcMade> read_restart(std::string_view offer, std::string_view answer,
+                             const RtcAddresses& addresses);
+
+// ?eip=: a numeric address, with a port or without (then `port`). Empty if it is neither.
+Endpoint wanted_address(std::string_view eip, std::uint16_t port);
+
+}  // namespace weir::http

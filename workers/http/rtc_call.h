@@ -1,0 +1,50 @@
+// One signalling request under way. Internal to RtcSignal, which owns it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "workers/core/side.h"
+#include "workers/http/collect_session.h"
+#include "workers/http/rtc_json.h"
+#include "workers/http/rtc_signal.h"
+
+namespace weir::http {
+
+enum class RtcSignal::Stage : std::uint8_t {
+  kAsking,      // asked the operator's own server (hooks)
+  kRouting,     // asked the master for an origin
+  kConnecting,  // connect to the origin
+  kAnswering,   // the request is (being) sent
+  kRecording,   // asked the master to record the session
+};
+
+struct RtcSignal::Call {
+  RtcSignal* signal = nullptr;
+  CallId id = 0;
+  std::uint64_t owner = 0;
+  bool silent = false;  // nobody waits for the answer
+  Stage stage = Stage::kRouting;
+  RtcRequest request;
+  std::string offer;  // the client's SDP
+  ipc::OriginRef origin;
+  Endpoint endpoint;
+  std::vector<ipc::OriginRef> failed;
+  std::int64_t attempts = 0;
+  HookClient::Ticket hook = 0;
+  std::uint32_t master_request = 0;
+  Side side;
+  std::unique_ptr<CollectedResponse> response;
+  EventPtr timer;
+  // What the answer has made.
+  SrsAnswer srs;
+  RtcMade made;
+  std::size_t recorded = 0;  // of made.flows
+  SessionId group = 0;
+  ipc::FlowRef flow;      // the first one; also that of a resource which is changed
+  std::string flow_name;  // for its public address
+  std::string location;   // path and query of the session at the origin
+};
+
+}  // namespace weir::http

@@ -1,0 +1,30 @@
+// SRS's JSON signalling: what an offer says, and an answer whose SDP is replaced. Everything else
+// of an answer stays as the origin wrote it, as far as JSON can tell. Owner: RtcSignal. Pure but
+// for cJSON. Errors: a text that names what is missing.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "common/base/result.h"
+#include "workers/http/api_merge.h"
+
+namespace weir::http {
+
+struct SrsOffer {
+  std::string stream_url;
+  std::string sdp;
+};
+Result<SrsOffer> read_srs_offer(std::string_view body);
+
+struct SrsAnswer {
+  ApiJson json;
+  bool ok = false;  // `code` is 0, and there is an SDP
+  std::string sdp;
+};
+// Fails only when the body is no JSON object: an error of the origin's is an answer, too.
+Result<SrsAnswer> read_srs_answer(std::string_view body);
+// The answer's text with another SDP.
+std::string with_sdp(const SrsAnswer& answer, std::string_view sdp);
+
+}  // namespace weir::http

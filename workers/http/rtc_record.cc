@@ -1,0 +1,366 @@
+// RtcSignal, from the origin's answer to the client: the session is recorded by the master first.
+#include <algorithm>
+#include <array>
+
+#include "common/base/limits.h"
+#include "common/base/secret.h"
+#include "workers/http/rtc_call.h"
+
+namespace weir::http {
+namespace {
+
+using ipc::Counter;
+
+constexpr std::uint64_t kMasterTimeoutMs = 3000;
+constexpr std::size_t kRtc = static_cast<std::size_t>(ipc::EndpointKind::kRtc);
+constexpr std::string_view kExpose = "Access-Control-Expose-Headers";
+
+bool is_success(int status) {
+  return status >= 200 && status < 300;
+}
+
+// Fields of one connection, of the body's framing, and those that are written anew.
+bool is_passed_on(const Fields& fields, const Field& field) {
+  static constexpr FieldSet kOwn =
+      kHopByHop | FieldSet{HeaderId::kContentLength, HeaderId::kContentType, HeaderId::kLocation};
+  return !kOwn.has(field.id) && !equal_ignoring_case(field.name, kExpose) &&
+         !fields.has_token(HeaderId::kConnection, field.name);
+}
+
+}  // namespace
+
+RtcAnswer rtc_error(RtcApi api, int status, std::string_view why) {
+  RtcAnswer answer;
+  answer.status = status;
+  if (status == 503) answer.fields.emplace_back("Retry-After", "2");
+  if (!is_json(api)) {
+    answer.content_type = "text/plain; charset=utf-8";
+    answer.body = std::string(why) + "\n";
+    return answer;
+  }
+  const int code = status == 404   ? api_code::kNotFound
+                   : status == 405 ? api_code::kBadMethod
+                   : status == 503 ? api_code::kNoOrigin
+                   : status >= 500 ? api_code::kOriginsFailed
+                                   : api_code::kBadParameter;
+  answer.content_type = "application/json";
+  answer.body = api_error(status, code, why).body;
+  return answer;
+}
+
+void RtcSignal::on_response(Call& call) {
+  const int status = call.response->head().status;
+  switch (call.request.plan.step) {
+    case RtcStep::kOffer:
+      if (is_success(status)) {
+        on_offer_answer(call);
+      } else {
+        pass_on(call);
+      }
+      return;
+    case RtcStep::kPatch:
+      if (status == 200 && !call.response->body().empty()) {
+        on_restart_answer(call);
+      } else {
+        pass_on(call);
+      }
+      return;
+    case RtcStep::kRemove:
+      // What the origin does not know (any more) is over here, too.
+      if (is_success(status) || status == 404 || status == 410) end_flow(call);
+      pass_on(call);
+      return;
+    case RtcStep::kElsewhere:
+    case RtcStep::kRefused:
+    case RtcStep::kPreflight:
+    case RtcStep::kNack:
+      pass_on(call);
+      return;
+  }
+}
+
+RtcAddresses RtcSignal::addresses_for(const Call& call) const {
+  RtcAddresses out;
+  out.udp = udp_addresses_;
+  out.tcp = tcp_addresses_;
+  out.origin_api = call.endpoint;
+  ipc::OriginRecord record;
+  if (!process_.state.read_origin(call.origin, record)) return out;
+  for (std::size_t i = 0; i < record.endpoint_count[kRtc]; ++i) {
+    const Endpoint& media = record.endpoints[kRtc][i];
+    if (media.scheme == Scheme::kTcp || media.scheme == Scheme::kTls) continue;
+    out.origin_media = media;
+    break;
+  }
+  return out;
+}
+
+void RtcSignal::on_offer_answer(Call& call) {
+  const ResponseHead& head = call.response->head();
+  std::string_view sdp = call.response->body();
+  if (is_json(call.request.plan.api)) {
+    auto answer = read_srs_answer(call.response->body());
+    if (!answer || !answer->ok) {  // an error in SRS's own form
+      pass_on(call);
+      return;
+    }
+    call.srs = std::move(*answer);
+    sdp = call.srs.sdp;
+  } else {
+    call.location =
+        resolve_location(head.fields.get(HeaderId::kLocation), call.request.plan.target);
+  }
+  RtcAddresses addresses = addresses_for(call);
+  const Endpoint wanted = process_.config.rtc.eip ? wanted_address(call.request.plan.eip,
+                                                                   process_.config.rtc.listen.port)
+                                                  : Endpoint{};
+  if (!wanted.empty()) addresses.udp = {&wanted, 1};
+  auto made = head.fields.has(HeaderId::kContentEncoding)
+                  ? Result<RtcMade>(weir::fail("it is compressed"))
+                  : read_answer(call.offer, sdp, addresses);
+  if (!made) {
+    LogLine(LogLevel::kWarn, "origin's webrtc answer cannot be used")
+        .session(call.request.session)
+        .field("stream", call.request.plan.key)
+        .field("origin", origin_text(call))
+        .field("client", to_string(call.request.client))
+        .field("reason", made.error().text);
+    fail(call, 502, "the origin's answer cannot be used");
+    return;
+  }
+  call.made = std::move(*made);
+  record_next(call);
+}
+
+// One FlowCreate after the other: those behind the first name its group.
+void RtcSignal::record_next(Call& call) {
+  const RtcFlow& flow = call.made.flows[call.recorded];
+  ipc::FlowCreate create;
+  create.session = process_.next_session++;
+  create.group = call.group;
+  create.role = call.request.plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  create.origin = call.origin;
+  create.origin_endpoint = flow.media;
+  create.signaller = call.request.client;
+  const bool fits = create.texts.set(ipc::FlowField::kUsername, flow.username) &&
+                    create.texts.set(ipc::FlowField::kPassword, flow.password) &&
+                    create.texts.set(ipc::FlowField::kKey, call.request.plan.key);
+  // A long address of the session's is not worth a refusal: it only spares the origin a timeout.
+  if (call.location.size() <= limits::kFlowResourceBytes) {
+    create.texts.set(ipc::FlowField::kResource, call.location);
+  }
+  call.stage = Stage::kRecording;
+  create.header.request = call.master_request = process_.link.next_request();
+  if (!fits || !process_.link.send(create)) {
+    refuse_record(call, fits ? "the master is gone" : "its credentials are too long");
+    return;
+  }
+  if (call.group == 0) call.group = create.session;
+  master_requests_.emplace(call.master_request, call.id);
+  arm(call, kMasterTimeoutMs);
+}
+
+void RtcSignal::on_flow_created(const ipc::FlowCreated& message) {
+  const bool mine = master_requests_.count(message.header.request) != 0;
+  Call* call = take_master_request(message.header.request);
+  const bool made = message.status == ipc::FlowStatus::kOk ||
+                    // A restart that names the pair that is in use changes nothing.
+                    (call != nullptr && call->request.plan.step == RtcStep::kPatch &&
+                     message.status == ipc::FlowStatus::kDuplicate);
+  if (call == nullptr) {
+    if (mine && made) end_flow(message.flow);  // nobody wants it any more
+    return;
+  }
+  if (!made) {
+    refuse_record(*call, to_string(message.status));
+    return;
+  }
+  if (call->request.plan.step == RtcStep::kPatch) {
+    recorded(*call);
+    return;
+  }
+  if (call->recorded++ == 0) {
+    call->flow = message.flow;
+    call->flow_name =
+        print_flow_name({message.flow.slot, message.flow.generation, std::to_array(message.token)});
+  }
+  if (call->recorded < call->made.flows.size()) {
+    record_next(*call);
+  } else {
+    recorded(*call);
+  }
+}
+
+void RtcSignal::recorded(Call& call) {
+  RtcAnswer answer = copy_answer(call);
+  answer.body = is_json(call.request.plan.api) && call.srs.json ? with_sdp(call.srs, call.made.sdp)
+                                                                : call.made.sdp;
+  if (call.request.plan.step == RtcStep::kOffer) {
+    process_.counters.add(Counter::kRtcSignalSessions);
+    if (!call.location.empty()) {
+      answer.fields.emplace_back(
+          "Location",
+          public_location(call.request.base, call.location, hint_key_,
+                          route::origin_fingerprint(hint_key_, call.endpoint), call.flow_name));
+    }
+  }
+  LogLine(LogLevel::kInfo, call.request.plan.step == RtcStep::kOffer ? "webrtc session signalled"
+                                                                     : "webrtc session restarted")
+      .session(call.group != 0 ? call.group : call.request.session)
+      .field("api", to_string(call.request.plan.api))
+      .field("role", call.request.plan.publisher ? "publisher" : "player")
+      .field("stream", call.request.plan.key)
+      .field("origin", origin_text(call))
+      .field("media", call.made.flows.empty() ? "" : to_string(call.made.flows.front().media))
+      .field("client", to_string(call.request.client))
+      .field("ufrag", call.made.flows.empty() ? std::string()
+                                              : call.made.flows.front().username.substr(0, 8));
+  finish(call, answer);
+}
+
+// The answer would lead the client to a session that no worker knows.
+void RtcSignal::refuse_record(Call& call, std::string_view why) {
+  LogLine(LogLevel::kWarn, "webrtc session cannot be recorded")
+      .session(call.request.session)
+      .field("stream", call.request.plan.key)
+      .field("origin", origin_text(call))
+      .field("client", to_string(call.request.client))
+      .field("reason", why);
+  if (call.request.plan.step != RtcStep::kOffer) {
+    fail(call, 503, "the session cannot be changed now");
+    return;
+  }
+  process_.counters.add(Counter::kRtcSignalFailed);
+  on_answer_(call.owner, rtc_error(call.request.plan.api, 503, "the session cannot be recorded"));
+  call.silent = true;
+  remove_at_origin(call);
+}
+
+void RtcSignal::on_restart_answer(Call& call) {
+  auto made = read_restart(call.request.body, call.response->body(), addresses_for(call));
+  if (!made) {
+    LogLine(LogLevel::kWarn, "origin's answer to an ICE restart cannot be used")
+        .session(call.request.session)
+        .field("origin", origin_text(call))
+        .field("client", to_string(call.request.client))
+        .field("reason", made.error().text);
+    fail(call, 502, "the origin's answer cannot be used");
+    return;
+  }
+  call.made = std::move(*made);
+  if (call.made.flows.empty()) {  // no credentials: nothing that must be known here
+    recorded(call);
+    return;
+  }
+  if (!find_flow(call)) {
+    // Signalled by another Weir, or over: its media is none of ours.
+    recorded(call);
+    return;
+  }
+  const RtcFlow& flow = call.made.flows.front();
+  ipc::FlowCredentials credentials;
+  credentials.flow = call.flow;
+  const bool fits = credentials.texts.set(ipc::FlowField::kUsername, flow.username) &&
+                    credentials.texts.set(ipc::FlowField::kPassword, flow.password);
+  call.stage = Stage::kRecording;
+  credentials.header.request = call.master_request = process_.link.next_request();
+  if (!fits || !process_.link.send(credentials)) {
+    refuse_record(call, fits ? "the master is gone" : "its credentials are too long");
+    return;
+  }
+  master_requests_.emplace(call.master_request, call.id);
+  arm(call, kMasterTimeoutMs);
+}
+
+// The flow that the resource's address names, if its token is right.
+bool RtcSignal::find_flow(Call& call) const {
+  const auto name = parse_flow_name(call.request.plan.flow);
+  ipc::FlowRecord record;
+  const ipc::FlowRef flow = name ? ipc::FlowRef{name->slot, name->generation} : ipc::FlowRef{};
+  if (!name || !process_.flows || !process_.flows->read(flow, record)) return false;
+  if (!equal_secrets(as_text(name->token), as_text(record.token))) return false;
+  call.flow = flow;
+  return true;
+}
+
+void RtcSignal::end_flow(Call& call) {
+  if (find_flow(call)) end_flow(call.flow);
+}
+
+void RtcSignal::end_flow(ipc::FlowRef flow) {
+  ipc::FlowEnd end;
+  end.flow = flow;
+  end.reason = ipc::FlowEndReason::kDeleted;
+  process_.link.send(end);
+}
+
+// The origin has made a session that nobody will use. Nobody waits for this call any more.
+void RtcSignal::remove_at_origin(Call& call) {
+  if (call.recorded > 0) end_flow(call.flow);
+  forget_master_request(call);
+  if (call.location.empty()) {
+    finish(call, {});
+    return;
+  }
+  call.request.plan.step = RtcStep::kRemove;
+  call.request.plan.flow.clear();
+  call.request.method = Method::kDelete;
+  call.request.body.clear();
+  call.request.head = "DELETE " + call.location + " HTTP/1.1\r\nHost: " + to_string(call.endpoint) +
+                      "\r\nConnection: close\r\n";
+  dial(call, call.origin);
+}
+
+void RtcSignal::pass_on(Call& call) {
+  const int status = call.response->head().status;
+  if (status >= 300 && status < 400) {
+    fail(call, 502, "the origin redirects, which is not followed");
+    return;
+  }
+  RtcAnswer answer = copy_answer(call);
+  answer.body = std::move(call.response->body());
+  finish(call, answer);
+}
+
+RtcAnswer RtcSignal::copy_answer(const Call& call) const {
+  const ResponseHead& head = call.response->head();
+  RtcAnswer answer;
+  answer.status = head.status;
+  answer.content_type = head.fields.get(HeaderId::kContentType);
+  std::string expose = "Location, ETag, Link";
+  for (const Field& field : head.fields) {
+    if (equal_ignoring_case(field.name, kExpose)) expose.append(", ").append(field.value);
+    if (is_passed_on(head.fields, field)) answer.fields.emplace_back(field.name, field.value);
+  }
+  answer.fields.emplace_back(kExpose, expose);
+  return answer;
+}
+
+void RtcSignal::fail(Call& call, int status, std::string_view why) {
+  process_.counters.add(Counter::kRtcSignalFailed);
+  finish(call, rtc_error(call.request.plan.api, status, why));
+}
+
+void RtcSignal::forget_master_request(Call& call) {
+  if (call.master_request == 0) return;
+  // A session that is being recorded must be ended when its answer comes; see on_flow_created.
+  if (call.stage == Stage::kRecording && call.request.plan.step == RtcStep::kOffer) {
+    master_requests_[call.master_request] = 0;
+  } else {
+    master_requests_.erase(call.master_request);
+  }
+  call.master_request = 0;
+}
+
+void RtcSignal::finish(Call& call, RtcAnswer answer) {
+  answer.key = call.request.plan.key;
+  answer.origin = call.origin;
+  forget_master_request(call);
+  if (call.hook != 0) process_.hooks.cancel(call.hook);
+  const std::uint64_t owner = call.owner;
+  const bool silent = call.silent;
+  calls_.erase(call.id);
+  if (!silent) on_answer_(owner, answer);
+}
+
+}  // namespace weir::http

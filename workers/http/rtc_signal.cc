@@ -1,0 +1,418 @@
+// RtcSignal, from the request to the origin's answer.
+#include "workers/http/rtc_signal.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "common/net/public_addresses.h"
+#include "common/net/tcp.h"
+#include "common/proto/http/target.h"
+#include "workers/core/dial.h"
+#include "workers/http/rtc_call.h"
+
+namespace weir::http {
+namespace {
+
+using ipc::Counter;
+
+constexpr std::size_t kCallsMax = 4096;
+constexpr std::size_t kReadBytes = 16 * 1024;
+constexpr std::uint64_t kMasterTimeoutMs = 3000;
+constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
+
+}  // namespace
+
+RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnAnswer on_answer)
+    : process_(process),
+      hint_key_(hint_key),
+      on_answer_(std::move(on_answer)),
+      udp_addresses_(
+          net::find_public_addresses(process.config.rtc.candidate, process.config.rtc.listen)),
+      poller_(process.base, 0,
+              [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
+      read_buffer_(kReadBytes) {}
+
+RtcSignal::~RtcSignal() = default;
+
+RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
+  if (calls_.size() >= kCallsMax) {
+    on_answer_(owner, rtc_error(request.plan.api, 503, "too many requests at once"));
+    return 0;
+  }
+  const CallId id = ++last_call_;
+  auto made = std::make_unique<Call>();
+  Call& call = *made;
+  call.signal = this;
+  call.id = id;
+  call.owner = owner;
+  call.request = std::move(request);
+  call.timer.reset(event_new(
+      process_.base, -1, 0,
+      [](evutil_socket_t, short, void* which) {
+        const auto* late = static_cast<Call*>(which);
+        late->signal->on_timeout(late->id);
+      },
+      &call));
+  calls_.emplace(id, std::move(made));
+  begin(call);
+  return calls_.count(id) != 0 ? id : 0;
+}
+
+void RtcSignal::begin(Call& call) {
+  RtcPlan& plan = call.request.plan;
+  if (plan.step == RtcStep::kPatch && !is_fragment(call.request.body)) {
+    fail(call, 400, "the body is no SDP fragment");
+    return;
+  }
+  if (plan.step == RtcStep::kOffer) {
+    call.offer = call.request.body;
+    if (is_json(plan.api) && !read_srs_body(call)) return;
+    if (const std::string_view wrong = check_offer(call.offer); !wrong.empty()) {
+      fail(call, 400, wrong);
+      return;
+    }
+  }
+  ask_hook(call);
+}
+
+// The operator's server decides about offers; what was let in may be changed and ended.
+void RtcSignal::ask_hook(Call& call) {
+  const RtcPlan& plan = call.request.plan;
+  const HookAction action = plan.publisher ? HookAction::kPublish : HookAction::kPlay;
+  if (plan.step != RtcStep::kOffer || !process_.hooks.wants(action)) {
+    find_origin(call);
+    return;
+  }
+  const std::string_view key = plan.key;
+  HookEvent event;
+  event.action = action;
+  event.session = call.request.session;
+  event.client = call.request.client;
+  event.vhost = key.substr(0, key.find('/'));
+  event.app = key.substr(event.vhost.size() + 1, key.rfind('/') - event.vhost.size() - 1);
+  event.stream = key.substr(key.rfind('/') + 1);
+  event.param = http_hook_param(plan.param);
+  event.tc_url = call.request.base + "/" + event.app;
+  event.page_url = call.request.page;
+  call.stage = Stage::kAsking;
+  const HookClient::Asked asked =
+      process_.hooks.ask(event, [this, id = call.id](const HookVerdict& verdict) {
+        Call* waiting = find(id);
+        if (waiting == nullptr) return;
+        waiting->hook = 0;
+        on_verdict(*waiting, verdict);
+      });
+  call.hook = asked.ticket;
+  if (asked.verdict) on_verdict(call, *asked.verdict);
+}
+
+void RtcSignal::on_verdict(Call& call, const HookVerdict& verdict) {
+  if (verdict.allowed) {
+    find_origin(call);
+    return;
+  }
+  LogLine(LogLevel::kWarn, "webrtc request refused by the operator's server")
+      .session(call.request.session)
+      .field("client", to_string(call.request.client))
+      .field("stream", call.request.plan.key)
+      .field("reason", verdict.why);
+  fail(call, 403, "not allowed");
+}
+
+// False: it was answered.
+bool RtcSignal::read_srs_body(Call& call) {
+  auto offer = read_srs_offer(call.request.body);
+  if (!offer) {
+    fail(call, 400, offer.error().text);
+    return false;
+  }
+  call.offer = std::move(offer->sdp);
+  plan_stream_url(call.request.plan, offer->stream_url);
+  if (call.request.plan.step != RtcStep::kRefused) return true;
+  fail(call, call.request.plan.status, call.request.plan.error);
+  return false;
+}
+
+void RtcSignal::find_origin(Call& call) {
+  const RtcPlan& plan = call.request.plan;
+  if ((plan.origin && find_by_hint(call)) ||
+      (plan.step == RtcStep::kNack && find_by_username(call))) {
+    dial(call, call.origin);
+    return;
+  }
+  const ipc::Role role = plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  const auto route = plan.key.empty() ? std::nullopt : process_.state.find_route(plan.key, role);
+  if (route) {
+    process_.counters.add(Counter::kRouteHits);
+    dial(call, *route);
+  } else if (plan.step == RtcStep::kOffer) {
+    process_.counters.add(Counter::kRouteMisses);
+    ask_master(call);
+  } else {
+    // No origin is chosen for what must be there already.
+    fail(call, 404, "there is no such session");
+  }
+}
+
+// The origin whose API endpoint has the fingerprint of the resource's hint, whatever its state: the
+// session is there or nowhere.
+bool RtcSignal::find_by_hint(Call& call) const {
+  std::uint32_t left = process_.state.header().origins_used.load(std::memory_order_relaxed);
+  for (std::uint32_t slot = 0; slot < process_.state.header().origin_capacity && left > 0; ++slot) {
+    ipc::OriginRecord record;
+    if (!process_.state.read_origin(slot, record)) continue;
+    --left;
+    for (std::size_t i = 0; i < record.endpoint_count[kApi]; ++i) {
+      if (route::origin_fingerprint(hint_key_, record.endpoints[kApi][i]) !=
+          *call.request.plan.origin) {
+        continue;
+      }
+      call.origin = {slot, record.generation};
+      call.endpoint = record.endpoints[kApi][i];
+      return true;
+    }
+  }
+  return false;
+}
+
+// SRS's nack names a session by its USERNAME.
+bool RtcSignal::find_by_username(Call& call) const {
+  const std::string& target = call.request.plan.target;
+  const auto value = find_param(
+      std::string_view(target).substr(std::min(target.find('?') + 1, target.size())), "username");
+  std::string username;
+  ipc::FlowRecord record;
+  if (!value || !process_.flows || !percent_decode(*value, username) ||
+      !process_.flows->find_username(username, record)) {
+    return false;
+  }
+  call.origin = record.origin;
+  return true;
+}
+
+void RtcSignal::ask_master(Call& call) {
+  ipc::RouteRequest request;
+  request.session = call.request.session;
+  request.protocol = ipc::EndpointKind::kApi;
+  request.role = call.request.plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  request.failed_count = static_cast<std::uint16_t>(std::min(call.failed.size(), ipc::kMaxFailed));
+  std::copy_n(call.failed.begin(), request.failed_count, request.failed);
+  request.key.assign(call.request.plan.key);
+  request.header.request = call.master_request = process_.link.next_request();
+  call.stage = Stage::kRouting;
+  if (!process_.link.send(request)) {
+    fail(call, 503, "the routing service is not available");
+    return;
+  }
+  master_requests_.emplace(call.master_request, call.id);
+  arm(call, kMasterTimeoutMs);
+}
+
+RtcSignal::Call* RtcSignal::take_master_request(std::uint32_t request) {
+  const auto found = master_requests_.find(request);
+  if (found == master_requests_.end()) return nullptr;
+  Call* call = find(found->second);
+  master_requests_.erase(found);
+  if (call != nullptr) call->master_request = 0;
+  return call;
+}
+
+bool RtcSignal::on_route_answer(const ipc::RouteAnswer& message) {
+  Call* call = take_master_request(message.header.request);
+  if (call == nullptr) return false;
+  if (message.status == ipc::RouteStatus::kOk) {
+    dial(*call, message.origin);
+    return true;
+  }
+  process_.counters.add(Counter::kRouteRefused);
+  LogLine(LogLevel::kWarn, "webrtc request refused")
+      .session(call->request.session)
+      .field("client", to_string(call->request.client))
+      .field("stream", call->request.plan.key)
+      .field("reason", to_string(message.status));
+  fail(*call, 503, "no origin can serve this stream");
+  return true;
+}
+
+void RtcSignal::dial(Call& call, ipc::OriginRef origin) {
+  ipc::OriginRecord record;
+  ++call.attempts;
+  const bool known = process_.state.read_origin(origin, record);
+  const bool same = call.origin == origin && !call.endpoint.empty();
+  call.origin = origin;
+  if (!known || record.endpoint_count[kApi] == 0) {
+    // kOk: nothing that speaks against the origin's health.
+    dial_failed(call, ipc::DialOutcome::kOk, "the origin has left, or has no API");
+    return;
+  }
+  if (!same) call.endpoint = record.endpoints[kApi][0];
+  if (call.endpoint.scheme == Scheme::kHttps || call.endpoint.scheme == Scheme::kTls) {
+    dial_failed(call, ipc::DialOutcome::kOk, "an https endpoint, which is not supported here");
+    return;
+  }
+  process_.counters.add(Counter::kHttpDials);
+  auto dialed = net::start_connect(call.endpoint, {0, process_.config.http.stall_timeout});
+  if (!dialed) {
+    const int code = dialed.error().sys_errno;
+    dial_failed(call, is_local_shortage(code) ? ipc::DialOutcome::kOk : dial_outcome(code),
+                dialed.error().text);
+    return;
+  }
+  call.side = Side{};
+  call.side.fd = std::move(*dialed);
+  call.stage = Stage::kConnecting;
+  call.response =
+      std::make_unique<CollectedResponse>(call.request.method, limits::kSignalBodyBytes);
+  arm(call, process_.config.http.dial_timeout);
+  if (!poller_.add(call.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET, call.id)) {
+    dial_failed(call, ipc::DialOutcome::kOk, "no place in the event set");
+  }
+}
+
+// Nothing has been sent yet, so another origin may be asked.
+void RtcSignal::dial_failed(Call& call, ipc::DialOutcome outcome, std::string_view error) {
+  call.side = Side{};
+  if (outcome != ipc::DialOutcome::kOk) {
+    ipc::DialResult result;
+    result.origin = call.origin;
+    result.outcome = outcome;
+    process_.link.send(result);
+  }
+  const bool again = call.request.plan.step == RtcStep::kOffer &&
+                     call.attempts < process_.config.http.dial_attempts;
+  LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
+      .session(call.request.session)
+      .field("api", to_string(call.request.plan.api))
+      .field("stream", call.request.plan.key)
+      .field("origin", origin_text(call))
+      .field("client", to_string(call.request.client))
+      .field("error", error);
+  call.failed.push_back(call.origin);
+  call.endpoint = Endpoint{};
+  if (again) {
+    process_.counters.add(Counter::kRouteMisses);
+    ask_master(call);
+    return;
+  }
+  if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
+  fail(call, 503, "no origin could be reached");
+}
+
+RtcSignal::Call* RtcSignal::find(CallId id) {
+  const auto found = calls_.find(id);
+  return found == calls_.end() ? nullptr : found->second.get();
+}
+
+void RtcSignal::on_ready(std::uint64_t token, std::uint32_t events) {
+  Call* call = find(token);
+  if (call == nullptr || !call->side.fd) return;
+  call->side.note(events);
+  if (call->stage == Stage::kConnecting) {
+    if (const int error = net::take_socket_error(call->side.fd.get()); error != 0) {
+      dial_failed(*call, dial_outcome(error), std::strerror(error));
+      return;
+    }
+    if (!call->side.writable) return;
+    call->stage = Stage::kAnswering;
+    call->side.out.append(call->request.head);
+    call->side.out.append("\r\n");
+    call->side.out.append(call->request.body);
+    arm(*call, process_.config.http.answer_timeout);
+    ipc::OriginRecord record;
+    if (process_.state.read_origin(call->origin, record) && record.failures_in_row > 0) {
+      ipc::DialResult result;
+      result.origin = call->origin;
+      process_.link.send(result);
+    }
+  }
+  if (call->stage == Stage::kAnswering) serve(*call);
+}
+
+// Writes and reads until the socket blocks, or the answer is there.
+void RtcSignal::serve(Call& call) {
+  std::size_t moved = 0;
+  if (call.side.flush(moved) == IoStatus::kEnded) {
+    call.side.out.clear();  // it may have said why: what it sent is read below
+    call.side.readable = true;
+  }
+  ParseStatus status = ParseStatus::kNeedMore;
+  while (call.side.readable && status == ParseStatus::kNeedMore) {
+    ssize_t n = 0;
+    const IoStatus io = call.side.read(read_buffer_, n);
+    if (io == IoStatus::kBlocked) return;
+    status = io == IoStatus::kEnded
+                 ? call.response->on_close()
+                 : call.response->feed(ByteView(read_buffer_.data(), static_cast<std::size_t>(n)));
+  }
+  if (status == ParseStatus::kNeedMore) return;
+  call.side = Side{};
+  if (status == ParseStatus::kComplete) {
+    on_response(call);
+    return;
+  }
+  LogLine(LogLevel::kWarn, "origin broke off or broke the protocol")
+      .session(call.request.session)
+      .field("stream", call.request.plan.key)
+      .field("origin", origin_text(call))
+      .field("client", to_string(call.request.client))
+      .field("reason", call.response->error());
+  if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
+  fail(call, 502, "the origin's answer cannot be read");
+}
+
+void RtcSignal::arm(Call& call, std::uint64_t ms) {
+  const timeval wait = to_timeval(ms);
+  event_add(call.timer.get(), &wait);
+}
+
+void RtcSignal::on_timeout(CallId id) {
+  Call* call = find(id);
+  if (call == nullptr) return;
+  switch (call->stage) {
+    case Stage::kAsking:  // HookClient has the deadline
+      break;
+    case Stage::kRouting:
+      fail(*call, 503, "the routing service did not answer");
+      break;
+    case Stage::kConnecting:
+      dial_failed(*call, ipc::DialOutcome::kTimeout, "no connection within http.dial_timeout");
+      break;
+    case Stage::kAnswering:
+      LogLine(LogLevel::kWarn, "origin did not answer in time")
+          .session(call->request.session)
+          .field("stream", call->request.plan.key)
+          .field("origin", origin_text(*call))
+          .field("client", to_string(call->request.client));
+      if (call->request.plan.step == RtcStep::kRemove) end_flow(*call);
+      fail(*call, 504, "the origin did not answer in time");
+      break;
+    case Stage::kRecording:
+      refuse_record(*call, "the master did not answer");
+      break;
+  }
+}
+
+// The client has left. A session that the origin has made meanwhile is taken back; one that it may
+// be making ends by itself when no client comes.
+void RtcSignal::cancel(CallId id) {
+  Call* call = find(id);
+  if (call == nullptr) return;
+  call->silent = true;
+  if (call->stage == Stage::kRecording && call->request.plan.step == RtcStep::kOffer) {
+    remove_at_origin(*call);
+  } else {
+    finish(*call, {});
+  }
+}
+
+std::string RtcSignal::origin_text(const Call& call) const {
+  ipc::OriginRecord record;
+  if (!process_.state.read_origin(call.origin, record)) return "";
+  const std::string name(record.name);
+  return call.endpoint.empty() ? name : name + "@" + to_string(call.endpoint);
+}
+
+}  // namespace weir::http

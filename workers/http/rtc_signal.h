@@ -1,0 +1,144 @@
+// RtcSignal: carries WebRTC signalling to the origins (docs/WEBRTC.md): finds the origin by stream
+// key or by the resource's hint, sends it the request, has the master record the session that the
+// answer makes, and only then gives the answer, rewritten, back. Owner: HttpWorker. A call belongs
+// to this object from start() until it is answered or cancelled.
+//
+//   kAsking -> kRouting -> kConnecting -> kAnswering -> kRecording -> answered
+//                 ^  next origin |             an offer goes to one origin only: it may have made a
+//                 +--------------+             session even if the answer never came
+//
+// Bounds: calls at once, bytes of a body. Errors are answers with a status and a reason.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/base/log.h"
+#include "common/config/config.h"
+#include "ipc/counters.h"
+#include "ipc/flow_messages.h"
+#include "ipc/flow_reader.h"
+#include "ipc/messages.h"
+#include "ipc/route_reader.h"
+#include "workers/core/event_ptr.h"
+#include "workers/core/hook_client.h"
+#include "workers/core/master_link.h"
+#include "workers/core/poller.h"
+#include "workers/http/rtc_answer_session.h"
+#include "workers/http/rtc_plan_session.h"
+
+namespace weir::http {
+
+struct RtcRequest {
+  RtcPlan plan;
+  Method method = Method::kPost;
+  SessionId session = 0;  // of the client's connection, for logs
+  Endpoint client;
+  std::string base;  // scheme, host and prefix that lead the client back to us
+  std::string page;  // Referer, for the operator's hooks
+  std::string head;  // for the origin, up to and without the empty line
+  std::string body;
+};
+
+struct RtcAnswer {
+  int status = 200;
+  std::string content_type;
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> fields;
+  // Of the request, for the access log.
+  std::string key;
+  ipc::OriginRef origin;
+};
+// An error in the form that the API has: JSON for SRS's, else text.
+RtcAnswer rtc_error(RtcApi api, int status, std::string_view why);
+
+class RtcSignal {
+ public:
+  using CallId = std::uint64_t;  // never 0
+  // `owner` as given to start().
+  using OnAnswer = std::function<void(std::uint64_t owner, const RtcAnswer& answer)>;
+
+  struct Process {  // what the worker shares with this; all outlive it
+    event_base* base;
+    const Config& config;
+    const ipc::StateView& state;
+    const std::optional<ipc::FlowView>& flows;  // the session table
+    MasterLink& link;
+    ipc::Counters& counters;
+    HookClient& hooks;
+    SessionId& next_session;
+  };
+  RtcSignal(const Process& process, const route::HintKey& hint_key, OnAnswer on_answer);
+  ~RtcSignal();
+
+  // 0: it has been answered already.
+  CallId start(std::uint64_t owner, RtcRequest request);
+  // The client has left. What was made for it is taken back.
+  void cancel(CallId call);
+  // False: it is not for a call of this object.
+  bool on_route_answer(const ipc::RouteAnswer& message);
+  void on_flow_created(const ipc::FlowCreated& message);
+  std::size_t size() const { return calls_.size(); }
+
+ private:
+  struct Call;
+  enum class Stage : std::uint8_t;
+
+  // rtc_signal.cc: from the request to the origin's answer
+  void begin(Call& call);
+  bool read_srs_body(Call& call);
+  void ask_hook(Call& call);
+  void on_verdict(Call& call, const HookVerdict& verdict);
+  void find_origin(Call& call);
+  bool find_by_hint(Call& call) const;
+  bool find_by_username(Call& call) const;
+  void ask_master(Call& call);
+  void dial(Call& call, ipc::OriginRef origin);
+  void on_ready(std::uint64_t token, std::uint32_t events);
+  void serve(Call& call);
+  void dial_failed(Call& call, ipc::DialOutcome outcome, std::string_view error);
+  void on_timeout(CallId id);
+  void arm(Call& call, std::uint64_t ms);
+  Call* find(CallId id);
+  Call* take_master_request(std::uint32_t request);
+  std::string origin_text(const Call& call) const;
+
+  // rtc_record.cc: what the answer means
+  void on_response(Call& call);
+  void on_offer_answer(Call& call);
+  void on_restart_answer(Call& call);
+  RtcAddresses addresses_for(const Call& call) const;
+  void record_next(Call& call);
+  void recorded(Call& call);
+  void refuse_record(Call& call, std::string_view why);
+  bool find_flow(Call& call) const;
+  void end_flow(Call& call);
+  void end_flow(ipc::FlowRef flow);
+  void pass_on(Call& call);
+  RtcAnswer copy_answer(const Call& call) const;
+  void remove_at_origin(Call& call);
+  void forget_master_request(Call& call);
+  void finish(Call& call, RtcAnswer answer);
+  void fail(Call& call, int status, std::string_view why);
+
+  Process process_;
+  route::HintKey hint_key_;
+  OnAnswer on_answer_;
+  std::vector<Endpoint> udp_addresses_;
+  std::vector<Endpoint> tcp_addresses_;
+  Poller poller_;
+  std::unordered_map<CallId, std::unique_ptr<Call>> calls_;
+  std::unordered_map<std::uint32_t, CallId> master_requests_;
+  std::vector<std::uint8_t> read_buffer_;
+  CallId last_call_ = 0;
+};
+
+}  // namespace weir::http
