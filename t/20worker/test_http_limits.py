@@ -90,7 +90,7 @@ def test_a_balancers_connections_are_not_counted_but_its_clients_streams_are(lab
     held = [watch(f"192.0.2.{n}") for n in (1, 1, 2, 3)]
     poll("all play", lambda: weir.metric("weir_sessions", protocol="http") == 4)
     late = watch("192.0.2.1")
-    assert late.closed() == b"FLV"
+    assert late.closed() in (b"", b"FLV")  # ended at once, before or after the first bytes
     poll("counted", lambda: weir.metric("weir_session_ends_total", protocol="http",
                                         reason="limit") == 1)
     assert "http.max_connections_per_address" in weir.log()
@@ -116,7 +116,7 @@ def test_max_players_per_stream(lab):
     held = [watch("a"), watch("a")]
     poll("both play", lambda: weir.metric("weir_sessions", protocol="http") == 2)
     late = watch("a")
-    assert late.closed() == b"FLV"
+    assert late.closed() in (b"", b"FLV")
     weir.wait_log("http.max_players_per_stream")
     other = watch("b")
     poll("another stream", lambda: weir.metric("weir_sessions", protocol="http") == 3)
