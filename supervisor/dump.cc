@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/endpoint.h"
+#include "common/base/log.h"
+#include "ipc/flow_reader.h"
 #include "ipc/route_reader.h"
 
 namespace weir {
@@ -91,9 +94,10 @@ void add_streams(std::string& out, const ipc::StateView& view) {
   }
 }
 
-}  // namespace
-
-Result<UniqueFd> open_state_of(pid_t master) {
+// The first descriptor of the process that `wanted(link target, path below /proc)` finds right,
+// opened for reading.
+template <typename Wanted>
+Result<UniqueFd> find_descriptor(pid_t master, const std::string& what, Wanted wanted) {
   const std::string folder = "/proc/" + std::to_string(master) + "/fd";
   const std::unique_ptr<DIR, CloseDir> dir(::opendir(folder.c_str()));
   if (!dir) return fail_errno("cannot read " + folder, errno);
@@ -101,12 +105,66 @@ Result<UniqueFd> open_state_of(pid_t master) {
     const std::string path = folder + "/" + entry->d_name;
     char target[256] = {};
     const ssize_t length = ::readlink(path.c_str(), target, sizeof target - 1);
-    if (length <= 0 || !std::string_view(target).starts_with("/memfd:weir-state")) continue;
+    if (length <= 0 || !wanted(std::string_view(target), path)) continue;
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return fail_errno("cannot open " + path, errno);
     return fd;
   }
-  return fail("process " + std::to_string(master) + " has no state segment of Weir");
+  return fail("process " + std::to_string(master) + " has no " + what + " of Weir");
+}
+
+bool begins_as_flow_table(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  std::uint32_t magic = 0;
+  return fd && ::pread(fd.get(), &magic, sizeof magic, 0) == sizeof magic &&
+         magic == ipc::kFlowMagic;
+}
+
+// Credentials are not shown.
+void add_flow(std::string& out, const ipc::FlowRecord& f, std::uint32_t slot, std::uint64_t now) {
+  add_line(out, "  %5u.%-5u %s %-4s %-9s %-9s %5d  %7llus %6llus  %10llu %10llu %6llu  ", slot,
+           f.generation, session_text(f.session).c_str(), std::string(to_string(f.kind)).c_str(),
+           std::string(to_string(f.state)).c_str(), std::string(to_string(f.role)).c_str(),
+           static_cast<int>(f.owner),
+           static_cast<unsigned long long>(ago(now, f.created_ms) / 1000),
+           static_cast<unsigned long long>(ago(now, f.activity_ms) / 1000),
+           static_cast<unsigned long long>(f.counters.packets_from_client),
+           static_cast<unsigned long long>(f.counters.packets_to_client),
+           static_cast<unsigned long long>(f.counters.drops));
+  out += (f.client.empty() ? std::string("-") : to_string(f.client)) + " -> " +
+         (f.upstream_local.empty() ? std::string("-") : to_string(f.upstream_local)) + " -> " +
+         to_string(f.origin_endpoint) + "  " + printable(f.get(ipc::FlowField::kKey)) + "\n";
+}
+
+}  // namespace
+
+Result<UniqueFd> open_state_of(pid_t master) {
+  return find_descriptor(master, "state segment", [](std::string_view target, const auto&) {
+    return target.starts_with("/memfd:weir-state");
+  });
+}
+
+Result<UniqueFd> open_flows_of(pid_t master) {
+  return find_descriptor(master, "session table", [](std::string_view target, const auto& path) {
+    return target.starts_with("/memfd:weir-flows") ||
+           (target.starts_with("/") && begins_as_flow_table(path));
+  });
+}
+
+Result<std::string> dump_flows(int flows_fd) {
+  auto view = ipc::FlowView::map(flows_fd);
+  if (!view) return tl::unexpected(view.error());
+  const std::uint64_t now = monotonic_ms();
+  std::string out =
+      "\nsessions of webrtc and srt\n  slot.gen    session          kind state     role      owner"
+      "      age    idle    from client  to client  drops  client -> upstream -> origin, stream\n";
+  for (std::uint32_t slot = 0; slot < view->header().capacity; ++slot) {
+    ipc::FlowRecord flow;
+    if (view->read_slot(slot, flow)) add_flow(out, flow, slot, now);
+  }
+  return out;
 }
 
 Result<std::string> dump_state(int state_fd) {

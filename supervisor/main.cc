@@ -83,6 +83,10 @@ int send_order(const CommandLine& line, const Config& config) {
       return kFailed;
     }
     std::fputs(text->c_str(), stdout);
+    const auto flows = weir::open_flows_of(*pid);
+    const auto sessions = flows ? weir::dump_flows(flows->get())
+                                : weir::Result<std::string>(tl::unexpected(flows.error()));
+    std::fputs(sessions ? sessions->c_str() : (sessions.error().text + "\n").c_str(), stdout);
     return kFine;
   }
   if (::kill(*pid, line.signal) != 0) {

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "ipc/counters.h"
+#include "ipc/flow_writer.h"
 #include "ipc/state_writer.h"
+#include "workers/control/session_views.h"
 #include "workers/control/views.h"
 
 using namespace weir;
@@ -124,4 +126,41 @@ TEST_CASE("views: metrics name each family once and escape labels") {
   }
   for (const auto& metric : ipc::metric_table()) CHECK(families.count(std::string(metric.name)));
   CHECK(text.find(R"(weir_origin_up{origin="q\"uo\\te\n",id="0-1"} 1)") != std::string::npos);
+}
+
+TEST_CASE("views: sessions, without their secrets") {
+  Segments shared = make_segments();
+  auto table = ipc::FlowWriter::make(16);
+  REQUIRE(table.has_value());
+  const auto flows = ipc::FlowView::map(table->reader_fd());
+  REQUIRE(flows.has_value());
+  ipc::FlowRecord flow;
+  flow.session = 0xAB;
+  flow.state = ipc::FlowState::kConnected;
+  flow.origin = add_origin(shared.writer, "o1", ipc::OriginState::kUp);
+  flow.client = flow.origin_endpoint = *parse_listen("10.0.0.7:4000");
+  flow.created_ms = 1000;
+  flow.counters.drops = 5;
+  flow.text.set(ipc::FlowField::kUsername, "secret:offer");
+  flow.text.set(ipc::FlowField::kPassword, "the-password-of-the-answer");
+  flow.text.set(ipc::FlowField::kKey, "v/a/s");
+  for (int i = 0; i < 5; ++i) table->add(flow);
+  table->erase(2);
+  const JsonPtr page = sessions_page(shared.state, *flows, {1, 2}, 3000);
+  CHECK(cJSON_GetObjectItem(page.get(), "total")->valueint == 4);
+  REQUIRE(size_of(page, "sessions") == 2);
+  const cJSON* row = cJSON_GetArrayItem(cJSON_GetObjectItem(page.get(), "sessions"), 1);
+  CHECK(text_of(row, "id") == "3-1");
+  CHECK(text_of(row, "ufrag") == "secr");
+  CHECK(text_of(row, "origin_name") == "o1");
+  CHECK(text_of(row, "client") == "10.0.0.7:4000");
+  CHECK(cJSON_GetObjectItem(row, "age_ms")->valueint == 2000);
+  CHECK(cJSON_GetObjectItem(row, "drops")->valueint == 5);
+  const std::string text = print(page.get());
+  CHECK(text.find("secret") == std::string::npos);
+  CHECK(text.find("password") == std::string::npos);
+  CHECK(parse_flow_id("3-1") == ipc::FlowRef{3, 1});
+  const std::string metrics = session_metrics(*flows);
+  CHECK(metrics.find("weir_udp_sessions{protocol=\"rtc\",state=\"connected\"} 4\n") !=
+        std::string::npos);
 }

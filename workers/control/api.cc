@@ -10,6 +10,7 @@
 #include "common/base/secret.h"
 #include "workers/control/json.h"
 #include "workers/control/registration.h"
+#include "workers/control/session_views.h"
 #include "workers/control/text.h"
 #include "workers/control/views.h"
 
@@ -22,6 +23,7 @@ using ipc::ReplyCode;
 constexpr std::uint64_t kReplyMs = 5000;           // how long the master may take
 constexpr std::uint64_t kHeartbeatStaleMs = 5000;  // it beats each second
 constexpr std::string_view kOriginsPrefix = "/api/v1/origins/";
+constexpr std::string_view kSessionsPrefix = "/api/v1/sessions/";
 
 HttpResponse answer(const cJSON* json) {
   HttpResponse response;
@@ -69,9 +71,11 @@ tl::expected<Page, std::string> parse_page(std::string_view query, std::uint64_t
 
 }  // namespace
 
-Api::Api(const ipc::StateView& state, const ipc::CountersView& all_counters,
-         ipc::Counters& counters, ApiSettings settings, Master master, Respond respond)
+Api::Api(const ipc::StateView& state, const ipc::FlowView* flows,
+         const ipc::CountersView& all_counters, ipc::Counters& counters, ApiSettings settings,
+         Master master, Respond respond)
     : state_(state),
+      flows_(flows),
       all_counters_(all_counters),
       counters_(counters),
       settings_(std::move(settings)),
@@ -130,12 +134,13 @@ bool Api::route(const HttpRequest& request, HttpToken token, HttpResponse& respo
     Handler handler;
     bool open;  // without token
   };
-  static constexpr std::array<Read, 8> kReads = {{{"/healthz", &Api::healthz, true},
+  static constexpr std::array<Read, 9> kReads = {{{"/healthz", &Api::healthz, true},
                                                   {"/readyz", &Api::readyz, true},
                                                   {"/metrics", &Api::metrics, false},
                                                   {"/api/v1/versions", &Api::versions, false},
                                                   {"/api/v1/origins", &Api::origins, false},
                                                   {"/api/v1/streams", &Api::streams, false},
+                                                  {"/api/v1/sessions", &Api::sessions, false},
                                                   {"/api/v1/workers", &Api::workers, false},
                                                   {"/api/v1/summaries", &Api::summaries, false}}};
   std::string_view path = request.path;
@@ -156,8 +161,42 @@ bool Api::route(const HttpRequest& request, HttpToken token, HttpResponse& respo
   if (path.substr(0, kOriginsPrefix.size()) == kOriginsPrefix) {
     return route_origin(request, path.substr(kOriginsPrefix.size()), token, response);
   }
+  if (path.substr(0, kSessionsPrefix.size()) == kSessionsPrefix) {
+    response = route_session(request, path.substr(kSessionsPrefix.size()));
+    return false;
+  }
   response = not_found();
   return false;
+}
+
+// GET shows the session, DELETE ends it and all that were signalled with it. The answer to that
+// does not wait for the master: it means that the session was there and that the order is under
+// way.
+HttpResponse Api::route_session(const HttpRequest& request, std::string_view id) {
+  const bool kick = request.method == HttpMethod::kDelete;
+  if (!kick && !is_read(request.method)) return bad_method("GET, HEAD, DELETE");
+  const auto ref = parse_flow_id(id);
+  ipc::FlowRecord flow;
+  if (!ref || flows_ == nullptr || !flows_->read(*ref, flow)) {
+    return make_error(404, api_code::kNotFound, "there is no such session");
+  }
+  const JsonPtr json = make_object();
+  add_number(json.get(), "code", 0);
+  if (!kick) {
+    add_child(json.get(), "session", session_row(state_, flow, ref->slot, monotonic_ms()));
+    return answer(json.get());
+  }
+  ipc::FlowEnd message;
+  message.flow = *ref;
+  message.reason = ipc::FlowEndReason::kKicked;
+  if (!master_.send_flow_end(message)) {
+    return retry_later(api_code::kNoAnswer, "the master cannot be reached");
+  }
+  LogLine(LogLevel::kNotice, "session is ended by the API")
+      .session(flow.session)
+      .field("by", to_string(request.peer));
+  add_text(json.get(), "session", flow_id(*ref));
+  return answer(json.get());
 }
 
 // <id>, <id>/drain, <id>/undrain
@@ -326,6 +365,13 @@ HttpResponse Api::streams(const HttpRequest& request) {
   return answer(streams_page(state_, *page, monotonic_ms()).get());
 }
 
+HttpResponse Api::sessions(const HttpRequest& request) {
+  const auto page = parse_page(request.query, settings_.page_size_max);
+  if (!page) return make_error(400, api_code::kBadParameter, page.error());
+  if (flows_ == nullptr) return retry_later(api_code::kNotReady, "the table cannot be read");
+  return answer(sessions_page(state_, *flows_, *page, monotonic_ms()).get());
+}
+
 HttpResponse Api::workers(const HttpRequest&) {
   return answer(workers_answer(state_, all_counters_).get());
 }
@@ -365,6 +411,7 @@ HttpResponse Api::metrics(const HttpRequest&) {
   HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   response.body = metrics_text(state_, all_counters_, settings_.certificate_end);
+  if (flows_ != nullptr) response.body += session_metrics(*flows_);
   return response;
 }
 

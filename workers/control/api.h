@@ -12,6 +12,8 @@
 
 #include "common/base/log_budget.h"
 #include "ipc/counters.h"
+#include "ipc/flow_messages.h"
+#include "ipc/flow_reader.h"
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
 #include "workers/control/http_message.h"
@@ -32,11 +34,14 @@ class Api {
     // Each sends a message and returns its request number, 0 when the master is out of reach.
     std::function<std::uint32_t(ipc::OriginRegister&)> send_register;
     std::function<std::uint32_t(ipc::OriginCommand&)> send_command;
+    std::function<bool(ipc::FlowEnd&)> send_flow_end;  // has no answer
   };
   using Respond = std::function<void(HttpToken, const HttpResponse&)>;
 
-  Api(const ipc::StateView& state, const ipc::CountersView& all_counters, ipc::Counters& counters,
-      ApiSettings settings, Master master, Respond respond);
+  // `flows` may be null: no session is listed then.
+  Api(const ipc::StateView& state, const ipc::FlowView* flows,
+      const ipc::CountersView& all_counters, ipc::Counters& counters, ApiSettings settings,
+      Master master, Respond respond);
 
   void on_request(const HttpRequest& request, HttpToken token);
   void on_reply(const ipc::Reply& reply);
@@ -60,6 +65,7 @@ class Api {
   bool route(const HttpRequest& request, HttpToken token, HttpResponse& response);
   bool route_origin(const HttpRequest& request, std::string_view rest, HttpToken token,
                     HttpResponse& response);
+  HttpResponse route_session(const HttpRequest& request, std::string_view id);
   bool register_origin(const HttpRequest& request, HttpToken token, HttpResponse& response);
   bool command(const HttpRequest& request, ipc::OriginRef origin, Action action, HttpToken token,
                HttpResponse& response);
@@ -70,6 +76,7 @@ class Api {
   HttpResponse versions(const HttpRequest& request);
   HttpResponse origins(const HttpRequest& request);
   HttpResponse streams(const HttpRequest& request);
+  HttpResponse sessions(const HttpRequest& request);
   HttpResponse workers(const HttpRequest& request);
   HttpResponse summaries(const HttpRequest& request);
   HttpResponse healthz(const HttpRequest& request);
@@ -77,6 +84,7 @@ class Api {
   HttpResponse metrics(const HttpRequest& request);
 
   const ipc::StateView& state_;
+  const ipc::FlowView* flows_;
   const ipc::CountersView& all_counters_;
   ipc::Counters& counters_;
   ApiSettings settings_;

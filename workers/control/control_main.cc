@@ -1,12 +1,14 @@
 // The control worker's process: event loop, link to the master, HTTP server, API, prober.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
 #include "common/net/tls_server.h"
+#include "ipc/flow_reader.h"
 #include "ipc/worker_entry.h"
 #include "workers/control/api.h"
 #include "workers/control/http_server.h"
@@ -38,6 +40,7 @@ class ControlWorker {
 
   event_base* base_;
   ipc::StateView state_;
+  std::optional<ipc::FlowView> flows_;
   ipc::Counters counters_;
   ipc::CountersView all_counters_;
   MasterLink link_;
@@ -62,6 +65,13 @@ ApiSettings api_settings(const Config& config) {
   return settings;
 }
 
+std::optional<ipc::FlowView> map_flows(int fd) {
+  auto flows = ipc::FlowView::map(fd);
+  if (flows) return std::move(*flows);
+  LogLine(LogLevel::kError, "no sessions can be listed").field("error", flows.error().text);
+  return std::nullopt;
+}
+
 HttpSettings http_settings(const Config& config) {
   HttpSettings settings;
   settings.max_connections = static_cast<std::size_t>(config.control.max_connections);
@@ -78,14 +88,16 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
                              ipc::CountersView&& all_counters)
     : base_(base),
       state_(std::move(state)),
+      flows_(map_flows(context.flows.get())),
       counters_(std::move(counters)),
       all_counters_(std::move(all_counters)),
       link_(base, std::move(context.channel), context.kind, counters_,
             {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
              [this](std::uint64_t) { drain(); }, [this] { leave(); }}),
-      api_(state_, all_counters_, counters_, api_settings(config),
+      api_(state_, flows_ ? &*flows_ : nullptr, all_counters_, counters_, api_settings(config),
            {[this](ipc::OriginRegister& message) { return ask(message); },
-            [this](ipc::OriginCommand& message) { return ask(message); }},
+            [this](ipc::OriginCommand& message) { return ask(message); },
+            [this](ipc::FlowEnd& message) { return link_.send(message); }},
            [this](HttpToken token, const HttpResponse& response) {
              server_.respond(token, response);
            }),
