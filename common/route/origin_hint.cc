@@ -86,6 +86,18 @@ std::string make_hint(const HintKey& key, std::uint64_t fingerprint, std::string
   return text;
 }
 
+const std::string& HintCache::of(const Endpoint& endpoint, std::string_view scope) {
+  std::size_t place = endpoint.port + scope.size();
+  for (const std::uint8_t byte : endpoint.ip) place = place * 31 + byte;
+  if (!scope.empty()) place = place * 31 + static_cast<unsigned char>(scope.back());
+  Entry& entry = entries_[place % entries_.size()];
+  if (entry.hint.empty() || entry.scope != scope || !(entry.endpoint == endpoint)) {
+    entry = {endpoint, std::string(scope),
+             make_hint(key_, origin_fingerprint(key_, endpoint), scope)};
+  }
+  return entry.hint;
+}
+
 std::optional<OriginHint> parse_hint(std::string_view text) {
   static const std::array<int, 256> kValues = make_values();
   if (text.size() != kHintChars) return std::nullopt;

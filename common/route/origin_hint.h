@@ -12,6 +12,7 @@
 // routes by the stream key if there is none, or if the hint is not sound.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -49,6 +50,24 @@ struct OriginHint {
 std::string_view hint_scope(std::string_view path);
 
 std::string make_hint(const HintKey& key, std::uint64_t fingerprint, std::string_view scope);
+// Hints that were made before: a playlist needs the same one each time. Each place holds the last
+// pair that fell on it, so memory is bounded whatever clients ask for.
+class HintCache {
+ public:
+  explicit HintCache(const HintKey& key) : key_(key) {}
+  // Lives until the next call.
+  const std::string& of(const Endpoint& endpoint, std::string_view scope);
+
+ private:
+  struct Entry {
+    Endpoint endpoint;
+    std::string scope;
+    std::string hint;  // empty: unused
+  };
+  HintKey key_;
+  std::array<Entry, 64> entries_;
+};
+
 // Only the form: 22 characters in their one canonical spelling.
 std::optional<OriginHint> parse_hint(std::string_view text);
 // Whether the MAC is right, in constant time.

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "common/base/control_byte.h"
 #include "common/base/limits.h"
 
 namespace weir::route {
@@ -42,6 +43,13 @@ std::string_view trim_slashes(std::string_view text) {
 
 // Decodes percent-escapes once and appends; a `%` that begins no escape stands for itself.
 KeyError append_decoded(std::string_view text, std::string& out) {
+  // Nothing to decode, and nothing to refuse.
+  if (text.find('%') == std::string_view::npos && text.find('\t') == std::string_view::npos &&
+      !has_control_byte(text) &&
+      text.size() <= limits::kStreamKeyBytes - std::min(out.size(), limits::kStreamKeyBytes)) {
+    out.append(text);
+    return KeyError::kNone;
+  }
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
     if (c == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 &&
@@ -109,16 +117,26 @@ std::string_view bare_host(std::string_view host, bool& is_address) {
   return host;
 }
 
-bool only(std::string_view text, std::string_view allowed) {
-  return text.find_first_not_of(allowed) == std::string_view::npos;
+using ByteSet = std::array<bool, 256>;
+constexpr ByteSet set_of(std::string_view bytes) {
+  ByteSet set{};
+  for (const char c : bytes) set[static_cast<unsigned char>(c)] = true;
+  return set;
+}
+
+bool only(std::string_view text, const ByteSet& allowed) {
+  return std::all_of(text.begin(), text.end(),
+                     [&](char c) { return allowed[static_cast<unsigned char>(c)]; });
 }
 
 enum class HostOrigin : std::uint8_t { kAddressed, kAsked };
 
 // Appends the vhost of a host. kAsked: the client named the vhost, which may then lack a dot.
 KeyError append_vhost(std::string_view text, HostOrigin origin, std::string& out) {
-  constexpr std::string_view kNameBytes = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
-  constexpr std::string_view kAddressBytes = "abcdefghijklmnopqrstuvwxyz0123456789.-_:%";  // %zone
+  static constexpr ByteSet kNameBytes = set_of("abcdefghijklmnopqrstuvwxyz0123456789.-_");
+  static constexpr ByteSet kAddressBytes =
+      set_of("abcdefghijklmnopqrstuvwxyz0123456789.-_:%");  // %zone
+  static constexpr ByteSet kNumberBytes = set_of("0123456789.");
   std::string decoded;
   if (const KeyError error = append_decoded(text, decoded); error != KeyError::kNone) {
     return error == KeyError::kBadEscape ? KeyError::kBadHost : error;
@@ -129,7 +147,7 @@ KeyError append_vhost(std::string_view text, HostOrigin origin, std::string& out
   if (!only(host, is_address ? kAddressBytes : kNameBytes)) {
     return KeyError::kBadHost;
   }
-  const bool unnamed = is_address || only(host, "0123456789.") ||
+  const bool unnamed = is_address || only(host, kNumberBytes) ||
                        (origin == HostOrigin::kAddressed && host.find('.') == std::string::npos) ||
                        same_ignoring_case(host, kDefaultVhost);
   const std::string_view vhost = unnamed ? kDefaultVhost : std::string_view(host);

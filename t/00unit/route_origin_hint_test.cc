@@ -112,6 +112,20 @@ TEST_CASE("hints in queries") {
   CHECK(query_without_hint("a=1&&weir=abc&") == "a=1&&");
 }
 
+TEST_CASE("kept hints are those that would be made, also when places are shared") {
+  const HintKey key = derive_hint_key("k");
+  HintCache cache(key);
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 200; ++i) {
+      const auto endpoint = parse_listen("10.0.0.7:" + std::to_string(8000 + i % 20));
+      REQUIRE(endpoint);
+      const std::string scope = i % 7 == 0 ? "" : "app" + std::to_string(i);
+      CHECK(cache.of(*endpoint, scope) ==
+            make_hint(key, origin_fingerprint(key, *endpoint), scope));
+    }
+  }
+}
+
 TEST_CASE("what a playlist carries is what a request for its segments proves") {
   const HintKey key = derive_hint_key("k");
   const std::uint64_t fingerprint = origin_fingerprint(key, "10.0.0.7:80");

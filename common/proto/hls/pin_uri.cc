@@ -1,6 +1,7 @@
 #include "common/proto/hls/pin_uri.h"
 
 #include <algorithm>
+#include <array>
 
 namespace weir::hls {
 namespace {
@@ -11,10 +12,10 @@ constexpr std::size_t kScopeBytes = 511;          // a longer directory cannot b
 constexpr std::string_view kSchemeHttp = "http";
 constexpr std::string_view kSchemeHttps = "https";
 
-bool is_alpha(char c) {
+constexpr bool is_alpha(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
-bool is_digit(char c) {
+constexpr bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 // Browsers take a backslash for a slash in http URLs.
@@ -64,6 +65,24 @@ HostPort split_port(std::string_view authority, std::string_view scheme) {
 bool is_carriable(char c) {
   constexpr std::string_view kMarks = "-._~!*();:@/?%+=[]";
   return is_alpha(c) || is_digit(c) || kMarks.find(c) != std::string_view::npos;
+}
+
+constexpr std::array<bool, 256> make_name_chars() {
+  std::array<bool, 256> table{};
+  for (std::size_t c = 0; c < 128; ++c) {
+    const char letter = static_cast<char>(c);
+    table[c] = is_alpha(letter) || is_digit(letter) || letter == '-' || letter == '_' ||
+               letter == '.' || letter == '~';
+  }
+  return table;
+}
+constexpr std::array<bool, 256> kNameChars = make_name_chars();
+
+// One segment of a path and nothing else: no scheme, directory, query, fragment or template.
+bool is_file_name(std::string_view uri) {
+  if (uri.empty() || uri == "." || uri == "..") return false;
+  return std::all_of(uri.begin(), uri.end(),
+                     [](char c) { return kNameChars[static_cast<unsigned char>(c)]; });
 }
 
 void append_escaped(std::string_view text, std::string& out) {
@@ -225,8 +244,12 @@ UriBase UriPinner::resolve_base(const UriBase& base, std::string_view uri) const
   return foreign;
 }
 
+std::string_view UriPinner::scope_of(const UriBase& place) {
+  return place.depth == 0 ? std::string_view() : std::string_view(place.first);
+}
+
 const std::string& UriPinner::pin_of(const UriBase& place) {
-  const std::string_view scope = place.depth == 0 ? std::string_view() : place.first;
+  const std::string_view scope = scope_of(place);
   const bool is_template = markup_ == Markup::kXml && scope.find('$') != std::string_view::npos;
   if (scope.size() > kScopeBytes || is_template || !options_.pin_for) return no_pin_;
   if (!have_pin_ || scope != pin_scope_) {
@@ -295,7 +318,23 @@ void UriPinner::append_query(const Target& target, const std::string& pin, std::
   if (!pinned) add(std::string(options_.pin_name) + "=", pin);
 }
 
+const std::string& UriPinner::suffix_of(const UriBase& base) {
+  const std::string_view scope = scope_of(base);
+  if (!have_suffix_ || scope != suffix_scope_) {
+    suffix_.clear();
+    append_query({}, pin_of(base), suffix_);
+    suffix_scope_ = scope;
+    have_suffix_ = true;
+  }
+  return suffix_;
+}
+
 void UriPinner::append(std::string_view uri, const UriBase& base, Pin pin, std::string& out) {
+  // Nearly all are names of files beside the playlist, and all of those get the same query.
+  if (pin == Pin::kAdd && !base.foreign && is_file_name(uri)) {
+    out.append(uri).append(suffix_of(base));
+    return;
+  }
   const Target target = classify(uri);
   if (!target.ours || (base.foreign && !target.relocated)) {
     out.append(uri);

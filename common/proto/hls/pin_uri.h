@@ -90,7 +90,9 @@ class UriPinner {
   static UriBase resolve(const UriBase& base, const Target& target);
   bool is_ours(std::string_view authority, std::string_view scheme) const;
   void parse_carried();
+  static std::string_view scope_of(const UriBase& place);
   const std::string& pin_of(const UriBase& place);
+  const std::string& suffix_of(const UriBase& base);
   void append_query(const Target& target, const std::string& pin, std::string& out);
   std::size_t find_separator(std::string_view query, std::size_t from, std::size_t& length) const;
 
@@ -101,6 +103,9 @@ class UriPinner {
   bool have_pin_ = false;
   std::string pin_scope_;
   std::string pin_;
+  bool have_suffix_ = false;
+  std::string suffix_scope_;
+  std::string suffix_;  // query of a plain file name below suffix_scope_
   const std::string no_pin_;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "common/base/control_byte.h"
+
 namespace weir::hls {
 namespace {
 
@@ -39,13 +41,6 @@ std::string_view uri_attribute(std::string_view line) {
   return found == kUriTags.end() ? std::string_view() : found->attribute;
 }
 
-bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 && c != '\t') || byte == 0x7F;
-  });
-}
-
 class Rewriter {
  public:
   Rewriter(const RewriteOptions& options, std::string& out)
@@ -64,7 +59,7 @@ class Rewriter {
  private:
   // Blanks around a URI are not part of it (players trim them) but stay.
   bool uri(std::string_view text) {
-    if (has_control(text)) return false;
+    if (has_control_byte(text)) return false;
     const std::size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
     const std::size_t end = begin == text.size() ? begin : text.find_last_not_of(kBlank) + 1;
     out_.append(text.substr(0, begin));

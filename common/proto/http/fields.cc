@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/control_byte.h"
+
 namespace weir::http {
 namespace {
 
@@ -163,10 +165,7 @@ bool is_token(std::string_view text) {
 }
 
 bool is_field_value(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte >= 0x20 && byte != 0x7F) || byte == '\t';
-  });
+  return !has_control_byte(text);
 }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {

@@ -100,13 +100,19 @@ HeadWriter& HeadWriter::response(unsigned status, std::string_view reason) {
 }
 
 HeadWriter& HeadWriter::field(HeaderId id, std::string_view value) {
-  return field(header_name(id), value);
+  ok_ = ok_ && id != HeaderId::kOther && is_field_value(value);
+  if (ok_) put(header_name(id), value);
+  return *this;
 }
 
 HeadWriter& HeadWriter::field(std::string_view name, std::string_view value) {
   ok_ = ok_ && is_token(name) && is_field_value(value);
-  if (ok_) out_.append(name).append(": ").append(value).append("\r\n");
+  if (ok_) put(name, value);
   return *this;
+}
+
+void HeadWriter::put(std::string_view name, std::string_view value) {
+  out_.append(name).append(": ").append(value).append("\r\n");
 }
 
 HeadWriter& HeadWriter::field(HeaderId id, std::uint64_t number) {

@@ -21,7 +21,9 @@ namespace weir::http {
 class HeadWriter {
  public:
   // REQUIRES: `out` outlives this, and nobody else appends to it before finish().
-  explicit HeadWriter(std::string& out) : out_(out), start_(out.size()) {}
+  explicit HeadWriter(std::string& out) : out_(out), start_(out.size()) {
+    out_.reserve(start_ + kUsualBytes);
+  }
 
   HeadWriter& request(std::string_view method, std::string_view target);
   // Without a reason the standard one is written.
@@ -40,6 +42,9 @@ class HeadWriter {
   bool finish();
 
  private:
+  static constexpr std::size_t kUsualBytes = 512;  // most heads fit, so they grow once
+  void put(std::string_view name, std::string_view value);
+
   std::string& out_;
   std::size_t start_;
   bool ok_ = true;
