@@ -54,6 +54,7 @@ AccessRecord HttpWorker::access_record(const HttpConn& conn, EndReason reason) c
 }
 
 void HttpWorker::log_exchange(HttpConn& conn, EndReason reason) {
+  if (!access_log_enabled()) return;
   const Exchange& x = *conn.exchange;
   if (conn.mark.texts) conn.mark.texts->origin = used_origin_text(x);
   AccessRecord record = access_record(conn, reason);

@@ -62,7 +62,7 @@ bool HttpWorker::may_ask(std::uint32_t index, const RequestHead& head) {
     answer(index, {403, "text/plain; charset=utf-8", "not from this address\n", {}, true});
     return false;
   }
-  const std::uint64_t wait_ms = requests_.take(address_group(client), monotonic_ms());
+  const std::uint64_t wait_ms = requests_.take(address_group(client), conn.mark.started_ms);
   if (wait_ms == 0) return true;
   counters_.add(Counter::kHttpRefusedRate);
   log_refused(rate_refusals_, "request refused, http.request_rate is reached", client,

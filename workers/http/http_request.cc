@@ -64,20 +64,27 @@ std::string HttpWorker::origin_text(ipc::OriginRef origin) const {
 
 void HttpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
   const Token token = Token::unpack(packed);
-  if (token.index >= conns_.size()) return;
-  HttpConn& conn = conns_[token.index];
-  if (!conn.used || conn.relay != SpliceRelay::kNone || conn.generation != token.generation) return;
+  UpstreamPool::User user{token.index, token.generation};
+  if (token.side == 1) {
+    const auto found = pool_.user_of(token);
+    if (!found) return;
+    user = *found;
+  }
+  if (user.index >= conns_.size()) return;
+  HttpConn& conn = conns_[user.index];
+  if (!conn.used || conn.relay != SpliceRelay::kNone || conn.generation != user.generation) return;
   if (token.side == 0) {
     conn.side.note(events);
   } else {
-    if (!conn.exchange || !conn.exchange->upstream.fd) return;
+    // A stale event of a connection that this request has given up.
+    if (!conn.exchange || conn.exchange->upstream.fd.get() != static_cast<int>(token.index)) return;
     conn.exchange->upstream.note(events);
     if (conn.exchange->stage == Stage::kConnecting) {
-      on_connected(token.index);
+      on_connected(user.index);
       return;
     }
   }
-  pump(token.index);
+  pump(user.index);
 }
 
 // Reads, feeds and writes until neither socket has more to give or take.
@@ -116,8 +123,6 @@ void HttpWorker::pump(std::uint32_t index) {
       if (status == IoStatus::kEnded) {
         origin.out.clear();
         origin.readable = true;
-      } else if (status == IoStatus::kBlocked && conn.exchange->reused) {
-        poller_.modify(origin.fd.get(), kSideEvents, Token{index, conn.generation, 1}.pack());
       }
       progress = progress || moved > 0;
       if (!read_origin(index, progress) || !mine()) return;
@@ -133,8 +138,8 @@ void HttpWorker::pump(std::uint32_t index) {
   const HttpConn& conn = conns_[index];
   poller_.modify(conn.side.fd.get(), kSideEvents, Token{index, conn.generation, 0}.pack());
   if (conn.exchange && conn.exchange->upstream.fd) {
-    poller_.modify(conn.exchange->upstream.fd.get(), kSideEvents,
-                   Token{index, conn.generation, 1}.pack());
+    const int origin = conn.exchange->upstream.fd.get();
+    poller_.modify(origin, kSideEvents, pool_.token_of(origin));
   }
 }
 
@@ -467,41 +472,43 @@ void HttpWorker::dial(std::uint32_t index, ipc::OriginRef origin, bool fresh) {
   x.in.clear();
   x.parser = ResponseParser{};
   x.reused = false;
-  x.stage = Stage::kConnecting;
-  x.deadline_ms = monotonic_ms() + config_.http.dial_timeout;
   x.proxy_protocol = record.proxy_protocol;
-  UpstreamPool::Connection upstream;
+  UpstreamPool::Connection pooled;
   if (!fresh && x.kind != Kind::kLive && !x.upgrade && x.proxy_protocol == 0) {
-    upstream = pool_.take(x.endpoint);
+    pooled = pool_.take(x.endpoint, {index, conn.generation});
   }
-  if (upstream.fd) {
+  if (pooled.fd) {
+    x.upstream.fd = std::move(pooled.fd);
+    x.upstream.tls = std::move(pooled.tls);
     x.reused = true;
+    x.upstream.writable = true;  // an edge, had it not been
     counters_.add(Counter::kHttpReused);
-  } else {
-    ++x.attempts;
-    counters_.add(Counter::kHttpDials);
-    auto dialed =
-        net::start_connect(x.endpoint, {config_.rtmp.tcp_keepalive, config_.http.stall_timeout});
-    if (!dialed) {
-      const int code = dialed.error().sys_errno;
-      origin_failed(index, is_local_shortage(code) ? ipc::DialOutcome::kOk : dial_outcome(code),
-                    dialed.error().text);
-      return;
-    }
-    upstream.fd = std::move(*dialed);
-  }
-  x.upstream.fd = std::move(upstream.fd);
-  x.upstream.tls = std::move(upstream.tls);
-  // A pooled connection takes the request at once, so that it can be written is no news.
-  const std::uint32_t news = x.reused ? ~std::uint32_t{EPOLLOUT} : ~std::uint32_t{0};
-  if (!poller_.add(x.upstream.fd.get(), kSideEvents & news,
-                   Token{index, conn.generation, 1}.pack())) {
-    origin_failed(index, ipc::DialOutcome::kOther, "no place in the event set");
+    send_request(x);
     return;
   }
-  if (x.reused) {
-    x.upstream.writable = true;
-    send_request(x);
+  dial_anew(index);
+}
+
+// A new connection to x.endpoint.
+void HttpWorker::dial_anew(std::uint32_t index) {
+  HttpConn& conn = conns_[index];
+  Exchange& x = *conn.exchange;
+  x.stage = Stage::kConnecting;
+  x.deadline_ms = monotonic_ms() + config_.http.dial_timeout;
+  ++x.attempts;
+  counters_.add(Counter::kHttpDials);
+  auto dialed =
+      net::start_connect(x.endpoint, {config_.rtmp.tcp_keepalive, config_.http.stall_timeout});
+  if (!dialed) {
+    const int code = dialed.error().sys_errno;
+    origin_failed(index, is_local_shortage(code) ? ipc::DialOutcome::kOk : dial_outcome(code),
+                  dialed.error().text);
+    return;
+  }
+  x.upstream.fd = std::move(*dialed);
+  const int fd = x.upstream.fd.get();
+  if (!poller_.add(fd, kSideEvents, pool_.open(fd, {index, conn.generation}))) {
+    origin_failed(index, ipc::DialOutcome::kOther, "no place in the event set");
   }
 }
 

@@ -23,6 +23,7 @@ constexpr FieldSet kNotOfRewritten = {HeaderId::kEtag, HeaderId::kAcceptRanges,
                                       HeaderId::kContentRange, HeaderId::kLastModified};
 // Output that may wait for the client before its origin is no longer read.
 constexpr std::size_t kOutMax = 256 * 1024;
+constexpr std::size_t kRewrittenKept = 256 * 1024;  // memory for the next playlist
 constexpr std::size_t kHeadRead = 4096;
 constexpr std::size_t kHeadMax = 64 * 1024;  // several interim heads and one real one
 
@@ -125,7 +126,7 @@ void HttpWorker::begin_response(std::uint32_t index, const ResponseHead& head, B
       writer.field(HeaderId::kAccessControlAllowOrigin, "*");
     }
     if (!writer.finish()) x.head_out.clear();
-    x.deadline_ms = monotonic_ms() + config_.http.answer_timeout;
+    x.deadline_ms = conn.last_move_ms + config_.http.answer_timeout;
     if (x.body.empty()) {
       body_done(index);
     } else {
@@ -258,18 +259,14 @@ bool HttpWorker::take_body(std::uint32_t index, ByteView bytes) {
 void HttpWorker::body_done(std::uint32_t index) {
   HttpConn& conn = conns_[index];
   Exchange& x = *conn.exchange;
-  poller_.remove(x.upstream.fd.get());
-  if (x.origin_keep_alive) {
+  // Not one that has yet to take the rest of this request.
+  if (x.origin_keep_alive && x.upstream.out.empty()) {
     pool_.give_back(x.endpoint, {std::move(x.upstream.fd), std::move(x.upstream.tls)},
-                    monotonic_ms());
+                    conn.last_move_ms);  // its last byte came just now
   }
   x.upstream = Side{};
   if (x.stage == Stage::kCollect) finish_playlist(index);
   x.stage = Stage::kAnswered;
-}
-
-std::string HttpWorker::hint_for(const Endpoint& endpoint, std::string_view scope) const {
-  return route::make_hint(hint_key_, route::origin_fingerprint(hint_key_, endpoint), scope);
 }
 
 void HttpWorker::finish_playlist(std::uint32_t index) {
@@ -281,13 +278,13 @@ void HttpWorker::finish_playlist(std::uint32_t index) {
   options.path = x.path;
   options.authorities = authorities;
   options.pin_name = route::kHintParameter;
-  options.pin_for = [&](std::string_view scope) { return hint_for(x.endpoint, scope); };
+  options.pin_for = [&](std::string_view scope) { return hints_.of(x.endpoint, scope); };
   options.carry_query = true;
   std::string carried = x.query;
   if (!x.stem.empty()) append_param(carried, kHookStemParameter, x.stem);
   options.query = carried;
   options.max_input = config_.http.playlist_max;
-  std::string body;
+  std::string& body = rewritten_;
   const hls::RewriteStatus status = x.kind == Kind::kPlaylist
                                         ? hls::rewrite_playlist(x.collected, options, body)
                                         : dash::rewrite_mpd(x.collected, options, body);
@@ -314,6 +311,7 @@ void HttpWorker::finish_playlist(std::uint32_t index) {
   x.head_out += "\r\n";
   conn.side.out.append(x.head_out);
   conn.side.out.append(body);
+  if (body.capacity() > kRewrittenKept) body = std::string();
   x.head_sent = true;
 }
 

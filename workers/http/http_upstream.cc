@@ -24,21 +24,46 @@ bool is_silent(const UpstreamPool::Connection& connection) {
 
 }  // namespace
 
-UpstreamPool::Connection UpstreamPool::take(const Endpoint& origin) {
+std::uint64_t UpstreamPool::open(int fd, User user) {
+  const auto at = static_cast<std::size_t>(fd);
+  if (at >= open_.size()) open_.resize(at + 1);
+  open_[at] = {open_[at].generation + 1, user, false};
+  return token_of(fd);
+}
+
+std::uint64_t UpstreamPool::token_of(int fd) const {
+  const auto at = static_cast<std::uint32_t>(fd);
+  return Token{at, open_[at].generation, 1}.pack();
+}
+
+std::optional<UpstreamPool::User> UpstreamPool::user_of(const Token& token) const {
+  if (token.index >= open_.size()) return std::nullopt;
+  const Open& open = open_[token.index];
+  if (open.idle || open.generation != token.generation) return std::nullopt;
+  return open.user;
+}
+
+UpstreamPool::Connection UpstreamPool::take(const Endpoint& origin, User user) {
   const auto found = idle_.find(origin);
   if (found == idle_.end()) return {};
   std::vector<Idle>& waiting = found->second;
   while (!waiting.empty()) {
     Connection found_one = std::move(waiting.back().connection);
     waiting.pop_back();
-    if (is_silent(found_one)) return found_one;
+    if (!is_silent(found_one)) continue;
+    Open& open = open_[static_cast<std::size_t>(found_one.fd.get())];
+    open.idle = false;
+    open.user = user;
+    return found_one;
   }
   return {};
 }
 
 void UpstreamPool::give_back(const Endpoint& origin, Connection connection, std::uint64_t now_ms) {
   std::vector<Idle>& waiting = idle_[origin];
-  if (waiting.size() < idle_per_origin_) waiting.push_back({std::move(connection), now_ms});
+  if (waiting.size() >= idle_per_origin_) return;
+  open_[static_cast<std::size_t>(connection.fd.get())].idle = true;
+  waiting.push_back({std::move(connection), now_ms});
 }
 
 void UpstreamPool::sweep(std::uint64_t now_ms) {

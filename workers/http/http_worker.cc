@@ -152,6 +152,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       requests_(static_cast<std::uint64_t>(config.http.request_rate),
                 static_cast<std::uint64_t>(config.http.request_burst), random_seed()),
       hint_key_(route::derive_hint_key(config.http.hint_secret)),
+      hints_(hint_key_),
       state_(std::move(state)),
       flows_(map_flows(context_.flows.get())),
       counters_(std::move(counters)),

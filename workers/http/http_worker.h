@@ -94,6 +94,7 @@ class HttpWorker {
   void ask_master(std::uint32_t index);
   void on_route_answer(const ipc::RouteAnswer& answer);
   void dial(std::uint32_t index, ipc::OriginRef origin, bool fresh);
+  void dial_anew(std::uint32_t index);
   void send_request(Exchange& x) const;
   std::vector<std::uint8_t> proxy_header_of(std::uint32_t index) const;
   bool shake_origin(std::uint32_t index);
@@ -114,7 +115,6 @@ class HttpWorker {
   void answer(std::uint32_t index, const Answer& what);
   void origin_broke(std::uint32_t index, EndReason reason, std::string_view why);
   void start_relay(std::uint32_t index);
-  std::string hint_for(const Endpoint& endpoint, std::string_view scope) const;
 
   // http_access.cc: the access log
   void begin_mark(HttpConn& conn, std::size_t buffered);
@@ -172,6 +172,7 @@ class HttpWorker {
   AccessList api_access_;
   RateLimiter requests_;
   route::HintKey hint_key_;
+  route::HintCache hints_;
   ipc::StateView state_;
   std::optional<ipc::FlowView> flows_;  // the session table
   ipc::Counters counters_;
@@ -203,6 +204,7 @@ class HttpWorker {
   std::unordered_map<std::uint64_t, std::uint32_t> api_calls_;       // call -> conn index
   std::unordered_map<std::uint64_t, ipc::OriginRef> fingerprints_;  // found once, checked each time
   std::vector<std::uint8_t> read_buffer_;
+  std::string rewritten_;  // a playlist, on its way to the client's output
   SessionId next_session_;
   std::uint64_t active_ = 0;
   std::uint64_t elsewhere_ = 0;
