@@ -62,6 +62,10 @@ DEPS_workers := $(DEPS_supervisor)
 LIBS_net     := $(LIBS_EVENT)
 LIBS_supervisor := $(LIBS_EVENT)
 LIBS_workers := $(LIBS_supervisor)
+# Tests are compiled once and run once: optimizing them costs most of a build and gains nothing.
+TEST_OPT := -O0 -g1
+$(BUILD)/t/00unit/%.o: OPT = $(TEST_OPT)
+$(BUILD)/t/00unit/%.o: HARDEN = -D_GLIBCXX_ASSERTIONS -fPIE
 unit_objs = $(patsubst %.cc,$(BUILD)/%.o,$(wildcard t/00unit/$(1)_*_test.cc))
 UNIT_BINS :=
 define UNIT_RULE
@@ -111,15 +115,15 @@ bench: all $(BENCH_BINS) tools  ## side-by-side benchmarks against HAProxy and n
 
 .PHONY: asan
 asan:  ## the unit tests and the binary under ASan and UBSan (build/asan)
-	$(MAKE) BUILD=build/asan OPT="-O1 -g -fno-omit-frame-pointer" \
-	  HARDEN="-D_GLIBCXX_ASSERTIONS -fPIE -Wno-maybe-uninitialized -Wno-null-dereference" \
+	$(MAKE) BUILD=build/asan CXX="$(CLANGXX)" WARN= OPT="$(TEST_OPT) -fno-omit-frame-pointer" \
+	  HARDEN="-D_GLIBCXX_ASSERTIONS -fPIE" \
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all unit
 
 # Fuzz targets: t/fuzz/<name>_fuzz.cc with the corpus t/fuzz/corpus/<name>/.
 FUZZ_BINS := $(patsubst t/fuzz/%_fuzz.cc,build/fuzz/%,$(wildcard t/fuzz/*_fuzz.cc))
 FUZZ_SRCS := $(wildcard common/base/*.cc common/proto/*/*.cc common/proto/*.cc common/route/*.cc common/config/*.cc workers/*/*_session.cc)
 FUZZ_OBJS := $(patsubst %.cc,build/fuzz/obj/%.o,$(FUZZ_SRCS))
-FUZZ_FLAGS := $(STD) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_FLAGS := $(STD) -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 build/fuzz/obj/%.o: %.cc
 	@mkdir -p $(@D)
 	$(CLANGXX) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<

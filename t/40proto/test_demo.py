@@ -10,7 +10,8 @@ from weirtest import build_dir, poll, repo_dir
 
 def demo(lab, *options):
     (lab.dir / "tmp").mkdir(exist_ok=True)
-    return lab.start([repo_dir() / "scripts/demo", *options], "demo",
+    # A test run that was started in the background ignores SIGINT, and so would the demo.
+    return lab.start(["env", "--default-signal=INT", repo_dir() / "scripts/demo", *options], "demo",
                      env={"TMPDIR": str(lab.dir / "tmp"),
                           "WEIR_BUILD": os.path.relpath(build_dir(), repo_dir())})
 
