@@ -58,6 +58,17 @@ constexpr weir::WorkerKindRow kWorkerKinds[] = {
        return out;
      },
      weir::ipc::run_http_worker},
+    {weir::ipc::WorkerKind::kRtc,
+     [](const Config& config, unsigned cores) {
+       return config.rtc.enabled ? weir::worker_count(config, cores) : 0U;
+     },
+     [](const Config& config) {
+       std::vector<weir::Endpoint> out;
+       if (!config.rtc.tcp_listen.empty()) out.push_back(config.rtc.tcp_listen);
+       return out;
+     },
+     weir::ipc::run_rtc_worker,
+     [](const Config& config) { return std::vector<weir::Endpoint>{config.rtc.listen}; }},
 };
 
 void complain(const std::string& text) {

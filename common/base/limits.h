@@ -58,6 +58,15 @@ inline constexpr std::size_t kHookCalls = 8192;              // that wait for an
 inline constexpr std::size_t kHookAnswerBytes = 64 * 1024;   // body of one answer
 inline constexpr std::size_t kHookCacheEntries = 64 * 1024;  // some 100 bytes each
 
+// UDP relay: what waits while the master answers a claim; more is dropped.
+inline constexpr std::size_t kUdpClaims = 4096;                // a worker
+inline constexpr std::size_t kUdpParkedBytes = 128 * 1024;     // a claim
+inline constexpr std::size_t kUdpParkedBytesInAll = 16 << 20;  // a worker
+
+// ICE over TCP: what may wait for a slow client, and connections of a worker.
+inline constexpr std::size_t kRtcTcpQueueBytes = 512 * 1024;
+inline constexpr std::size_t kRtcTcpConnections = 65536;
+
 // IPC: one message between a worker and the master.
 inline constexpr std::size_t kIpcMessageBytes = 4096;
 

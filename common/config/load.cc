@@ -309,7 +309,8 @@ class Loader {
         {"http", "tls_listen", &config_.http.tls_listen, false, true},
         {"http_api", "listen", &config_.http_api.listen, false, true},
         {"http_api", "tls_listen", &config_.http_api.tls_listen, false, true},
-        {"rtc", "listen", &config_.rtc.listen, true, true},
+        {"rtc", "listen", &config_.rtc.listen, true, config_.rtc.enabled},
+        {"rtc", "tcp_listen", &config_.rtc.tcp_listen, false, config_.rtc.enabled},
         {"srt", "listen", &config_.srt.listen, true, true}};
     for (const Listener& a : listeners) {
       for (const Listener* b = &a + 1; b != std::end(listeners); ++b) {

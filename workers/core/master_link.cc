@@ -89,6 +89,9 @@ void MasterLink::dispatch(ipc::Received& received) {
     if (ipc::decode(received.bytes, drain)) handlers_.on_drain(drain.deadline_ms);
   } else if (header.type == ipc::MessageType::kQuit) {
     handlers_.on_quit();
+  } else if (header.type == ipc::MessageType::kFlowAssign && handlers_.on_assign) {
+    ipc::FlowAssign assign;
+    if (ipc::decode(received.bytes, assign)) handlers_.on_assign(assign, std::move(received.fd));
   } else if (handlers_.on_message) {
     handlers_.on_message(header.type, received.bytes);
   }

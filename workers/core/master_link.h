@@ -9,6 +9,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/counters.h"
+#include "ipc/flow_messages.h"
 #include "ipc/messages.h"
 #include "workers/core/event_ptr.h"
 
@@ -23,6 +24,8 @@ class MasterLink {
     // 0, when the master is gone: the worker drains and leaves.
     std::function<void(std::uint64_t deadline_ms)> on_drain;
     std::function<void()> on_quit;
+    // FlowAssign, with the upstream socket that came with it. Only UDP workers get any.
+    std::function<void(const ipc::FlowAssign&, UniqueFd)> on_assign = {};
   };
 
   MasterLink(event_base* base, UniqueFd channel, ipc::WorkerKind kind, ipc::Counters& counters,

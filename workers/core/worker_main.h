@@ -14,9 +14,10 @@
 namespace weir {
 
 // Worker: Worker(event_base*, WorkerContext&&, const Config&, StateView&&, Counters&&,
-// CountersView&&) and run(). Returns the process's exit code.
-template <typename Worker>
-int run_worker(ipc::WorkerContext&& context, const Config& config) {
+// CountersView&&) and run(); UDP workers take the session table instead of the CountersView, before
+// the Counters. Returns the process's exit code.
+template <typename Worker, typename... Table>
+int run_worker(ipc::WorkerContext&& context, const Config& config, Table&&... table) {
   auto state = ipc::StateView::map(context.state.get());
   auto counters = ipc::Counters::map(context.counters.get(), context.page);
   auto all_counters = ipc::CountersView::map(context.counters.get());
@@ -32,9 +33,15 @@ int run_worker(ipc::WorkerContext&& context, const Config& config) {
     LogLine(LogLevel::kError, "cannot make an event loop");
     return 1;
   }
-  Worker worker(base.get(), std::move(context), config, std::move(*state), std::move(*counters),
-                std::move(*all_counters));
-  worker.run();
+  if constexpr (sizeof...(Table) == 0) {
+    Worker worker(base.get(), std::move(context), config, std::move(*state), std::move(*counters),
+                  std::move(*all_counters));
+    worker.run();
+  } else {
+    Worker worker(base.get(), std::move(context), config, std::move(*state),
+                  std::forward<Table>(table)..., std::move(*counters));
+    worker.run();
+  }
   return ipc::kExitDrained;
 }
 

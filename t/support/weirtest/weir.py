@@ -109,6 +109,7 @@ class Weir:
         else:
             config["http"] = {"enabled": False}
         config["http_api"] = {"enabled": False}
+        config["rtc"] = {"enabled": False}
         return config
 
     def rewrite(self, config=None, text=None):
@@ -118,6 +119,8 @@ class Weir:
         else:
             if not self.http_options:
                 text += "\nhttp { enabled off; }\n"
+            if "rtc {" not in text:
+                text += "\nrtc { enabled off; }\n"
             if "http_api" not in text:
                 text += "\nhttp_api { enabled off; }\n"
             if "session_file" not in text:

@@ -1,0 +1,548 @@
+// Load for UDP relays: an origin and its clients, with packets like those of WebRTC media.
+//
+//   udp_load origin --listen IP:PORT [--packets K] [--fps F] [--size S] [--segmented 1] [--phases
+//   P] udp_load client --target IP:PORT --sessions N [--packets K] [--fps F] [--size S]
+//                   [--credentials FILE] [--seconds S] [--warmup S] [--pids A,B,...]
+//
+// Every end sends a burst of K packets F times a second. The origin serves each address that it
+// hears from, in P groups spread over the frame interval (players of one stream get their frames
+// together, streams do not); a client's bursts are spread over the interval by its number. Packets
+// look like RTP (first byte 0x80) and carry session, number and time, so both ends count loss and
+// latency. With --credentials (a line `LOCAL:REMOTE PASSWORD` a session) a client proves itself by
+// a STUN binding request before it sends media, and repeats it as consent (RFC 7675).
+// Clients print one JSON line at the end; the origin does when it gets SIGTERM. --pids: the CPU
+// time of these processes over the very window that is counted.
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/endpoint.h"
+#include "t/90bench/load_stun.h"
+
+namespace weir::load {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr int kBufferBytes = 8 << 20;
+constexpr std::size_t kBatch = 64;
+constexpr std::size_t kPacketMax = 2048;
+constexpr std::size_t kSegmentedBytes = 60000;
+// RTP's twelve bytes stay free; then session, number in the session, time of sending.
+constexpr std::size_t kSessionAt = 12, kNumberAt = 16, kTimeAt = 24, kHeaderEnd = 32;
+
+volatile std::sig_atomic_t g_stop = 0;
+
+std::int64_t now_ns() {
+  timespec at{};
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return at.tv_sec * kSecond + at.tv_nsec;
+}
+
+struct Options {
+  std::string mode, address = "127.0.0.1:18000", pids, credentials;
+  double fps = 30, seconds = 5, warmup = 1, limit = 3600;
+  int sessions = 20, packets = 17, phases = 20;
+  std::size_t size = 1200;
+  bool segmented = false;
+};
+
+// Times in buckets of ~1.6 %: 64 a power of two.
+class Histogram {
+ public:
+  void add(std::int64_t ns) {
+    const auto value = static_cast<std::uint64_t>(std::max<std::int64_t>(ns, 0));
+    const int top = static_cast<int>(std::bit_width(value | 63U)) - 6;
+    const auto at = static_cast<std::size_t>(top) * 64 + ((value >> top) & 63U);
+    ++counts_[std::min(at, counts_.size() - 1)];
+    ++total_;
+  }
+  double percentile_ms(double part) const {
+    const auto want = static_cast<std::uint64_t>(part * static_cast<double>(total_));
+    std::uint64_t seen = 0;
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+      seen += counts_[i];
+      if (seen > want) return static_cast<double>((i % 64) << (i / 64)) / 1e6;
+    }
+    return 0;
+  }
+
+ private:
+  std::vector<std::uint64_t> counts_ = std::vector<std::uint64_t>(64 * 48);
+  std::uint64_t total_ = 0;
+};
+
+// CPU time of processes in seconds, all their threads, from the scheduler's own nanosecond count.
+double cpu_seconds(const std::string& pids) {
+  double sum = 0;
+  for (std::size_t at = 0; at < pids.size();) {
+    const std::size_t end = std::min(pids.find(',', at), pids.size());
+    const std::string task = "/proc/" + pids.substr(at, end - at) + "/task";
+    if (DIR* dir = opendir(task.c_str()); dir != nullptr) {
+      while (const dirent* entry = readdir(dir)) {
+        if (entry->d_name[0] == '.') continue;
+        double ns = 0;
+        std::ifstream(task + "/" + entry->d_name + "/schedstat") >> ns;
+        sum += ns / 1e9;
+      }
+      closedir(dir);
+    }
+    at = end + 1;
+  }
+  return sum;
+}
+
+double own_cpu() {
+  return cpu_seconds(std::to_string(getpid()));
+}
+
+// What one direction of one session has received.
+struct Inbound {
+  std::uint64_t first = 0, next = 0, packets = 0;
+  bool started = false;
+};
+
+struct Totals {
+  std::uint64_t packets = 0, lost = 0, late = 0;
+  Histogram latency;
+
+  void count(Inbound& in, const std::uint8_t* packet, std::int64_t now) {
+    const std::uint64_t number = load_be64(packet + kNumberAt);
+    if (!in.started) {
+      in.started = true;
+      in.first = in.next = number;
+    }
+    ++in.packets;
+    ++packets;
+    if (number < in.next) {
+      ++late;
+      if (lost > 0) --lost;
+    } else {
+      lost += number - in.next;
+      in.next = number + 1;
+    }
+    latency.add(now - static_cast<std::int64_t>(load_be64(packet + kTimeAt)));
+  }
+  std::string json() const {
+    char out[256];
+    std::snprintf(out, sizeof out,
+                  "{\"packets\":%llu,\"lost\":%llu,\"late\":%llu,\"p50_ms\":%.3f,\"p99_ms\":%.3f}",
+                  static_cast<unsigned long long>(packets), static_cast<unsigned long long>(lost),
+                  static_cast<unsigned long long>(late), latency.percentile_ms(0.5),
+                  latency.percentile_ms(0.99));
+    return out;
+  }
+};
+
+int open_udp(const Endpoint& to, bool server) {
+  sockaddr_storage address{};
+  const socklen_t length = to_sockaddr(to, address);
+  const int fd = ::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int bytes = kBufferBytes;
+  if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+  if (::setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) != 0)
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  auto* plain = reinterpret_cast<sockaddr*>(&address);  // the socket API's own idiom
+  const int rc = server ? ::bind(fd, plain, length) : ::connect(fd, plain, length);
+  if (fd < 0 || rc != 0) {
+    std::perror(server ? "bind" : "connect");
+    std::exit(1);
+  }
+  return fd;
+}
+
+// A batch of packets received by one call.
+class Batch {
+ public:
+  Batch() : bytes_(kBatch * kPacketMax) {
+    for (std::size_t i = 0; i < kBatch; ++i) {
+      iov_[i] = {bytes_.data() + i * kPacketMax, kPacketMax};
+      messages_[i].msg_hdr = {};
+      messages_[i].msg_hdr.msg_iov = &iov_[i];
+      messages_[i].msg_hdr.msg_iovlen = 1;
+    }
+  }
+  int receive(int fd) {
+    for (std::size_t i = 0; i < kBatch; ++i) {
+      messages_[i].msg_hdr.msg_name = &from_[i];
+      messages_[i].msg_hdr.msg_namelen = sizeof from_[i];
+    }
+    return ::recvmmsg(fd, messages_, kBatch, MSG_DONTWAIT, nullptr);
+  }
+  ByteView packet(int i) const {
+    const auto at = static_cast<std::size_t>(i);
+    return {bytes_.data() + at * kPacketMax, messages_[at].msg_len};
+  }
+  const sockaddr_storage& from(int i) const { return from_[static_cast<std::size_t>(i)]; }
+  socklen_t from_length(int i) const {
+    return messages_[static_cast<std::size_t>(i)].msg_hdr.msg_namelen;
+  }
+
+ private:
+  std::vector<std::uint8_t> bytes_;
+  iovec iov_[kBatch]{};
+  sockaddr_storage from_[kBatch]{};
+  mmsghdr messages_[kBatch]{};
+};
+
+// Writes one burst, as one call a packet or as few segmented ones as fit.
+class Sender {
+ public:
+  explicit Sender(const Options& options)
+      : size_(options.size),
+        packets_(options.packets),
+        segmented_(options.segmented),
+        bytes_(options.size * static_cast<std::size_t>(options.packets), 0x55) {}
+
+  // The number that comes after the burst's last.
+  std::uint64_t burst(int fd, const sockaddr_storage* to, socklen_t to_length,
+                      std::uint32_t session, std::uint64_t number) {
+    const auto now = static_cast<std::uint64_t>(now_ns());
+    for (int i = 0; i < packets_; ++i) {
+      std::uint8_t* p = bytes_.data() + static_cast<std::size_t>(i) * size_;
+      p[0] = 0x80;
+      store_be32(p + kSessionAt, session);
+      store_be64(p + kNumberAt, number++);
+      store_be64(p + kTimeAt, now);
+    }
+    const std::size_t step = segmented_ ? kSegmentedBytes / size_ * size_ : size_;
+    for (std::size_t at = 0; at < bytes_.size(); at += step)
+      send(fd, to, to_length, at, std::min(step, bytes_.size() - at));
+    return number;
+  }
+  std::uint64_t refused() const { return refused_; }
+
+ private:
+  void send(int fd, const sockaddr_storage* to, socklen_t to_length, std::size_t at,
+            std::size_t length) {
+    iovec iov{bytes_.data() + at, length};
+    msghdr message{};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(std::uint16_t))] = {};
+    message.msg_iov = &iov;
+    message.msg_iovlen = 1;
+    if (to != nullptr) {
+      message.msg_name = const_cast<sockaddr_storage*>(to);
+      message.msg_namelen = to_length;
+    }
+    if (length > size_) {
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      cmsghdr* c = CMSG_FIRSTHDR(&message);
+      c->cmsg_level = SOL_UDP;
+      c->cmsg_type = UDP_SEGMENT;
+      c->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+      const auto segment = static_cast<std::uint16_t>(size_);
+      std::memcpy(CMSG_DATA(c), &segment, sizeof segment);
+    }
+    if (::sendmsg(fd, &message, MSG_DONTWAIT) < 0) ++refused_;
+  }
+
+  std::size_t size_;
+  int packets_;
+  bool segmented_;
+  std::vector<std::uint8_t> bytes_;
+  std::uint64_t refused_ = 0;
+};
+
+// ---- origin
+
+struct Peer {
+  sockaddr_storage address{};
+  socklen_t length = 0;
+  std::uint32_t session = 0;
+  std::uint64_t number = 0;
+  Inbound in;
+};
+
+class Origin {
+ public:
+  explicit Origin(const Options& options)
+      : options_(options),
+        fd_(open_udp(*parse_listen(options.address), true)),
+        epoll_(epoll_create1(EPOLL_CLOEXEC)),
+        sender_(options),
+        groups_(static_cast<std::size_t>(options.phases)) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd_, &event);
+  }
+
+  int run() {
+    const auto interval = static_cast<std::int64_t>(1e9 / options_.fps / options_.phases);
+    std::int64_t next = now_ns();
+    while (g_stop == 0) {
+      wait(next);
+      receive();
+      if (now_ns() < next) continue;
+      for (auto& peer : groups_[group_])
+        peer->number =
+            sender_.burst(fd_, &peer->address, peer->length, peer->session, peer->number);
+      group_ = (group_ + 1) % groups_.size();
+      next += interval;
+    }
+    std::printf("{\"peers\":%zu,\"up\":%s,\"refused\":%llu}\n", peers_.size(),
+                totals_.json().c_str(), static_cast<unsigned long long>(sender_.refused()));
+    return 0;
+  }
+
+ private:
+  void wait(std::int64_t until) const {
+    const std::int64_t left = until - now_ns();
+    timespec time{0, std::clamp<std::int64_t>(left, 0, kSecond / 10)};
+    epoll_event event{};
+    ::epoll_pwait2(epoll_, &event, 1, &time, nullptr);
+  }
+  void receive() {
+    for (int n; (n = batch_.receive(fd_)) > 0;) {
+      const std::int64_t now = now_ns();
+      for (int i = 0; i < n; ++i) {
+        Peer& peer = find(i);
+        const ByteView packet = batch_.packet(i);
+        if (packet.size() >= kHeaderEnd && packet[0] == 0x80) {
+          peer.session = load_be32(packet.data() + kSessionAt);
+          totals_.count(peer.in, packet.data(), now);
+        }
+      }
+      if (n < static_cast<int>(kBatch)) return;
+    }
+  }
+  Peer& find(int i) {
+    const Endpoint from = from_sockaddr(batch_.from(i));
+    std::string key(reinterpret_cast<const char*>(from.ip), sizeof from.ip);
+    key += std::to_string(from.port);
+    Peer*& peer = peers_[key];
+    if (peer == nullptr) {
+      auto& group = groups_[peers_.size() % groups_.size()];
+      group.push_back(std::make_unique<Peer>());
+      peer = group.back().get();
+      peer->address = batch_.from(i);
+      peer->length = batch_.from_length(i);
+    }
+    return *peer;
+  }
+
+  const Options& options_;
+  int fd_, epoll_;
+  Batch batch_;
+  Sender sender_;
+  Totals totals_;
+  std::vector<std::vector<std::unique_ptr<Peer>>> groups_;
+  std::unordered_map<std::string, Peer*> peers_;
+  std::size_t group_ = 0;
+};
+
+// ---- clients
+
+struct Client {
+  int fd = -1;
+  std::uint32_t session = 0;
+  std::uint64_t number = 0;
+  std::int64_t next_burst = 0, next_hello = 0;
+  StunCredentials credentials;
+  Inbound in;
+};
+
+class Clients {
+ public:
+  explicit Clients(const Options& options)
+      : options_(options),
+        epoll_(epoll_create1(EPOLL_CLOEXEC)),
+        sender_(options),
+        clients_(static_cast<std::size_t>(options.sessions)) {
+    const Endpoint target = *parse_listen(options.address);
+    std::ifstream credentials(options.credentials);
+    std::uint32_t number = 0;
+    for (Client& client : clients_) {
+      client.fd = open_udp(target, false);
+      client.session = number++;
+      credentials >> client.credentials.username >> client.credentials.password;
+      epoll_event event{};
+      event.events = EPOLLIN;
+      event.data.ptr = &client;
+      ::epoll_ctl(epoll_, EPOLL_CTL_ADD, client.fd, &event);
+    }
+  }
+
+  int run() {
+    const std::int64_t begin = now_ns();
+    const auto interval = static_cast<std::int64_t>(1e9 / options_.fps);
+    for (Client& client : clients_)
+      client.next_burst = begin + interval * client.session / options_.sessions;
+    const std::int64_t deadline = begin + static_cast<std::int64_t>(options_.limit * 1e9);
+    std::int64_t counted_from = 0, counted_until = 0;
+    while (g_stop == 0) {
+      const std::int64_t now = now_ns();
+      send_due(now, interval);
+      wait();
+      if (counted_from == 0 && all_started()) {
+        counted_from = now + static_cast<std::int64_t>(options_.warmup * 1e9);
+        counted_until = counted_from + static_cast<std::int64_t>(options_.seconds * 1e9);
+      }
+      if (counted_from != 0 && !counting_ && now >= counted_from) begin_count(now);
+      if (counting_ && now >= counted_until) break;
+      if (now > deadline) return give_up();
+    }
+    return report();
+  }
+
+ private:
+  bool all_started() const {
+    return std::all_of(clients_.begin(), clients_.end(),
+                       [](const Client& c) { return c.in.started; });
+  }
+  void send_due(std::int64_t now, std::int64_t interval) {
+    for (Client& client : clients_) {
+      if (now >= client.next_hello) greet(client, now);
+      if (now < client.next_burst) continue;
+      client.next_burst += interval;
+      if (client.credentials.username.empty() || client.in.started) {
+        client.number = sender_.burst(client.fd, nullptr, 0, client.session, client.number);
+        sent_ += static_cast<std::uint64_t>(options_.packets);
+      }
+    }
+  }
+  // What makes the origin know the session: consent where there are credentials, else any packet.
+  void greet(Client& client, std::int64_t now) {
+    const std::string hello = client.credentials.username.empty()
+                                  ? std::string("\x81")
+                                  : stun_binding_request(client.credentials, ++transactions_);
+    static_cast<void>(::send(client.fd, hello.data(), hello.size(), MSG_DONTWAIT));
+    client.next_hello = now + (client.in.started ? 5 * kSecond / 2 : kSecond / 5);
+  }
+  void wait() {
+    timespec time{0, kSecond / 2000};
+    epoll_event events[kBatch];
+    const int n = ::epoll_pwait2(epoll_, events, kBatch, &time, nullptr);
+    for (int i = 0; i < n; ++i) receive(*static_cast<Client*>(events[i].data.ptr));
+  }
+  void receive(Client& client) {
+    for (int n; (n = batch_.receive(client.fd)) > 0;) {
+      const std::int64_t now = now_ns();
+      for (int i = 0; i < n; ++i) {
+        const ByteView packet = batch_.packet(i);
+        if (packet.size() < kHeaderEnd || packet[0] != 0x80) continue;
+        if (load_be32(packet.data() + kSessionAt) != client.session) ++foreign_;
+        totals_.count(client.in, packet.data(), now);
+      }
+      if (n < static_cast<int>(kBatch)) return;
+    }
+  }
+  void begin_count(std::int64_t now) {
+    counting_ = true;
+    began_ = now;
+    totals_ = Totals{};
+    sent_ = 0;
+    relay_cpu_ = cpu_seconds(options_.pids);
+    own_cpu_ = own_cpu();
+  }
+  int give_up() const {
+    std::size_t silent = 0;
+    for (const Client& client : clients_) silent += client.in.started ? 0U : 1U;
+    std::fprintf(stderr, "%zu sessions got nothing\n", silent);
+    return 1;
+  }
+  int report() const {
+    const double seconds = static_cast<double>(now_ns() - began_) / 1e9;
+    const double cpu = cpu_seconds(options_.pids) - relay_cpu_;
+    const auto both = static_cast<double>(totals_.packets + sent_);
+    std::printf(
+        "{\"sessions\":%zu,\"seconds\":%.3f,\"down\":%s,\"sent\":%llu,\"foreign\":%llu,"
+        "\"refused\":%llu,\"relay_cpu\":%.4f,\"us_per_datagram\":%.4f,\"client_cpu\":%.4f}\n",
+        clients_.size(), seconds, totals_.json().c_str(), static_cast<unsigned long long>(sent_),
+        static_cast<unsigned long long>(foreign_),
+        static_cast<unsigned long long>(sender_.refused()), cpu, both > 0 ? cpu * 1e6 / both : 0.0,
+        own_cpu() - own_cpu_);
+    return 0;
+  }
+
+  const Options& options_;
+  int epoll_;
+  Batch batch_;
+  Sender sender_;
+  Totals totals_;
+  std::vector<Client> clients_;
+  std::uint64_t transactions_ = 0, sent_ = 0, foreign_ = 0;
+  std::int64_t began_ = 0;
+  double relay_cpu_ = 0, own_cpu_ = 0;
+  bool counting_ = false;
+};
+
+bool parse_arguments(int argc, char** argv, Options& options) {
+  if (argc < 2 || argc % 2 != 0) return false;
+  options.mode = argv[1];
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    const char* value = argv[i + 1];
+    if (name == "--listen" || name == "--target")
+      options.address = value;
+    else if (name == "--pids")
+      options.pids = value;
+    else if (name == "--credentials")
+      options.credentials = value;
+    else if (name == "--fps")
+      options.fps = std::atof(value);
+    else if (name == "--seconds")
+      options.seconds = std::atof(value);
+    else if (name == "--warmup")
+      options.warmup = std::atof(value);
+    else if (name == "--limit")
+      options.limit = std::atof(value);
+    else if (name == "--sessions")
+      options.sessions = std::atoi(value);
+    else if (name == "--packets")
+      options.packets = std::atoi(value);
+    else if (name == "--phases")
+      options.phases = std::atoi(value);
+    else if (name == "--size")
+      options.size = static_cast<std::size_t>(std::atoi(value));
+    else if (name == "--segmented")
+      options.segmented = std::atoi(value) != 0;
+    else
+      return false;
+  }
+  return options.size >= kHeaderEnd && options.size <= kPacketMax && options.packets >= 0 &&
+         options.sessions > 0 && options.phases > 0 && options.fps > 0 &&
+         parse_listen(options.address).has_value();
+}
+
+}  // namespace
+}  // namespace weir::load
+
+int main(int argc, char** argv) {
+  weir::load::Options options;
+  if (!weir::load::parse_arguments(argc, argv, options)) {
+    std::fprintf(stderr, "usage: see the head of t/90bench/udp_load.cc\n");
+    return 2;
+  }
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  std::signal(SIGTERM, [](int) { weir::load::g_stop = 1; });
+  std::signal(SIGINT, [](int) { weir::load::g_stop = 1; });
+  rlimit files{1 << 20, 1 << 20};
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  if (options.mode == "origin") return weir::load::Origin(options).run();
+  if (options.mode == "client") return weir::load::Clients(options).run();
+  return 2;
+}

@@ -1,0 +1,212 @@
+// UdpRelay: moving packets. A readable slot socket gives a batch of packets of many clients; those
+// of one session go to its origin in one call. A readable upstream socket gives a batch of one
+// session, which goes to its client in one call.
+#include <algorithm>
+#include <cerrno>
+
+#include "common/base/clock.h"
+#include "workers/core/udp_relay.h"
+
+namespace weir {
+namespace {
+
+// Batches of one socket before the others get their turn.
+constexpr int kClientBatches = 8;
+constexpr int kOriginBatches = 4;
+
+}  // namespace
+
+void UdpRelay::on_ready(std::uint64_t token) {
+  const Token at = Token::unpack(token);
+  now_ms_ = monotonic_ms();
+  if (at.side == 1) {
+    if (!draining_) read_clients(at.index);
+  } else if (at.index < flows_.size() && flows_[at.index].used &&
+             flows_[at.index].generation == at.generation) {
+    read_origin(at.index);
+  }
+}
+
+bool UdpRelay::any_special(const UdpPiece& piece) const {
+  if (piece.bytes.empty()) return true;
+  for (std::size_t at = 0; at < piece.bytes.size(); at += piece.segment) {
+    if (special_[piece.bytes[at]]) return true;
+  }
+  return false;
+}
+
+// ---- client to origin
+
+void UdpRelay::read_clients(std::size_t socket) {
+  for (int batch = 0; batch < kClientBatches; ++batch) {
+    const int n = receiver_.receive(sockets_[socket].fd.get());
+    if (n <= 0) return;
+    sort_batch(socket, n);
+    send_upward();
+    if (!receiver_.full(n)) return;
+  }
+}
+
+void UdpRelay::sort_batch(std::size_t socket, int count) {
+  const Endpoint& bound = sockets_[socket].bound;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    const UdpPiece piece = receiver_.piece(i);
+    ClientPacket packet{{receiver_.from(i), protocol_.client_id(piece.bytes)},
+                        receiver_.to(i),
+                        static_cast<std::uint16_t>(socket),
+                        piece.bytes};
+    if (packet.local.empty()) packet.local = bound;
+    packet.local.port = bound.port;
+    sort_piece(packet, piece);
+  }
+}
+
+void UdpRelay::sort_piece(const ClientPacket& packet, const UdpPiece& piece) {
+  if (!any_special(piece)) {
+    add_upward(packet, piece);
+    return;
+  }
+  std::size_t at = 0;
+  do {
+    const std::size_t size = std::min(piece.segment, piece.bytes.size() - at);
+    ClientPacket one = packet;
+    one.bytes = piece.bytes.subspan(at, size);
+    if (!one.bytes.empty() && special_[one.bytes[0]]) {
+      if (protocol_.inspect(one, find(one.key))) add_upward(one, {one.bytes, size});
+    } else if (!one.bytes.empty()) {
+      add_upward(one, {one.bytes, size});
+    }
+    at += piece.segment;
+  } while (at < piece.bytes.size());
+}
+
+void UdpRelay::add_upward(const ClientPacket& packet, const UdpPiece& piece) {
+  const std::uint32_t index = find(packet.key);
+  if (index == kNoFlow) {
+    if (park(packet)) return;
+    counters_.add(settings_.counters.strangers);
+    protocol_.on_stranger(packet);
+    return;
+  }
+  UdpFlow& flow = flows_[index];
+  flow.client_ms = now_ms_;
+  flow.media_seen = true;
+  for (std::size_t i = 0; i < flow.path_count; ++i) {
+    if (flow.paths[i].key == packet.key) flow.paths[i].packet_ms = now_ms_;
+  }
+  upward_.push_back({index, piece});
+}
+
+void UdpRelay::send_upward() {
+  for (std::size_t i = 0; i < upward_.size(); ++i) {
+    const std::uint32_t index = upward_[i].flow;
+    if (index == kNoFlow) continue;
+    pieces_.clear();
+    for (std::size_t j = i; j < upward_.size(); ++j) {
+      if (upward_[j].flow != index) continue;
+      pieces_.push_back(upward_[j].piece);
+      upward_[j].flow = kNoFlow;
+    }
+    to_origin(flows_[index], pieces_);
+  }
+  upward_.clear();
+}
+
+void UdpRelay::to_origin(UdpFlow& flow, std::span<const UdpPiece> pieces) {
+  const UdpSent sent = sender_.send({flow.upstream.get(), false, {}, {}}, pieces, flow.segment_up);
+  if (sent.cannot_segment) flow.segment_up = false;
+  if (sent.refused && flow.refused_since_ms == 0) flow.refused_since_ms = now_ms_;
+  flow.total.packets_from_client += sent.packets;
+  flow.total.bytes_from_client += sent.bytes;
+  flow.total.drops += sent.dropped;
+  counters_.add(settings_.counters.packets_from_clients, sent.packets);
+  counters_.add(settings_.counters.bytes_from_clients, sent.bytes);
+  if (sent.dropped > 0) counters_.add(settings_.counters.drops_up, sent.dropped);
+}
+
+void UdpRelay::forward(std::uint32_t index, ByteView packet) {
+  UdpFlow& flow = flows_[index];
+  flow.client_ms = monotonic_ms();
+  const UdpPiece piece{packet, std::max<std::size_t>(packet.size(), 1)};
+  to_origin(flow, {&piece, 1});
+}
+
+// ---- origin to client
+
+void UdpRelay::read_origin(std::uint32_t index) {
+  UdpFlow& flow = flows_[index];
+  for (int batch = 0; batch < kOriginBatches; ++batch) {
+    const int n = receiver_.receive(flow.upstream.get());
+    if (n == -ECONNREFUSED) {
+      if (flow.refused_since_ms == 0) flow.refused_since_ms = now_ms_;
+      continue;
+    }
+    if (n <= 0) return;
+    flow.origin_ms = now_ms_;
+    flow.refused_since_ms = 0;
+    pieces_.clear();
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      sort_origin_piece(index, receiver_.piece(i));
+    }
+    if (!pieces_.empty()) to_client(index, flow.media_path(), pieces_);
+    if (!receiver_.full(n)) return;
+  }
+}
+
+void UdpRelay::sort_origin_piece(std::uint32_t index, const UdpPiece& piece) {
+  if (!any_special(piece)) {
+    pieces_.push_back(piece);
+    return;
+  }
+  for (std::size_t at = 0; at < piece.bytes.size(); at += piece.segment) {
+    const std::size_t size = std::min(piece.segment, piece.bytes.size() - at);
+    const UdpPiece one{piece.bytes.subspan(at, size), size};
+    if (!special_[one.bytes[0]]) {
+      pieces_.push_back(one);
+    } else {
+      to_client(index, protocol_.path_of(index, one.bytes), {&one, 1});
+    }
+  }
+}
+
+void UdpRelay::to_client(std::uint32_t index, std::uint8_t path, std::span<const UdpPiece> pieces) {
+  UdpFlow& flow = flows_[index];
+  UdpSent sent;
+  if (path == kTcpPath) {
+    for (const UdpPiece& piece : pieces) to_tcp(index, piece, sent);
+  } else if (path < flow.path_count) {
+    const UdpClientPath& to = flow.paths[path];
+    const SlotSocket& socket = sockets_[to.socket];
+    sent = sender_.send(
+        {socket.fd.get(), socket.bound.family == Family::kIpv6, to.key.address, to.local}, pieces,
+        flow.segment_down);
+    if (sent.cannot_segment) flow.segment_down = false;
+  } else {
+    for (const UdpPiece& piece : pieces) sent.dropped += piece.packets();
+  }
+  flow.total.packets_to_client += sent.packets;
+  flow.total.bytes_to_client += sent.bytes;
+  flow.total.drops += sent.dropped;
+  counters_.add(settings_.counters.packets_to_clients, sent.packets);
+  counters_.add(settings_.counters.bytes_to_clients, sent.bytes);
+  if (sent.dropped > 0) counters_.add(settings_.counters.drops_down, sent.dropped);
+}
+
+void UdpRelay::to_tcp(std::uint32_t index, const UdpPiece& piece, UdpSent& sent) {
+  for (std::size_t at = 0; at < piece.bytes.size(); at += piece.segment) {
+    const std::size_t size = std::min(piece.segment, piece.bytes.size() - at);
+    const bool taken = protocol_.to_tcp(index, piece.bytes.subspan(at, size));
+    sent.packets += taken ? 1U : 0U;
+    sent.bytes += taken ? size : 0U;
+    sent.dropped += taken ? 0U : 1U;
+  }
+}
+
+void UdpRelay::reply(const ClientPacket& to, ByteView packet) {
+  const SlotSocket& socket = sockets_[to.socket];
+  const UdpPiece piece{packet, std::max<std::size_t>(packet.size(), 1)};
+  sender_.send({socket.fd.get(), socket.bound.family == Family::kIpv6, to.key.address, to.local},
+               {&piece, 1}, false);
+}
+
+}  // namespace weir

@@ -1,0 +1,450 @@
+// UdpRelay: the table of flows, the master's messages, claims and timers. udp_forward.cc moves the
+// packets.
+#include "workers/core/udp_relay.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/net/crypto.h"
+
+namespace weir {
+namespace {
+
+constexpr std::uint64_t kSecondMs = 1000;
+constexpr std::uint64_t kStatsEverySeconds = 2;
+constexpr std::uint64_t kClaimTimeoutMs = 3000;
+// How long the origin's port may be closed (it is being restarted, say) before the session ends.
+constexpr std::uint64_t kRefusedMs = 10000;
+
+HashSeed random_seed() {
+  HashSeed seed;
+  std::array<std::uint8_t, sizeof seed> bytes{};
+  net::fill_random(bytes);
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
+}
+
+bool any_address(const Endpoint& endpoint) {
+  return std::all_of(std::begin(endpoint.ip), std::end(endpoint.ip),
+                     [](std::uint8_t byte) { return byte == 0; });
+}
+
+ipc::FlowCounters since(const ipc::FlowCounters& now, const ipc::FlowCounters& before) {
+  return {now.packets_from_client - before.packets_from_client,
+          now.bytes_from_client - before.bytes_from_client,
+          now.packets_to_client - before.packets_to_client,
+          now.bytes_to_client - before.bytes_to_client, now.drops - before.drops};
+}
+
+}  // namespace
+
+std::size_t UdpRelay::KeyHash::operator()(const ClientKey& key) const {
+  char bytes[sizeof key.address.ip + 6];
+  std::memcpy(bytes, key.address.ip, sizeof key.address.ip);
+  std::memcpy(bytes + sizeof key.address.ip, &key.address.port, 2);
+  std::memcpy(bytes + sizeof key.address.ip + 2, &key.id, 4);
+  return static_cast<std::size_t>(keyed_hash(seed, {bytes, sizeof bytes}));
+}
+
+UdpRelay::UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtocol& protocol,
+                   MasterLink& link, const ipc::FlowView& table, ipc::Counters& counters,
+                   std::vector<UniqueFd> sockets)
+    : settings_(settings),
+      protocol_(protocol),
+      link_(link),
+      table_(table),
+      counters_(counters),
+      poller_(base, settings.delay_ms,
+              [this](std::uint64_t token, std::uint32_t) { on_ready(token); }),
+      timer_(event_new(
+          base, -1, EV_PERSIST,
+          [](evutil_socket_t, short, void* self) { static_cast<UdpRelay*>(self)->on_second(); },
+          this)),
+      by_key_(0, KeyHash{random_seed()}),
+      claim_by_key_(0, by_key_.hash_function()) {
+  for (UniqueFd& socket : sockets) {
+    const Endpoint bound = udp_local_address(socket.get());
+    sockets_.push_back({std::move(socket), bound});
+  }
+  for (std::size_t i = 0; i < special_.size(); ++i) {
+    special_[i] = protocol.special(static_cast<std::uint8_t>(i));
+  }
+  const timeval second = to_timeval(kSecondMs);
+  event_add(timer_.get(), &second);
+}
+
+void UdpRelay::serve() {
+  if (serving_ || draining_) return;
+  serving_ = true;
+  for (std::size_t i = 0; i < sockets_.size(); ++i) {
+    const Token token{static_cast<std::uint32_t>(i), 0, 1};
+    poller_.add(sockets_[i].fd.get(), EPOLLIN, token.pack());
+  }
+  poller_.resume();
+}
+
+void UdpRelay::drain() {
+  if (draining_) return;
+  draining_ = true;
+  send_stats();
+  if (serving_) {
+    for (const SlotSocket& socket : sockets_) poller_.remove(socket.fd.get());
+  }
+  claims_.clear();
+  claim_by_key_.clear();
+  claim_by_slot_.clear();
+  parked_bytes_ = 0;
+  for (std::uint32_t i = 0; i < flows_.size(); ++i) {
+    if (!flows_[i].used || flows_[i].transport == ipc::FlowTransport::kTcp) continue;
+    protocol_.on_end(i, {ipc::FlowEndReason::kMoved, "moved"});
+    forget(i);
+  }
+}
+
+// ---- the master's messages
+
+void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
+  Claim claim;
+  const auto asked = claims_.find(assign.header.request);
+  if (asked != claims_.end()) {
+    claim = std::move(asked->second);
+    remove_claim(assign.header.request);
+  }
+  const std::uint32_t index = find(assign.flow);
+  if (assign.status != ipc::FlowStatus::kOk) {
+    counters_.add(settings_.counters.claims_refused);
+    counters_.add(settings_.counters.drops_up, claim.parked.size());
+    if (index != kNoFlow) flows_[index].recorded = false;  // told again with the next proof
+    protocol_.on_refused(assign.header.request, assign.status);
+    return;
+  }
+  if (index != kNoFlow) {
+    // A new address of a session that is here, or one that the master gave anew.
+    if (upstream) {
+      poller_.remove(flows_[index].upstream.get());
+      flows_[index].upstream = std::move(upstream);
+      const Token token{index, flows_[index].generation, 0};
+      poller_.add(flows_[index].upstream.get(), EPOLLIN, token.pack());
+    }
+    if (claim.transport == ipc::FlowTransport::kTcp) {
+      flows_[index].transport = ipc::FlowTransport::kTcp;
+      protocol_.on_begin(index);
+    }
+  } else {
+    ipc::FlowRecord record;
+    if (!upstream || draining_ || !table_.read(assign.flow, record)) return;
+    const std::uint32_t adopted = adopt(assign, record, std::move(upstream));
+    if (claim.transport == ipc::FlowTransport::kTcp) {
+      flows_[adopted].transport = ipc::FlowTransport::kTcp;
+    }
+    protocol_.on_begin(adopted);
+  }
+  unpark(claim);
+}
+
+std::uint32_t UdpRelay::adopt(const ipc::FlowAssign& assign, const ipc::FlowRecord& record,
+                              UniqueFd upstream) {
+  auto index = static_cast<std::uint32_t>(flows_.size());
+  if (free_.empty()) {
+    flows_.emplace_back();
+  } else {
+    index = free_.back();
+    free_.pop_back();
+  }
+  UdpFlow& flow = flows_[index];
+  const std::uint32_t generation = flow.generation + 1;
+  flow = UdpFlow{};
+  flow.used = true;
+  flow.generation = generation;
+  flow.ref = assign.flow;
+  flow.session = assign.session;
+  flow.role = record.role;
+  flow.transport = record.transport;
+  flow.origin = record.origin;
+  flow.origin_endpoint = record.origin_endpoint;
+  flow.key = record.get(ipc::FlowField::kKey);
+  flow.upstream = std::move(upstream);
+  flow.total = flow.reported = record.counters;
+  flow.created_ms = record.created_ms;
+  flow.client_ms = flow.origin_ms = monotonic_ms();
+  flow.stun_ms = record.stun_ms;
+  by_slot_[assign.flow.slot] = index;
+  counters_.add(settings_.counters.flows);
+  if (assign.header.request == 0) counters_.add(settings_.counters.takeovers);
+  if (!record.client.empty() && record.transport == ipc::FlowTransport::kUdp) {
+    const ClientKey key{record.client, record.srt_listener_id};
+    add_path(index, {key, record.local, socket_for(record.local), {}});
+    flow.paths[0].proof_ms = 0;
+    flow.current = 0;
+  }
+  const Token token{index, generation, 0};
+  poller_.add(flow.upstream.get(), EPOLLIN, token.pack());
+  return index;
+}
+
+void UdpRelay::on_release(const ipc::FlowRelease& release) {
+  const std::uint32_t index = find(release.flow);
+  if (index == kNoFlow) return;
+  protocol_.on_end(index, {release.reason, ipc::to_string(release.reason)});
+  forget(index);
+}
+
+void UdpRelay::end(std::uint32_t index, const UdpEnd& end) {
+  // The counters travel before the end, or the master has nobody to add them to.
+  send_stats();
+  ipc::FlowEnd message;
+  message.flow = flows_[index].ref;
+  message.reason = end.reason;
+  link_.send(message);
+  protocol_.on_end(index, end);
+  forget(index);
+}
+
+void UdpRelay::forget(std::uint32_t index) {
+  UdpFlow& flow = flows_[index];
+  for (std::size_t i = 0; i < flow.path_count; ++i) forget_key(flow.paths[i].key, index);
+  by_slot_.erase(flow.ref.slot);
+  poller_.remove(flow.upstream.get());  // the master's duplicate keeps the socket alive
+  flow.upstream.reset();
+  flow.used = false;
+  flow.key = {};
+  free_.push_back(index);
+  counters_.sub(settings_.counters.flows);
+}
+
+std::uint32_t UdpRelay::find(ipc::FlowRef ref) const {
+  const auto found = by_slot_.find(ref.slot);
+  if (found == by_slot_.end() || flows_[found->second].ref != ref) return kNoFlow;
+  return found->second;
+}
+
+std::uint32_t UdpRelay::find(const ClientKey& key) const {
+  const auto found = by_key_.find(key);
+  return found == by_key_.end() ? kNoFlow : found->second;
+}
+
+// ---- the client's paths
+
+void UdpRelay::forget_key(const ClientKey& key, std::uint32_t index) {
+  const auto found = by_key_.find(key);
+  if (found != by_key_.end() && found->second == index) by_key_.erase(found);
+}
+
+void UdpRelay::drop_path(std::uint32_t index, const ClientKey& key) {
+  UdpFlow& flow = flows_[index];
+  for (std::uint8_t i = 0; i < flow.path_count;) {
+    if (flow.paths[i].key != key) {
+      ++i;
+      continue;
+    }
+    const std::uint8_t last = --flow.path_count;
+    if (flow.current == i) {
+      flow.current = kNoPath;
+    } else if (flow.current == last) {
+      flow.current = i;
+    }
+    flow.paths[i] = flow.paths[last];
+  }
+  forget_key(key, index);
+}
+
+std::uint8_t UdpRelay::add_path(std::uint32_t index, const ClientPacket& packet) {
+  UdpFlow& flow = flows_[index];
+  const std::uint64_t now = monotonic_ms();
+  std::uint8_t oldest = 0;
+  for (std::uint8_t i = 0; i < flow.path_count; ++i) {
+    UdpClientPath& path = flow.paths[i];
+    if (path.key == packet.key && path.local == packet.local) {
+      path.socket = packet.socket;
+      path.packet_ms = path.proof_ms = now;
+      return i;
+    }
+    const bool spare = oldest == flow.current || path.packet_ms < flow.paths[oldest].packet_ms;
+    if (i != flow.current && spare) oldest = i;
+  }
+  if (const std::uint32_t other = find(packet.key); other != kNoFlow && other != index) {
+    drop_path(other, packet.key);
+  }
+  std::uint8_t at = flow.path_count;
+  if (at < kClientPaths) {
+    ++flow.path_count;
+  } else {
+    at = oldest;
+    const ClientKey old = flow.paths[at].key;
+    const auto same = std::count_if(flow.paths.begin(), flow.paths.end(),
+                                    [&](const UdpClientPath& p) { return p.key == old; });
+    if (same == 1) forget_key(old, index);
+  }
+  flow.paths[at] = {packet.key, packet.local, packet.socket, now, now};
+  by_key_[packet.key] = index;
+  return at;
+}
+
+void UdpRelay::move_client(std::uint32_t index, std::uint8_t path) {
+  UdpFlow& flow = flows_[index];
+  const bool same = flow.transport == ipc::FlowTransport::kUdp && flow.current == path;
+  if (same && flow.recorded) return;
+  flow.current = path;
+  flow.transport = ipc::FlowTransport::kUdp;
+  flow.segment_down = true;  // another way, another device
+  const UdpClientPath& to = flow.paths[path];
+  flow.recorded =
+      send_claim(link_.next_request(), flow.ref, {to.key, to.local, to.socket, {}}, flow.transport);
+}
+
+void UdpRelay::move_to_tcp(std::uint32_t index, const Endpoint& client, const Endpoint& local) {
+  UdpFlow& flow = flows_[index];
+  flow.transport = ipc::FlowTransport::kTcp;
+  flow.recorded = send_claim(link_.next_request(), flow.ref, {{client, 0}, local, 0, {}},
+                             ipc::FlowTransport::kTcp);
+}
+
+std::uint16_t UdpRelay::socket_for(const Endpoint& local) const {
+  std::size_t wildcard = 0;
+  for (std::size_t i = 0; i < sockets_.size(); ++i) {
+    const Endpoint& bound = sockets_[i].bound;
+    if (bound.port != local.port) continue;
+    if (bound.same_address(local)) return static_cast<std::uint16_t>(i);
+    if (any_address(bound) && (bound.family == local.family || bound.family == Family::kIpv6)) {
+      wildcard = i;
+    }
+  }
+  return static_cast<std::uint16_t>(wildcard);
+}
+
+// ---- claims
+
+bool UdpRelay::send_claim(std::uint32_t request, ipc::FlowRef ref, const ClientPacket& from,
+                          ipc::FlowTransport transport) {
+  ipc::FlowClaim message;
+  message.header.request = request;
+  message.flow = ref;
+  message.client = from.key.address;
+  message.local = from.local;
+  message.transport = transport;
+  message.srt_listener_id = from.key.id;
+  counters_.add(settings_.counters.claims);
+  return link_.send(message);
+}
+
+std::uint32_t UdpRelay::claim(ipc::FlowRef ref, const ClientPacket& packet,
+                              ipc::FlowTransport transport) {
+  if (draining_ || claims_.size() >= limits::kUdpClaims) return 0;
+  if (claim_by_slot_.contains(ref.slot)) {
+    park(packet);
+    return 0;
+  }
+  if (transport == ipc::FlowTransport::kUdp && claim_by_key_.contains(packet.key)) return 0;
+  const std::uint32_t request = link_.next_request();
+  if (!send_claim(request, ref, packet, transport)) return 0;
+  Claim& claim = claims_[request];
+  claim.ref = ref;
+  claim.from = packet;
+  claim.from.bytes = {};
+  claim.transport = transport;
+  claim.started_ms = monotonic_ms();
+  claim_by_slot_[ref.slot] = request;
+  if (transport == ipc::FlowTransport::kUdp) {
+    claim_by_key_[packet.key] = request;
+    park(packet);
+  }
+  return request;
+}
+
+bool UdpRelay::park(const ClientPacket& packet) {
+  const auto found = claim_by_key_.find(packet.key);
+  if (found == claim_by_key_.end()) return false;
+  Claim& claim = claims_[found->second];
+  const std::size_t size = packet.bytes.size();
+  if (claim.bytes + size > limits::kUdpParkedBytes ||
+      parked_bytes_ + size > limits::kUdpParkedBytesInAll) {
+    counters_.add(settings_.counters.drops_up);
+    return true;
+  }
+  claim.parked.emplace_back(packet.bytes.begin(), packet.bytes.end());
+  claim.bytes += size;
+  parked_bytes_ += size;
+  counters_.add(settings_.counters.parked);
+  return true;
+}
+
+void UdpRelay::unpark(const Claim& claim) {
+  ClientPacket packet = claim.from;
+  now_ms_ = monotonic_ms();
+  for (const std::vector<std::uint8_t>& bytes : claim.parked) {
+    packet.bytes = bytes;
+    sort_piece(packet, {packet.bytes, std::max<std::size_t>(bytes.size(), 1)});
+  }
+  send_upward();
+}
+
+void UdpRelay::remove_claim(std::uint32_t request) {
+  const auto found = claims_.find(request);
+  if (found == claims_.end()) return;
+  // After the move of the caller the texts are gone, but not what the indexes need.
+  parked_bytes_ -= found->second.bytes;
+  claim_by_slot_.erase(found->second.ref.slot);
+  const auto key = claim_by_key_.find(found->second.from.key);
+  if (key != claim_by_key_.end() && key->second == request) claim_by_key_.erase(key);
+  claims_.erase(found);
+}
+
+void UdpRelay::expire_claims(std::uint64_t now) {
+  std::vector<std::uint32_t> late;
+  for (const auto& [request, claim] : claims_) {
+    if (now - claim.started_ms < kClaimTimeoutMs) continue;
+    late.push_back(request);
+    counters_.add(settings_.counters.drops_up, claim.parked.size());
+  }
+  for (const std::uint32_t request : late) {
+    remove_claim(request);
+    counters_.add(settings_.counters.claims_refused);
+    protocol_.on_refused(request, ipc::FlowStatus::kBusy);
+  }
+}
+
+// ---- timers
+
+void UdpRelay::on_second() {
+  const std::uint64_t now = monotonic_ms();
+  expire_claims(now);
+  for (std::uint32_t i = 0; i < flows_.size(); ++i) {
+    if (flows_[i].used) check_idle(i, now);
+  }
+  if (++seconds_ % kStatsEverySeconds == 0) send_stats();
+}
+
+void UdpRelay::check_idle(std::uint32_t index, std::uint64_t now) {
+  const UdpFlow& flow = flows_[index];
+  const std::uint64_t limit = settings_.idle_timeout_ms;
+  if (flow.refused_since_ms != 0 && now - flow.refused_since_ms > kRefusedMs) {
+    end(index, {ipc::FlowEndReason::kOriginGone, "origin_gone"});
+  } else if (now > flow.client_ms + limit) {
+    end(index, {ipc::FlowEndReason::kIdle, "client_silent"});
+  } else if (now > flow.origin_ms + limit) {
+    end(index, {ipc::FlowEndReason::kIdle, "origin_silent"});
+  }
+}
+
+void UdpRelay::send_stats() {
+  ipc::FlowStats message;
+  for (UdpFlow& flow : flows_) {
+    if (!flow.used) continue;
+    const std::uint64_t activity = std::max(flow.client_ms, flow.origin_ms);
+    if (activity <= flow.reported_ms && flow.total.drops == flow.reported.drops) continue;
+    ipc::FlowStatsRow& row = message.rows[message.row_count++];
+    row = {flow.ref, since(flow.total, flow.reported), activity, flow.stun_ms};
+    flow.reported = flow.total;
+    flow.reported_ms = activity;
+    if (message.row_count < ipc::kFlowStatsRows) continue;
+    link_.send(message);
+    message.row_count = 0;
+  }
+  if (message.row_count > 0) link_.send(message);
+}
+
+}  // namespace weir

@@ -1,0 +1,111 @@
+// The decisions of the WebRTC worker as pure functions and tables of fixed size: what a STUN
+// message is for, when a client's media moves to another address, who gets an answer of the STUN
+// server. No I/O, no clock, no allocation after construction. docs/UDP.md, "Addresses of a client".
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/endpoint.h"
+#include "common/base/hash.h"
+#include "common/proto/rtc/stun.h"
+
+namespace weir::rtc {
+
+// What a client's STUN message is for.
+enum class StunUse : std::uint8_t {
+  kMalformed,
+  kCheck,  // a request of ICE: it has a USERNAME, and must be proven before it is believed
+  kPlain,  // a binding request without credentials: for a STUN server
+  kOther,  // responses and indications: passed on if the address is known
+};
+StunUse classify_stun(ByteView packet, StunMessage& out);
+
+// A number for one way of packets: the client's address and the local one. 0 never comes out.
+std::uint32_t path_tag(HashSeed seed, const Endpoint& client, const Endpoint& local);
+
+// Recent requests and the ways that they came by. Tells where their answers go (ICE checks several
+// ways at once), and that a request is a replay: the same transaction from elsewhere. Old entries
+// give way to new ones; a false "new" leaves what STUN alone has, a false answer is not possible
+// but for colliding 64-bit keyed hashes.
+class TransactionTable {
+ public:
+  explicit TransactionTable(HashSeed seed);
+
+  enum class Seen : std::uint8_t { kNew, kAgain, kElsewhere };
+  Seen note(const StunTransaction& transaction, std::uint32_t tag);
+  // 0: unknown.
+  std::uint32_t tag_of(const StunTransaction& transaction) const;
+
+ private:
+  struct Entry {
+    std::uint64_t id = 0;
+    std::uint32_t tag = 0;
+  };
+  std::uint64_t id_of(const StunTransaction& transaction) const;
+
+  HashSeed seed_;
+  std::vector<Entry> entries_;
+};
+
+// Whether a proven request is the second one of its session from its way within a while. ICE agents
+// check spare ways once in a while and the one that they use again and again.
+class ProofMemory {
+ public:
+  ProofMemory();
+  // `slot` and `generation` are those of the session.
+  bool repeated(std::uint32_t slot, std::uint32_t generation, std::uint32_t tag,
+                std::uint64_t now_ms);
+
+ private:
+  struct Entry {
+    std::uint32_t slot = 0, generation = 0, tag = 0;
+    std::uint64_t at_ms = 0;
+  };
+  std::vector<Entry> entries_;
+};
+
+// What is known when a proven request has come by a way that is not the one of the media.
+struct MoveQuestion {
+  bool has_client = false;     // there is a way of the media already
+  bool same_host = false;      // it has the same IP address: a NAT has given another port
+  bool use_candidate = false;  // the client nominates this way (RFC 8445, 8.1.1)
+  bool repeated = false;       // ProofMemory
+  bool media_seen = false;     // more than STUN has come from the client
+  std::uint64_t quiet_ms = 0;  // since the last packet of the present way
+};
+enum class Move : std::uint8_t {
+  kStay,
+  kNow,
+  kWhenQuiet,  // as soon as nothing comes by the present way for kQuietMs
+};
+// A captured request that is sent again from another address must not draw the media away, nor a
+// check of a spare way; a client that really moves is silent at its old address.
+inline constexpr std::uint64_t kQuietMs = 300;
+Move decide_move(const MoveQuestion& question);
+// The same for a session that another worker serves, which alone knows how quiet the way is.
+bool may_claim(const MoveQuestion& question);
+
+// Who gets an answer of the STUN server: never more bytes to an address than came from it, a few
+// answers a second and address, so many in all. An address that asks again, as STUN does, has saved
+// enough for an answer that is longer than one request.
+class StunBudget {
+ public:
+  StunBudget();
+  bool take(std::uint32_t tag, std::size_t request_bytes, std::size_t answer_bytes,
+            std::uint64_t now_ms);
+
+ private:
+  struct Entry {
+    std::uint32_t tag = 0;
+    std::uint32_t answers = 0;  // in this second
+    std::uint64_t credit = 0;
+    std::uint64_t second = 0;
+  };
+  std::vector<Entry> entries_;
+  std::uint64_t second_ = 0;
+  std::uint32_t answers_ = 0;  // in this second, in all
+};
+
+}  // namespace weir::rtc

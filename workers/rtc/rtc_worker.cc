@@ -1,0 +1,416 @@
+// RtcWorker: STUN and the addresses of clients, the master's messages, the end of sessions.
+#include "workers/rtc/rtc_worker.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/net/crypto.h"
+#include "common/proto/rtc/demux.h"
+#include "workers/core/worker_main.h"
+
+namespace weir::rtc {
+namespace {
+
+using ipc::Counter;
+
+constexpr StunCrypto kCrypto{net::hmac_sha1};
+constexpr std::uint64_t kTimerMs = 100;
+constexpr std::uint64_t kPendingMoveMs = 5000;
+constexpr std::size_t kPendingMoves = 1024;
+
+constexpr UdpCounters kRelayCounters{Counter::kRtcPacketsFromClients,
+                                     Counter::kRtcPacketsToClients,
+                                     Counter::kRtcBytesFromClients,
+                                     Counter::kRtcBytesToClients,
+                                     Counter::kRtcDropsUp,
+                                     Counter::kRtcDropsDown,
+                                     Counter::kRtcParked,
+                                     Counter::kRtcStrangers,
+                                     Counter::kRtcSessions,
+                                     Counter::kRtcClaims,
+                                     Counter::kRtcClaimsRefused,
+                                     Counter::kRtcTakeovers};
+
+HashSeed random_seed() {
+  HashSeed seed;
+  std::array<std::uint8_t, sizeof seed> bytes{};
+  net::fill_random(bytes);
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
+}
+
+Counter counter_of(std::string_view why) {
+  if (why == "client_silent") return Counter::kRtcEndClientSilent;
+  if (why == "origin_silent") return Counter::kRtcEndOriginSilent;
+  if (why == "origin_gone") return Counter::kRtcEndOriginGone;
+  if (why == "client_closed") return Counter::kRtcEndClientClosed;
+  if (why == "deleted") return Counter::kRtcEndDeleted;
+  if (why == "kicked") return Counter::kRtcEndKicked;
+  return Counter::kRtcEndOther;
+}
+
+}  // namespace
+
+RtcWorker::RtcWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
+                     ipc::StateView&& state, ipc::FlowView&& table, ipc::Counters&& counters)
+    : context_(std::move(context)),
+      config_(config),
+      base_(base),
+      state_(std::move(state)),
+      table_(std::move(table)),
+      counters_(std::move(counters)),
+      seed_(random_seed()),
+      transactions_(seed_),
+      access_log_(base),
+      link_(base, std::move(context_.channel), context_.kind, counters_,
+            {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
+             [this](std::uint64_t deadline_ms) { drain(deadline_ms); }, [this] { quit(); },
+             [this](const ipc::FlowAssign& assign, UniqueFd upstream) {
+               relay_.on_assign(assign, std::move(upstream));
+             }}),
+      relay_(base, {config.rtc.relay_delay, config.rtc.idle_timeout, kRelayCounters}, *this, link_,
+             table_, counters_, std::move(context_.udp_sockets)),
+      legs_(base, {[this](LegRef ref, ByteView packet) { on_leg_packet(ref, packet); },
+                   [this](LegRef ref) { on_leg_closed(ref); }}),
+      acceptor_(base, std::move(context_.listeners),
+                {1, proxy_settings(config, config.rtc.handshake_timeout)}, counters_,
+                {[this](UniqueFd fd, const Accepted& who) { on_accept(std::move(fd), who.client); },
+                 [this] {
+                   return Acceptor::Load{legs_.size(), legs_.size() + relay_.size()};
+                 },
+                 [this] { counters_.add(Counter::kRtcTcpRefused); }, [this] { maybe_leave(); }}),
+      timer_(event_new(
+          base, -1, EV_PERSIST,
+          [](evutil_socket_t, short, void* self) { static_cast<RtcWorker*>(self)->on_timer(); },
+          this)) {}
+
+void RtcWorker::run() {
+  acceptor_.start();
+  const timeval wait = to_timeval(kTimerMs);
+  event_add(timer_.get(), &wait);
+  ipc::Ready ready;
+  link_.send(ready);
+  event_base_dispatch(base_);
+}
+
+// ---- packets of clients
+
+std::uint32_t RtcWorker::client_id(ByteView) const {
+  return 0;
+}
+
+bool RtcWorker::special(std::uint8_t first_byte) const {
+  return packet_kind({&first_byte, 1}) == PacketKind::kStun;
+}
+
+bool RtcWorker::inspect(const ClientPacket& packet, std::uint32_t flow) {
+  StunMessage message;
+  switch (classify_stun(packet.bytes, message)) {
+    case StunUse::kMalformed:
+      counters_.add(Counter::kRtcStunMalformed);
+      return false;
+    case StunUse::kPlain:
+      answer_plain(message, packet);
+      return false;
+    case StunUse::kOther:
+      return flow != kNoFlow;
+    case StunUse::kCheck:
+      break;
+  }
+  Proof proof;
+  ipc::FlowRecord record;
+  if (prove(message, packet.key.address, packet.local, proof, record)) {
+    on_proof(proof, record, packet);
+  }
+  return false;
+}
+
+// Nothing of the request is believed, and nothing kept, until its sum fits the answer's password.
+bool RtcWorker::prove(const StunMessage& request, const Endpoint& client, const Endpoint& local,
+                      Proof& out, ipc::FlowRecord& record) {
+  const auto hit = table_.find_username(request.username, record);
+  if (!hit || record.kind != ipc::FlowKind::kRtc) {
+    counters_.add(Counter::kRtcStunUnknown);
+    return false;
+  }
+  const auto field = hit->which == 0 ? ipc::FlowField::kPassword : ipc::FlowField::kSecondPassword;
+  if (!integrity_ok(request, as_bytes(record.get(field)), kCrypto)) {
+    counters_.add(Counter::kRtcStunForged);
+    return false;
+  }
+  out.flow = hit->flow;
+  out.tag = path_tag(seed_, client, local);
+  out.use_candidate = request.use_candidate;
+  const auto seen = transactions_.note(request.transaction, out.tag);
+  if (seen == TransactionTable::Seen::kElsewhere) {
+    counters_.add(Counter::kRtcStunReplayed);
+    return false;
+  }
+  out.repeated = seen == TransactionTable::Seen::kNew &&
+                 proofs_.repeated(out.flow.slot, out.flow.generation, out.tag, monotonic_ms());
+  counters_.add(Counter::kRtcStunProven);
+  return true;
+}
+
+MoveQuestion RtcWorker::question_of(const UdpFlow& flow, const Proof& proof,
+                                    const Endpoint& client) const {
+  MoveQuestion out;
+  const UdpClientPath* now = flow.client();
+  out.has_client = now != nullptr || flow.transport == ipc::FlowTransport::kTcp;
+  out.same_host = now != nullptr && now->key.address.same_address(client);
+  out.use_candidate = proof.use_candidate;
+  out.repeated = proof.repeated;
+  out.media_seen = flow.media_seen;
+  out.quiet_ms = monotonic_ms() - (now != nullptr ? now->packet_ms : flow.client_ms);
+  return out;
+}
+
+MoveQuestion RtcWorker::question_of(const ipc::FlowRecord& record, const Proof& proof,
+                                    const Endpoint& client) const {
+  MoveQuestion out;
+  out.has_client = !record.client.empty() && record.owner != ipc::kNoSlot &&
+                   !ipc::same_endpoint(record.client, client);
+  out.same_host = record.client.same_address(client);
+  out.use_candidate = proof.use_candidate;
+  out.repeated = proof.repeated;
+  return out;
+}
+
+void RtcWorker::on_proof(const Proof& proof, const ipc::FlowRecord& record,
+                         const ClientPacket& packet) {
+  const std::uint32_t index = relay_.find(proof.flow);
+  if (index == kNoFlow) {
+    // What serves this address here until now is over: the client has proven to be another one.
+    if (const std::uint32_t old = relay_.find(packet.key); old != kNoFlow) {
+      relay_.drop_path(old, packet.key);
+    }
+    if (may_claim(question_of(record, proof, packet.key.address))) {
+      relay_.claim(proof.flow, packet);
+    }
+    return;
+  }
+  UdpFlow& flow = relay_.flow(index);
+  const MoveQuestion question = question_of(flow, proof, packet.key.address);
+  const std::uint8_t path = relay_.add_path(index, packet);
+  flow.stun_ms = monotonic_ms();
+  if (path == flow.media_path()) {
+    if (!flow.recorded) relay_.move_client(index, path);
+  } else {
+    const Move move = decide_move(question);
+    if (move == Move::kNow) {
+      counters_.add(Counter::kRtcMoves);
+      relay_.move_client(index, path);
+    } else if (move == Move::kWhenQuiet && pending_moves_.size() < kPendingMoves) {
+      pending_moves_.push_back(
+          {proof.flow, packet.key, packet.local, flow.stun_ms + kPendingMoveMs});
+    }
+  }
+  relay_.forward(index, packet.bytes);
+}
+
+void RtcWorker::move_pending(std::uint64_t now) {
+  std::erase_if(pending_moves_, [&](const PendingMove& move) {
+    const std::uint32_t index = relay_.find(move.flow);
+    if (index == kNoFlow || now > move.until_ms) return true;
+    UdpFlow& flow = relay_.flow(index);
+    const UdpClientPath* present = flow.client();
+    const std::uint64_t heard = present != nullptr ? present->packet_ms : flow.client_ms;
+    for (std::uint8_t i = 0; i < flow.path_count; ++i) {
+      const UdpClientPath& path = flow.paths[i];
+      if (path.key != move.key || path.local != move.local) continue;
+      if (flow.media_path() == i) return true;
+      if (now < heard + kQuietMs) return false;
+      counters_.add(Counter::kRtcMoves);
+      relay_.move_client(index, i);
+      return true;
+    }
+    return true;
+  });
+}
+
+// DTLS or media from an address that no session here has: perhaps another worker served it.
+void RtcWorker::on_stranger(const ClientPacket& packet) {
+  const PacketKind kind = packet_kind(packet.bytes);
+  if (kind != PacketKind::kDtls && kind != PacketKind::kRtp) return;
+  ipc::FlowRecord record;
+  const auto hit = table_.find_client(packet.key.address, record);
+  if (!hit || record.kind != ipc::FlowKind::kRtc || record.transport != ipc::FlowTransport::kUdp) {
+    return;
+  }
+  relay_.claim(hit->flow, packet);
+}
+
+// ---- packets of origins
+
+// An answer to a check goes back the way that the check came, whatever way the media takes.
+std::uint8_t RtcWorker::path_of(std::uint32_t index, ByteView packet) {
+  const UdpFlow& flow = relay_.flow(index);
+  StunMessage message;
+  if (parse_stun(packet, message) != StunError::kNone) return flow.media_path();
+  if (message.cls != StunClass::kSuccess && message.cls != StunClass::kError) {
+    return flow.media_path();
+  }
+  const std::uint32_t tag = transactions_.tag_of(message.transaction);
+  if (tag == 0) return flow.media_path();
+  for (std::uint8_t i = 0; i < flow.path_count; ++i) {
+    if (path_tag(seed_, flow.paths[i].key.address, flow.paths[i].local) == tag) return i;
+  }
+  const auto found = leg_of_flow_.find(index);
+  const TcpLeg* leg = found == leg_of_flow_.end() ? nullptr : legs_.find(found->second);
+  if (leg != nullptr && path_tag(seed_, leg->client, leg->local) == tag) return kTcpPath;
+  return flow.media_path();
+}
+
+// ---- the STUN server
+
+void RtcWorker::answer_plain(const StunMessage& request, const ClientPacket& packet) {
+  counters_.add(Counter::kRtcStunPlain);
+  if (!config_.rtc.stun_server || request.unknown_required != 0) return;
+  std::array<std::uint8_t, kStunWriteBytes> buffer;
+  const ByteView answer =
+      write_binding_success(buffer, request.transaction, packet.key.address, {}, kCrypto);
+  const std::uint32_t tag = path_tag(seed_, packet.key.address, {});
+  if (!stun_budget_.take(tag, packet.bytes.size(), answer.size(), monotonic_ms())) return;
+  counters_.add(Counter::kRtcStunAnswered);
+  relay_.reply(packet, answer);
+}
+
+// ---- sessions
+
+std::string RtcWorker::origin_text(const UdpFlow& flow) const {
+  ipc::OriginRecord record;
+  if (!state_.read_origin(flow.origin, record)) return to_string(flow.origin_endpoint);
+  return std::string(record.name) + "@" + to_string(flow.origin_endpoint);
+}
+
+void RtcWorker::on_begin(std::uint32_t index) {
+  UdpFlow& flow = relay_.flow(index);
+  const UdpClientPath* client = flow.client();
+  LogLine(LogLevel::kInfo, "WebRTC session is served here")
+      .session(flow.session)
+      .field("stream", flow.key)
+      .field("client", client != nullptr ? to_string(client->key.address) : "")
+      .field("origin", origin_text(flow));
+  const auto waiting = waiting_legs_.find(flow.ref.slot);
+  if (waiting == waiting_legs_.end()) return;
+  const LegRef ref = waiting->second;
+  waiting_legs_.erase(waiting);
+  TcpLeg* leg = legs_.find(ref);
+  if (leg == nullptr) return;
+  leg->claim = 0;
+  attach(ref, index);
+  legs_.resume(ref);
+  relay_.forward(index, leg->first);
+  leg->first = {};
+}
+
+void RtcWorker::on_end(std::uint32_t index, const UdpEnd& end) {
+  const UdpFlow& flow = relay_.flow(index);
+  if (const auto found = leg_of_flow_.find(index); found != leg_of_flow_.end()) {
+    legs_.close(found->second);
+    leg_of_flow_.erase(found);
+  }
+  if (end.reason == ipc::FlowEndReason::kMoved) {
+    counters_.add(Counter::kRtcMovedAway);
+  } else {
+    counters_.add(counter_of(end.why));
+    log_end(flow, end);
+  }
+}
+
+void RtcWorker::log_end(const UdpFlow& flow, const UdpEnd& end) {
+  const UdpClientPath* client = flow.client();
+  const std::string origin = origin_text(flow);
+  LogLine(LogLevel::kInfo, "WebRTC session ended")
+      .session(flow.session)
+      .field("reason", end.why)
+      .field("stream", flow.key)
+      .field("client", client != nullptr ? to_string(client->key.address) : "")
+      .field("origin", origin)
+      .field("packets_from_client", flow.total.packets_from_client)
+      .field("packets_to_client", flow.total.packets_to_client)
+      .field("drops", flow.total.drops);
+  AccessRecord record;
+  record.session = flow.session;
+  record.protocol = "rtc";
+  record.method = flow.role == ipc::Role::kPublisher ? "publish" : "play";
+  if (client != nullptr) record.client = client->key.address;
+  record.stream = flow.key;
+  record.origin = origin;
+  record.bytes_from_client = flow.total.bytes_from_client;
+  record.bytes_to_client = flow.total.bytes_to_client;
+  const std::uint64_t now = monotonic_ms();
+  record.duration_ms = now > flow.created_ms ? now - flow.created_ms : 0;
+  record.reason = end.why;
+  access_log_.write(record, nullptr);
+}
+
+void RtcWorker::on_refused(std::uint32_t request, ipc::FlowStatus status) {
+  std::erase_if(waiting_legs_, [&](const auto& entry) {
+    TcpLeg* leg = legs_.find(entry.second);
+    if (leg != nullptr && leg->claim != request) return false;
+    legs_.close(entry.second);
+    return true;
+  });
+  LogLine(LogLevel::kDebug, "claim of a session refused").field("reason", ipc::to_string(status));
+}
+
+// ---- the master's messages, timer, the end
+
+void RtcWorker::on_message(ipc::MessageType type, ByteView bytes) {
+  if (type == ipc::MessageType::kServe) {
+    relay_.serve();
+  } else if (type == ipc::MessageType::kFlowRelease) {
+    ipc::FlowRelease release;
+    if (ipc::decode(bytes, release)) relay_.on_release(release);
+    maybe_leave();
+  }
+}
+
+void RtcWorker::drain(std::uint64_t deadline_ms) {
+  drain_deadline_ms_ = deadline_ms;
+  acceptor_.stop();
+  relay_.drain();
+  maybe_leave();
+}
+
+void RtcWorker::quit() {
+  relay_.send_stats();
+  event_base_loopbreak(base_);
+}
+
+// Sessions over TCP stay with their connection; all others live on at the next worker.
+void RtcWorker::maybe_leave() {
+  if (relay_.draining() && relay_.size() + acceptor_.pending() == 0) {
+    event_base_loopbreak(base_);
+  }
+}
+
+void RtcWorker::on_timer() {
+  const std::uint64_t now = monotonic_ms();
+  if (!pending_moves_.empty()) move_pending(now);
+  const std::uint64_t limit = config_.rtc.handshake_timeout;
+  if (now > limit) legs_.close_unproven(now - limit);
+  if (relay_.draining()) {
+    if (drain_deadline_ms_ != 0 && now >= drain_deadline_ms_) quit();
+    maybe_leave();
+  }
+}
+
+}  // namespace weir::rtc
+
+namespace weir::ipc {
+
+int run_rtc_worker(WorkerContext&& context, const Config& config) {
+  auto table = FlowView::map(context.flows.get());
+  if (!table) {
+    LogLine(LogLevel::kError, "cannot map the session table").field("error", table.error().text);
+    return kExitDoNotRespawn;
+  }
+  return run_worker<rtc::RtcWorker>(std::move(context), config, std::move(*table));
+}
+
+}  // namespace weir::ipc
