@@ -43,5 +43,6 @@ int run_control_worker(WorkerContext&& context, const Config& config);
 int run_rtmp_worker(WorkerContext&& context, const Config& config);
 int run_http_worker(WorkerContext&& context, const Config& config);
 int run_rtc_worker(WorkerContext&& context, const Config& config);
+int run_srt_worker(WorkerContext&& context, const Config& config);
 
 }  // namespace weir::ipc

@@ -69,6 +69,12 @@ constexpr weir::WorkerKindRow kWorkerKinds[] = {
      },
      weir::ipc::run_rtc_worker,
      [](const Config& config) { return std::vector<weir::Endpoint>{config.rtc.listen}; }},
+    {weir::ipc::WorkerKind::kSrt,
+     [](const Config& config, unsigned cores) {
+       return config.srt.enabled ? weir::worker_count(config, cores) : 0U;
+     },
+     [](const Config&) { return std::vector<weir::Endpoint>{}; }, weir::ipc::run_srt_worker,
+     [](const Config& config) { return std::vector<weir::Endpoint>{config.srt.listen}; }},
 };
 
 void complain(const std::string& text) {

@@ -311,7 +311,7 @@ class Loader {
         {"http_api", "tls_listen", &config_.http_api.tls_listen, false, true},
         {"rtc", "listen", &config_.rtc.listen, true, config_.rtc.enabled},
         {"rtc", "tcp_listen", &config_.rtc.tcp_listen, false, config_.rtc.enabled},
-        {"srt", "listen", &config_.srt.listen, true, true}};
+        {"srt", "listen", &config_.srt.listen, true, config_.srt.enabled}};
     for (const Listener& a : listeners) {
       for (const Listener* b = &a + 1; b != std::end(listeners); ++b) {
         if (a.address->empty() || b->address->empty()) continue;

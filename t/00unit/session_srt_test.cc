@@ -341,5 +341,21 @@ TEST_CASE("another content under the same socket id is not a repetition") {
   CHECK(session.key().text == "__defaultVhost__/live/livestream");
 }
 
+TEST_CASE("an induction that is an answer is not answered") {
+  Bytes answer = knock(from_hex(test::kCallerInduction)).answer;
+  CHECK(knock(answer).admission.entry == Entry::kIgnored);
+}
+
+TEST_CASE("an origin whose port is closed fails at once, one that has answered does not") {
+  Session session({}, conclusion(), kClient, kNow);
+  session.start_origin(kOrigin, kNow);
+  session.on_origin_unreachable();
+  CHECK(session.state() == SessionState::kOriginFailed);
+  CHECK(session.failure() == Failure::kOriginUnreachable);
+  session.reject(Reject::kGateway, kNow);
+  session.on_origin_unreachable();
+  CHECK(session.state() == SessionState::kRejected);
+}
+
 }  // namespace
 }  // namespace weir::srt

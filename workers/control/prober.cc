@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/net/crypto.h"
 #include "common/net/tcp.h"
+#include "common/proto/srt/packet.h"
 #include "workers/core/dial.h"
 
 namespace weir::control {
@@ -21,6 +22,7 @@ constexpr std::size_t kConcurrent = 64;
 constexpr std::uint64_t kTickMs = 50;
 constexpr std::size_t kHelloBytes = 1 + 1536;  // C0 and C1 (RTMP 1.0, 5.2)
 constexpr std::uint8_t kRtmpVersion = 3;
+constexpr std::uint32_t kSrtSocketId = 1;  // any will do: the socket is connected
 
 // The same C0C1 for all probes of this process: nobody's secrets depend on it.
 const std::array<std::uint8_t, kHelloBytes>& hello() {
@@ -31,6 +33,17 @@ const std::array<std::uint8_t, kHelloBytes>& hello() {
     return out;
   }();
   return bytes;
+}
+
+// The cast is what the one C interface for all address families asks for.
+Result<UniqueFd> connect_udp(const Endpoint& to) {
+  sockaddr_storage address{};
+  const socklen_t length = to_sockaddr(to, address);
+  UniqueFd fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    return fail_errno("cannot connect to " + to_string(to), errno);
+  }
+  return fd;
 }
 
 ipc::DialOutcome outcome_of(int error) {
@@ -65,13 +78,19 @@ void Prober::collect() {
   const auto& header = state_.header();
   const std::uint32_t used = header.origins_used.load(std::memory_order_relaxed);
   constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
+  constexpr auto kSrt = static_cast<std::size_t>(ipc::EndpointKind::kSrt);
   std::uint32_t seen = 0;
   for (std::uint32_t slot = 0; slot < header.origin_capacity && seen < used; ++slot) {
     ipc::OriginRecord origin;
     if (!state_.read_origin(slot, origin)) continue;
     ++seen;
-    if (origin.state == ipc::OriginState::kDead || origin.endpoint_count[kRtmp] == 0) continue;
-    due_.push_back({{slot, origin.generation}, origin.endpoints[kRtmp][0], origin.proxy_protocol});
+    if (origin.state == ipc::OriginState::kDead) continue;
+    const ipc::OriginRef ref{slot, origin.generation};
+    if (origin.endpoint_count[kRtmp] > 0) {
+      due_.push_back({ref, origin.endpoints[kRtmp][0], origin.proxy_protocol});
+    } else if (origin.endpoint_count[kSrt] > 0) {
+      due_.push_back({ref, origin.endpoints[kSrt][0], 0, true});
+    }
   }
   const std::uint64_t ticks = std::max<std::uint64_t>(1, settings_.interval_ms / kTickMs);
   per_tick_ = (due_.size() + ticks - 1) / ticks;
@@ -94,7 +113,7 @@ void Prober::tick() {
 }
 
 void Prober::start(const Due& due) {
-  auto fd = net::start_connect(due.endpoint, {});
+  auto fd = due.srt ? connect_udp(due.endpoint) : net::start_connect(due.endpoint, {});
   if (!fd) {
     // Our own lack of descriptors or ports says nothing about the origin.
     const int error = fd.error().sys_errno;
@@ -111,6 +130,7 @@ void Prober::start(const Due& due) {
   // An origin that expects a PROXY header wants one that says it is no client's connection.
   if (due.proxy_protocol != 0) probe.hello = proxy_header(due.proxy_protocol, {}, {});
   probe.hello.insert(probe.hello.end(), hello().begin(), hello().end());
+  probe.srt = due.srt;
   probe.fd = std::move(*fd);
   probe.deadline_ms = monotonic_ms() + settings_.timeout_ms;
   if (!wait_for(probe, EV_WRITE)) probes_.erase(probe.self);
@@ -128,6 +148,10 @@ bool Prober::wait_for(Probe& probe, short what) {
 }
 
 void Prober::on_ready(Probe& probe, short what) {
+  if (probe.srt) {
+    (what & EV_WRITE) != 0 ? ask_srt(probe) : read_srt(probe);
+    return;
+  }
   if (!probe.connected) {
     const int error = net::take_socket_error(probe.fd.get());
     if (error != 0) {
@@ -178,6 +202,45 @@ void Prober::read_answer(Probe& probe) {
   } else if (!wait_for(probe, EV_READ)) {
     probes_.erase(probe.self);
   }
+}
+
+// A first word of SRT; a listener keeps nothing of who says it. Lost, it counts as a failure, of
+// which there must be several in a row.
+void Prober::ask_srt(Probe& probe) {
+  srt::Handshake hello;
+  hello.header.control = true;
+  hello.version = 4;  // what an induction is written in
+  hello.extension = 2;
+  hello.mss = 1500;
+  hello.window = 8192;
+  hello.socket_id = kSrtSocketId;
+  std::array<std::uint8_t, srt::kHandshakeBytes> buffer;
+  const ByteView bytes = srt::write_handshake(buffer, hello, {});
+  if (::send(probe.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    finish(probe, outcome_of(errno));
+  } else if (!wait_for(probe, EV_READ)) {
+    probes_.erase(probe.self);
+  }
+}
+
+void Prober::read_srt(Probe& probe) {
+  std::array<std::uint8_t, 1500> bytes;
+  const ssize_t count = ::recv(probe.fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (!wait_for(probe, EV_READ)) probes_.erase(probe.self);
+    return;
+  }
+  if (count < 0) {
+    finish(probe, outcome_of(errno));
+    return;
+  }
+  srt::Handshake answer;
+  const auto error =
+      srt::parse_handshake(ByteView(bytes).first(static_cast<std::size_t>(count)), answer);
+  const bool ok = error == srt::HandshakeError::kNone &&
+                  answer.type == srt::HandshakeType::kInduction &&
+                  answer.header.destination == kSrtSocketId;
+  finish(probe, ok ? ipc::DialOutcome::kOk : ipc::DialOutcome::kHandshake);
 }
 
 // Ends the probe: `probe` is gone afterwards.

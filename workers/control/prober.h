@@ -1,7 +1,8 @@
 // Prober: asks each origin's RTMP port for a handshake now and then, so that a dead origin is found
-// before a client is, and an ejected one is known to be back. Results go to the master, which
-// decides. Only news is sent: failures, and successes of origins that have failed.
-// Owner: the control worker; must die before the event base and the MasterLink.
+// before a client is, and an ejected one is known to be back. An origin without RTMP is asked for
+// an SRT induction, which makes no session there. Results go to the master, which decides. Only
+// news is sent: failures, and successes of origins that have failed. Owner: the control worker;
+// must die before the event base and the MasterLink.
 #pragma once
 
 #include <cstddef>
@@ -38,12 +39,14 @@ class Prober {
   struct Due {
     ipc::OriginRef origin;
     Endpoint endpoint;
-    std::uint8_t proxy_protocol;
+    std::uint8_t proxy_protocol = 0;
+    bool srt = false;
   };
   struct Probe {
     Prober* prober = nullptr;
     ipc::OriginRef origin;
     Scheme scheme = Scheme::kDefault;
+    bool srt = false;
     UniqueFd fd;
     bool connected = false;
     std::vector<std::uint8_t> hello;
@@ -61,6 +64,8 @@ class Prober {
   bool wait_for(Probe& probe, short what);
   void send_hello(Probe& probe);
   void read_answer(Probe& probe);
+  void ask_srt(Probe& probe);
+  void read_srt(Probe& probe);
   void finish(Probe& probe, ipc::DialOutcome outcome);
   void report(ipc::OriginRef origin, ipc::DialOutcome outcome);
 

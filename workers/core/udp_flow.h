@@ -41,6 +41,7 @@ struct UdpClientPath {
 inline constexpr std::size_t kClientPaths = 3;
 inline constexpr std::uint8_t kNoPath = 0xFF;
 inline constexpr std::uint8_t kTcpPath = 0xFE;  // the protocol's to_tcp()
+inline constexpr std::uint8_t kTaken = 0xFD;    // the packet was for the protocol itself
 inline constexpr std::uint32_t kNoFlow = 0xFFFFFFFF;
 
 struct UdpFlow {
@@ -100,7 +101,8 @@ class UdpProtocol {
   virtual bool inspect(const ClientPacket& packet, std::uint32_t flow) = 0;
   // Any other packet whose key no flow here has.
   virtual void on_stranger(const ClientPacket& packet) = 0;
-  // A special packet of the origin: the path that it goes to, kTcpPath, or kNoPath to drop it.
+  // A special packet of the origin: the path that it goes to, kTcpPath, kTaken, or kNoPath to
+  // drop it.
   virtual std::uint8_t path_of(std::uint32_t flow, ByteView packet) = 0;
   // A packet for the client by TCP. False: there was no room for it.
   virtual bool to_tcp(std::uint32_t flow, ByteView packet) = 0;

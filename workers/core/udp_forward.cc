@@ -57,7 +57,28 @@ void UdpRelay::sort_batch(std::size_t socket, int count) {
                         piece.bytes};
     if (packet.local.empty()) packet.local = bound;
     packet.local.port = bound.port;
-    sort_piece(packet, piece);
+    if (settings_.packet_ids && piece.packets() > 1) {
+      sort_ids(packet, piece);
+    } else {
+      sort_piece(packet, piece);
+    }
+  }
+}
+
+// The kernel joins what came from one address, whichever session it belongs to.
+void UdpRelay::sort_ids(ClientPacket packet, const UdpPiece& piece) {
+  const auto id_at = [&](std::size_t at) {
+    return protocol_.client_id(
+        piece.bytes.subspan(at, std::min(piece.segment, piece.bytes.size() - at)));
+  };
+  for (std::size_t begin = 0; begin < piece.bytes.size();) {
+    packet.key.id = id_at(begin);
+    std::size_t end = begin + piece.segment;
+    while (end < piece.bytes.size() && id_at(end) == packet.key.id) end += piece.segment;
+    end = std::min(end, piece.bytes.size());
+    packet.bytes = piece.bytes.subspan(begin, end - begin);
+    sort_piece(packet, {packet.bytes, piece.segment});
+    begin = end;
   }
 }
 
@@ -83,7 +104,7 @@ void UdpRelay::sort_piece(const ClientPacket& packet, const UdpPiece& piece) {
 void UdpRelay::add_upward(const ClientPacket& packet, const UdpPiece& piece) {
   const std::uint32_t index = find(packet.key);
   if (index == kNoFlow) {
-    if (park(packet)) return;
+    if (park(packet, piece.segment)) return;
     counters_.add(settings_.counters.strangers);
     protocol_.on_stranger(packet);
     return;
@@ -163,8 +184,8 @@ void UdpRelay::sort_origin_piece(std::uint32_t index, const UdpPiece& piece) {
     const UdpPiece one{piece.bytes.subspan(at, size), size};
     if (!special_[one.bytes[0]]) {
       pieces_.push_back(one);
-    } else {
-      to_client(index, protocol_.path_of(index, one.bytes), {&one, 1});
+    } else if (const std::uint8_t path = protocol_.path_of(index, one.bytes); path != kTaken) {
+      to_client(index, path, {&one, 1});
     }
   }
 }

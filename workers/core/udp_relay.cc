@@ -175,7 +175,9 @@ std::uint32_t UdpRelay::adopt(const ipc::FlowAssign& assign, const ipc::FlowReco
   by_slot_[assign.flow.slot] = index;
   counters_.add(settings_.counters.flows);
   if (assign.header.request == 0) counters_.add(settings_.counters.takeovers);
-  if (!record.client.empty() && record.transport == ipc::FlowTransport::kUdp) {
+  // An SRT client has no path before its origin has named a socket id.
+  const bool named = record.kind != ipc::FlowKind::kSrt || record.srt_listener_id != 0;
+  if (named && !record.client.empty() && record.transport == ipc::FlowTransport::kUdp) {
     const ClientKey key{record.client, record.srt_listener_id};
     add_path(index, {key, record.local, socket_for(record.local), {}});
     flow.paths[0].proof_ms = 0;
@@ -334,11 +336,12 @@ bool UdpRelay::send_claim(std::uint32_t request, ipc::FlowRef ref, const ClientP
 std::uint32_t UdpRelay::claim(ipc::FlowRef ref, const ClientPacket& packet,
                               ipc::FlowTransport transport) {
   if (draining_ || claims_.size() >= limits::kUdpClaims) return 0;
+  const bool waits = transport == ipc::FlowTransport::kUdp && !packet.bytes.empty();
   if (claim_by_slot_.contains(ref.slot)) {
-    park(packet);
+    if (waits) park(packet, packet.bytes.size());
     return 0;
   }
-  if (transport == ipc::FlowTransport::kUdp && claim_by_key_.contains(packet.key)) return 0;
+  if (waits && claim_by_key_.contains(packet.key)) return 0;
   const std::uint32_t request = link_.next_request();
   if (!send_claim(request, ref, packet, transport)) return 0;
   Claim& claim = claims_[request];
@@ -348,27 +351,29 @@ std::uint32_t UdpRelay::claim(ipc::FlowRef ref, const ClientPacket& packet,
   claim.transport = transport;
   claim.started_ms = monotonic_ms();
   claim_by_slot_[ref.slot] = request;
-  if (transport == ipc::FlowTransport::kUdp) {
+  if (waits) {
     claim_by_key_[packet.key] = request;
-    park(packet);
+    park(packet, packet.bytes.size());
   }
   return request;
 }
 
-bool UdpRelay::park(const ClientPacket& packet) {
+bool UdpRelay::park(const ClientPacket& packet, std::size_t segment) {
   const auto found = claim_by_key_.find(packet.key);
   if (found == claim_by_key_.end()) return false;
   Claim& claim = claims_[found->second];
-  const std::size_t size = packet.bytes.size();
-  if (claim.bytes + size > limits::kUdpParkedBytes ||
-      parked_bytes_ + size > limits::kUdpParkedBytesInAll) {
-    counters_.add(settings_.counters.drops_up);
-    return true;
+  for (std::size_t at = 0; at < packet.bytes.size(); at += segment) {
+    const ByteView one = packet.bytes.subspan(at, std::min(segment, packet.bytes.size() - at));
+    if (claim.bytes + one.size() > limits::kUdpParkedBytes ||
+        parked_bytes_ + one.size() > limits::kUdpParkedBytesInAll) {
+      counters_.add(settings_.counters.drops_up);
+      continue;
+    }
+    claim.parked.emplace_back(one.begin(), one.end());
+    claim.bytes += one.size();
+    parked_bytes_ += one.size();
+    counters_.add(settings_.counters.parked);
   }
-  claim.parked.emplace_back(packet.bytes.begin(), packet.bytes.end());
-  claim.bytes += size;
-  parked_bytes_ += size;
-  counters_.add(settings_.counters.parked);
   return true;
 }
 

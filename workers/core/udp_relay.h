@@ -36,6 +36,7 @@ struct UdpCounters {
 struct UdpRelaySettings {
   std::uint64_t delay_ms = 0;         // 0: packets are moved as they come
   std::uint64_t idle_timeout_ms = 0;  // either side silent for this long
+  bool packet_ids = false;            // UdpProtocol::client_id() differs from packet to packet
   UdpCounters counters;
 };
 
@@ -58,7 +59,8 @@ class UdpRelay {
   void on_release(const ipc::FlowRelease& release);
 
   // The client of `packet` has proven that the session is its own, and it is not here: asks the
-  // master for it. The packet waits. Returns the request's number, 0 when there cannot be one now.
+  // master for it. The packet, unless it is empty, and what follows it wait. Returns the request's
+  // number, 0 when there cannot be one now.
   std::uint32_t claim(ipc::FlowRef ref, const ClientPacket& packet,
                       ipc::FlowTransport transport = ipc::FlowTransport::kUdp);
   // For the owner: the client's proven path of `packet`, made if there is none. A key that another
@@ -108,6 +110,7 @@ class UdpRelay {
   void on_ready(std::uint64_t token);
   void read_clients(std::size_t socket);
   void sort_batch(std::size_t socket, int count);
+  void sort_ids(ClientPacket packet, const UdpPiece& piece);
   void sort_piece(const ClientPacket& packet, const UdpPiece& piece);
   void add_upward(const ClientPacket& packet, const UdpPiece& piece);
   void send_upward();
@@ -117,7 +120,7 @@ class UdpRelay {
   void to_client(std::uint32_t index, std::uint8_t path, std::span<const UdpPiece> pieces);
   void to_tcp(std::uint32_t index, const UdpPiece& piece, UdpSent& sent);
   bool any_special(const UdpPiece& piece) const;
-  bool park(const ClientPacket& packet);
+  bool park(const ClientPacket& packet, std::size_t segment);
   void unpark(const Claim& claim);
   std::uint32_t adopt(const ipc::FlowAssign& assign, const ipc::FlowRecord& record,
                       UniqueFd upstream);

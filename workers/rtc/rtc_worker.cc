@@ -71,8 +71,8 @@ RtcWorker::RtcWorker(event_base* base, ipc::WorkerContext&& context, const Confi
              [this](const ipc::FlowAssign& assign, UniqueFd upstream) {
                relay_.on_assign(assign, std::move(upstream));
              }}),
-      relay_(base, {config.rtc.relay_delay, config.rtc.idle_timeout, kRelayCounters}, *this, link_,
-             table_, counters_, std::move(context_.udp_sockets)),
+      relay_(base, {config.rtc.relay_delay, config.rtc.idle_timeout, false, kRelayCounters}, *this,
+             link_, table_, counters_, std::move(context_.udp_sockets)),
       legs_(base, {[this](LegRef ref, ByteView packet) { on_leg_packet(ref, packet); },
                    [this](LegRef ref) { on_leg_closed(ref); }}),
       acceptor_(base, std::move(context_.listeners),

@@ -55,6 +55,8 @@ std::string_view to_string(Failure failure) {
       return "bad_stream_key";
     case Failure::kOriginSilent:
       return "origin_silent";
+    case Failure::kOriginUnreachable:
+      return "origin_unreachable";
     case Failure::kOriginMalformed:
       return "origin_malformed";
     case Failure::kOriginOld:
@@ -97,6 +99,8 @@ Admission admit(const DoormanOptions& options, ByteView datagram, const Endpoint
   };
   switch (request.type) {
     case HandshakeType::kInduction:
+      // An answer of another listener, sent here by somebody who wants two of them to talk forever.
+      if (request.header.destination != 0) return {Entry::kIgnored, Failure::kMalformed, 0, {}};
       return answer_induction(options, request, client, now_ms, buffer);
     case HandshakeType::kWaveAHand:
       return refuse(Failure::kRendezvous, Reject::kUnimplemented);
@@ -275,6 +279,12 @@ void Session::fail_origin(Failure failure) {
   failure_ = failure;
   state_ = SessionState::kOriginFailed;
   to_origin_.clear();
+}
+
+void Session::on_origin_unreachable() {
+  if (state_ == SessionState::kInduction || state_ == SessionState::kConclusion) {
+    fail_origin(Failure::kOriginUnreachable);
+  }
 }
 
 void Session::refuse(Failure failure, std::string_view detail, Reject code, std::uint64_t now_ms) {

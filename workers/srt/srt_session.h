@@ -54,6 +54,7 @@ enum class Failure : std::uint8_t {
   kBadStreamKey,
   // Of the origin's.
   kOriginSilent,
+  kOriginUnreachable,  // its host says that nobody is there
   kOriginMalformed,
   kOriginOld,       // HSv4
   kOriginRejected,  // it said no; reject_code() is its word, passed on
@@ -117,6 +118,8 @@ class Session {
   // A datagram from the origin. REQUIRES: start_origin() was called. What is no answer to the
   // handshake is ignored, also in kEstablished.
   void on_origin_packet(ByteView datagram, std::uint64_t now_ms);
+  // The host of the origin reports that its port is closed. Of no account once it has answered.
+  void on_origin_unreachable();
   // Sends again what was not answered, gives up an origin that stays silent.
   void on_time(std::uint64_t now_ms);
   // When on_time() has something to do; empty if nothing is awaited.

@@ -110,6 +110,7 @@ class Weir:
             config["http"] = {"enabled": False}
         config["http_api"] = {"enabled": False}
         config["rtc"] = {"enabled": False}
+        config["srt"] = {"enabled": False}
         return config
 
     def rewrite(self, config=None, text=None):
@@ -121,6 +122,8 @@ class Weir:
                 text += "\nhttp { enabled off; }\n"
             if "rtc {" not in text:
                 text += "\nrtc { enabled off; }\n"
+            if "srt {" not in text:
+                text += "\nsrt { enabled off; }\n"
             if "http_api" not in text:
                 text += "\nhttp_api { enabled off; }\n"
             if "session_file" not in text:

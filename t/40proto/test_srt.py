@@ -1,0 +1,311 @@
+"""SRT through Weir: libsrt, srt-live-transmit and ffmpeg at both ends."""
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from weirtest import poll
+from weirtest import srt
+from weirtest.lab import free_port
+from weirtest.media import make_flv
+from weirtest.srt import SrtError, SrtOrigin, call, receive, send_all, srt_weir
+
+
+def chunks(seed, count=200, size=srt.MTU_PAYLOAD):
+    return [bytes([seed]) * 4 + struct.pack("!I", i) + os.urandom(size - 8) for i in range(count)]
+
+
+def sessions(weir):
+    return weir.metric("weir_sessions", protocol="srt")
+
+
+def refused(weir, stream_id, **options):
+    with pytest.raises(SrtError) as error:
+        call(weir.srt_port, stream_id, **options).close()
+    return error.value.reason
+
+
+def test_publish_and_play(lab):
+    """Eight publishers and eight players of one UDP socket, three origins, two workers."""
+    media = chunks(99)
+    origins = [SrtOrigin(lab, media) for _ in range(3)]
+    weir = srt_weir(lab, origins, workers=2)
+    before = weir.descriptors()
+    names = [f"live/s{i}" for i in range(8)]
+    sent = {name: chunks(i) for i, name in enumerate(names)}
+    publishers = {name: call(weir.srt_port, f"#!::r={name},m=publish") for name in names}
+    threads = [threading.Thread(target=send_all, args=(publishers[n], sent[n], False))
+               for n in names]
+    for thread in threads:
+        thread.start()
+    rows = poll("eight streams", lambda: len(weir.streams()) == 8 and weir.streams())
+    assert all(row["publishers"] == 1 for row in rows), rows
+    port = free_port(udp=True)
+    players = {name: call(weir.srt_port, f"#!::r={name},m=request", bind=port) for name in names}
+    for name in names:
+        assert receive(players[name], len(media)) == b"".join(media), name
+    for thread in threads:
+        thread.join(30)
+    for name in names:
+        home = [o for o in origins if f"#!::r={name},m=publish" in o.stream_ids]
+        assert len(home) == 1 and f"#!::r={name},m=request" in home[0].stream_ids, name
+        got = home[0].received[f"#!::r={name},m=publish"]
+        poll(f"all of {name}", lambda: len(got) == len(sent[name]), 30)
+        assert got == sent[name], name
+    assert sum(1 for o in origins if o.stream_ids) > 1
+    assert sessions(weir) == 16
+    for each in [*players.values(), *publishers.values()]:
+        each.close()
+    poll("no session", lambda: sessions(weir) == 0, 20)
+    poll("no descriptor more", lambda: weir.descriptors() <= before)
+    assert weir.metric("weir_session_ends_total", protocol="srt", reason="client_closed") == 16
+    assert all(row["publishers"] + row["players"] == 0 for row in weir.streams())
+
+
+def test_stream_ids(lab):
+    origin = SrtOrigin(lab, chunks(1, 20))
+    weir = srt_weir(lab, [origin], {"srt": {"default_stream": "live/nobody"}})
+    forms = {"#!::r=live/a,m=request": "__defaultVhost__/live/a",
+             "#!::h=vh.example.com,r=live/b,m=request,u=me,x=1": "vh.example.com/live/b",
+             "#!:{r=live/c,m=request}": "__defaultVhost__/live/c",
+             "#!::h=vh.example.com/live/d,m=request": "vh.example.com/live/d",
+             "app/e": "__defaultVhost__/app/e", "f": "__defaultVhost__/live/f",
+             "": "__defaultVhost__/live/nobody"}
+    for stream_id, key in forms.items():
+        player = call(weir.srt_port, stream_id)
+        assert receive(player, 20) == b"".join(origin.media)
+        assert origin.stream_ids[-1] == stream_id  # as the caller wrote it
+        player.close()
+        assert f"stream={key} role=player" in weir.log(), key
+    assert refused(weir, "#!::r=live/a,m=record") == srt.REJ_BAD_MODE
+    assert refused(weir, "#!::m=request") == srt.REJ_BAD_REQUEST
+    assert refused(weir, "#!nonsense") == srt.REJ_BAD_REQUEST
+    weir.reload({"srt": {"enabled": True, "listen": f"127.0.0.1:{weir.srt_port}",
+                         "refuse_unknown_streams": True},
+                 "origin o1": {"ip": "127.0.0.1", "srt": origin.port}})
+    assert refused(weir, "") == srt.REJ_BAD_REQUEST
+    assert refused(weir, "live/unknown") == srt.REJ_NOT_FOUND
+    publisher = call(weir.srt_port, "#!::r=live/known,m=publish")
+    call(weir.srt_port, "live/known").close()
+    publisher.close()
+    weir.wait_log("SRT caller refused")
+
+
+def test_ends_agree_on_their_own(lab):
+    """Encryption, latency, file mode and payload sizes are between the ends."""
+    media = chunks(5, 60)
+    secret = SrtOrigin(lab, media, passphrase="a long passphrase", pbkeylen=32)
+    weir = srt_weir(lab, [secret])
+    for length in (16, 24, 32):
+        player = call(weir.srt_port, "live/a", passphrase="a long passphrase", pbkeylen=length)
+        assert receive(player, len(media)) == b"".join(media)
+        player.close()
+    assert refused(weir, "live/a", passphrase="another passphrase") == srt.REJ_BADSECRET
+    assert weir.metric("weir_srt_handshakes_total", result="rejected_by_origin") == 1
+    poll("nothing left", lambda: sessions(weir) == 0, 20)
+    for options in ({"transtype": 1, "messageapi": True}, {"payloadsize": 1456}):
+        plain = SrtOrigin(lab, **options)
+        other = srt_weir(lab, [plain])
+        sent = chunks(7, 60, 1456)
+        send_all(call(other.srt_port, "#!::r=live/f,m=publish", **options), sent, close=False)
+        poll("all of it", lambda: plain.received.get("#!::r=live/f,m=publish") == sent, 30)
+
+
+class Silent:
+    """A bound UDP port that nobody reads."""
+
+    def __init__(self, lab):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        lab.at_close(self.socket.close)
+
+
+def test_dead_origin_stalls_nobody(lab):
+    """One origin of three is silent: callers of the others don't notice, its own go elsewhere."""
+    alive = [SrtOrigin(lab, chunks(1, 20)) for _ in range(2)]
+    weir = srt_weir(lab, [Silent(lab), *alive],
+                    {"srt": {"origin_timeout": "4s", "handshake_timeout": "20s"},
+                     "balance": {"probe_interval": 0, "max_fails": 100}})
+    took = {}
+
+    def connect(name):
+        begin = time.monotonic()
+        player = call(weir.srt_port, name)
+        took[name] = time.monotonic() - begin
+        assert receive(player, 20)
+        player.close()
+
+    threads = [threading.Thread(target=connect, args=(f"live/{i}",)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    assert len(took) == 12
+    print(sorted(took.values()))
+    slow = [name for name, seconds in took.items() if seconds >= 4]
+    failed = weir.metric("weir_dial_failures_total", protocol="srt", reason="timeout")
+    assert failed == len(slow) and 0 < failed < 12, took
+    poll("no session", lambda: sessions(weir) == 0, 20)
+
+
+def test_no_origin_and_closed_ports(lab):
+    closed = [type("Closed", (), {"port": free_port(udp=True)}) for _ in range(2)]
+    weir = srt_weir(lab, closed, {"balance": {"probe_interval": 0, "max_fails": 100}})
+    assert refused(weir, "live/a") == srt.REJ_GATEWAY  # both were tried
+    assert weir.metric("weir_dial_failures_total", protocol="srt", reason="refused") == 2
+    lonely = srt_weir(lab, [], {"origin o1": {"ip": "127.0.0.1", "rtmp": 1}})  # has no srt endpoint
+    assert refused(lonely, "live/a") == srt.REJ_DOWN
+    poll("nothing left", lambda: sessions(weir) == 0)
+
+
+# ---- by hand, packet by packet
+
+def handshake(version, kind, socket_id, cookie=0, extension=2, content=b"", sequence=7):
+    head = struct.pack("!HHIII", 0x8000, 0, 0, 1000, 0)
+    body = struct.pack("!IHHIIIIII", version, 0, extension, sequence, 1500, 8192, kind & 0xFFFFFFFF,
+                       socket_id, cookie) + bytes([1, 0, 0, 127]) + bytes(12)
+    return head + body + content
+
+
+def conclusion(socket_id, cookie, stream_id, version=5):
+    request = struct.pack("!HH", 1, 3) + struct.pack("!IIHH", 0x010501, 0xBF, 120, 120)
+    raw = stream_id.encode()
+    raw += bytes(-len(raw) % 4)
+    raw = b"".join(raw[i:i + 4][::-1] for i in range(0, len(raw), 4))
+    return handshake(version, -1, socket_id, cookie, 5,
+                     request + struct.pack("!HH", 5, len(raw) // 4) + raw)
+
+
+class Raw:
+    def __init__(self, weir):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(("127.0.0.1", weir.srt_port))
+
+    def ask(self, packet, timeout=10):
+        """The next handshake that comes back; None if there is none in time."""
+        self.socket.settimeout(timeout)
+        self.socket.send(packet)
+        try:
+            while True:
+                answer = self.socket.recv(2000)
+                if answer[:2] == b"\x80\x00":
+                    return answer
+        except TimeoutError:
+            return None
+
+    def cookie(self, socket_id):
+        answer = self.ask(handshake(4, 1, socket_id))
+        assert struct.unpack_from("!IHH", answer, 16) == (5, 0, 0x4A17)
+        assert len(answer) == 64 and struct.unpack_from("!I", answer, 12)[0] == socket_id
+        return struct.unpack_from("!I", answer, 44)[0]
+
+
+def kind_of(answer):
+    return struct.unpack_from("!I", answer, 36)[0]
+
+
+def test_handshakes_by_hand(lab):
+    origin = SrtOrigin(lab)
+    weir = srt_weir(lab, [origin], workers=2)
+    raw = Raw(weir)
+    cookie = raw.cookie(77)
+    assert raw.cookie(77) == cookie != raw.cookie(78)
+    assert kind_of(raw.ask(conclusion(77, cookie, "live/a", version=4))) == 1008
+    assert kind_of(raw.ask(handshake(5, 0, 79))) == 2501  # rendezvous
+    answer_of_another = handshake(5, 1, 77, cookie, 0x4A17)
+    looping = answer_of_another[:12] + struct.pack("!I", 77) + answer_of_another[16:]
+    for silent in (conclusion(77, cookie ^ 1, "live/a"), conclusion(78, cookie, "live/a"),
+                   looping, b"", b"\x80", b"\x80\x00", os.urandom(400), b"\0" * 1316,
+                   conclusion(77, cookie, "live/a")[:-3]):
+        assert raw.ask(silent, 0.2) is None
+    assert sessions(weir) == 0 and not origin.stream_ids
+    # The same question twice: the same answer, and one session.
+    first = raw.ask(conclusion(77, cookie, "live/a"))
+    again = raw.ask(conclusion(77, cookie, "live/a"))
+    assert kind_of(first) == 0xFFFFFFFF and first[16:] == again[16:]
+    assert struct.unpack_from("!I", first, 44)[0] == cookie
+    poll("one session", lambda: weir.metric("weir_sessions", protocol="srt",
+                                            state="relaying") == 1)
+    assert weir.metric("weir_srt_handshakes_total", result="established") == 1
+    poll("the origin's word", lambda: origin.stream_ids == ["live/a"])
+    # SHUTDOWN reaches the origin and ends the session.
+    origin_id = struct.unpack_from("!I", first, 40)[0]
+    raw.socket.send(struct.pack("!HHIII", 0x8005, 0, 0, 0, origin_id) + bytes(4))
+    poll("no session", lambda: weir.metric("weir_sessions", protocol="srt", state="relaying") == 0)
+    for thread in origin.threads:
+        thread.join(20)
+    assert weir.metric("weir_srt_handshakes_total", result="bad_cookie") == 2
+
+
+def test_idle_and_overload(lab):
+    """Who vanishes without SHUTDOWN is forgotten; handshakes under way are bounded."""
+    origin = SrtOrigin(lab)
+    weir = srt_weir(lab, [origin], {"srt": {"idle_timeout": "10s"}})
+    before = weir.descriptors()
+    raw = Raw(weir)
+    for number in range(20):
+        assert kind_of(raw.ask(conclusion(100 + number, raw.cookie(100 + number), f"live/{number}"))) == 0xFFFFFFFF
+    narrow = srt_weir(lab, [Silent(lab)], {"srt": {"max_half_open": 3, "origin_timeout": "20s",
+                                                   "handshake_timeout": "20s"}})
+    other = Raw(narrow)
+    for number in range(3):
+        assert other.ask(conclusion(1 + number, other.cookie(1 + number), "live/x"), 0.2) is None
+    poll("three", lambda: narrow.metric("weir_sessions", protocol="srt", state="handshaking") == 3)
+    assert kind_of(other.ask(conclusion(9, other.cookie(9), "live/x"))) == 2402
+    poll("no session", lambda: sessions(weir) == 0, 40)
+    poll("no descriptor more", lambda: weir.descriptors() <= before)
+    assert weir.metric("weir_session_ends_total", protocol="srt", reason="client_silent") == 20
+
+
+# ---- programs
+
+def probe(path):
+    out = subprocess.run(["ffprobe", "-v", "error", "-count_packets", "-show_entries",
+                          "stream=codec_name,nb_read_packets", "-of", "json", path],
+                         capture_output=True, timeout=60, check=True).stdout
+    return {s["codec_name"]: int(s["nb_read_packets"]) for s in json.loads(out)["streams"]}
+
+
+def test_ffmpeg_and_srt_live_transmit(lab):
+    """ffmpeg publishes to a listening srt-live-transmit; ffmpeg plays a listening ffmpeg."""
+    flv = make_flv(seconds=3)
+    port, target = free_port(udp=True), free_port(udp=True)
+    kept = lab.path("kept.ts")
+    with open(kept, "wb") as out:
+        lab.start(["srt-live-transmit", "-q", f"srt://127.0.0.1:{port}?mode=listener", "file://con"],
+                  "origin", stdout=out)
+    weir = srt_weir(lab, [type("Origin", (), {"port": port})])
+    lab.run(["ffmpeg", "-loglevel", "error", "-nostdin", "-re", "-i", flv, "-c", "copy", "-f",
+             "mpegts", f"srt://127.0.0.1:{weir.srt_port}?streamid=#!::r=live/a,m=publish"
+             "&latency=500000"])
+    whole = probe(flv)
+    poll("the stream at the origin", lambda: kept.stat().st_size > 0
+         and probe(kept).get("h264", 0) > whole["h264"] * 0.6, 20, 0.2)
+    lab.start(["ffmpeg", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", flv,
+               "-c", "copy", "-f", "mpegts", f"srt://127.0.0.1:{target}?mode=listener"], "origin2")
+    second = srt_weir(lab, [type("Origin", (), {"port": target})], name="weir2")
+    played = lab.path("played.ts")
+    lab.run(["ffmpeg", "-loglevel", "error", "-nostdin", "-y", "-i",
+             f"srt://127.0.0.1:{second.srt_port}?streamid=live/b&connect_timeout=15000", "-t", "2",
+             "-c", "copy", played])
+    assert probe(played)["h264"] > 20
+
+
+def test_probes_by_induction(lab):
+    """An origin that has SRT alone is ejected when its port falls silent, and comes back."""
+    port = free_port(udp=True)
+    first = SrtOrigin(lab, port=port)
+    weir = srt_weir(lab, [first])
+    poll("a probe", lambda: weir.metric("weir_probes_total", result="ok") >= 2, 20)
+    assert not first.stream_ids and weir.origins()[0]["state"] == "up"
+    first.close()
+    poll("ejected", lambda: weir.origins()[0]["state"] != "up", 30)
+    SrtOrigin(lab, port=port)
+    poll("back", lambda: weir.origins()[0]["state"] == "up", 30)

@@ -1,0 +1,216 @@
+"""SRT by libsrt itself: callers and origins in this process, and Weir with its SRT port."""
+
+import ctypes
+import socket
+import struct
+import threading
+
+from .lab import free_port, poll
+from .weir import Weir, merge
+
+MTU_PAYLOAD = 1316
+_OPTIONS = {"sndsyn": 1, "rcvsyn": 2, "linger": 7, "rcvtimeo": 14, "latency": 23, "passphrase": 26,
+            "pbkeylen": 27, "tlpktdrop": 31, "conntimeo": 36, "streamid": 46, "messageapi": 48,
+            "payloadsize": 49, "transtype": 50, "peeridletimeo": 55, "sndtimeo": 13}
+_FLAGS = {"sndsyn", "rcvsyn", "tlpktdrop", "messageapi"}
+REJ_VERSION, REJ_BADSECRET = 8, 10
+REJ_BAD_REQUEST, REJ_OVERLOAD, REJ_NOT_FOUND, REJ_BAD_MODE = 1400, 1402, 1404, 1405
+REJ_GATEWAY, REJ_DOWN = 1502, 1503
+_lib = None
+
+
+def lib():
+    global _lib
+    if _lib is None:
+        for name in ("libsrt.so.1.5", "libsrt-gnutls.so.1.5"):
+            try:
+                _lib = ctypes.CDLL(name)
+                break
+            except OSError:
+                continue
+        if _lib is None:
+            raise RuntimeError("libsrt is missing (package srt-tools)")
+        _lib.srt_getlasterror_str.restype = ctypes.c_char_p
+        _lib.srt_startup()
+        _lib.srt_setloglevel(0)
+    return _lib
+
+
+class SrtError(Exception):
+    def __init__(self, what, reason=None):
+        self.reason = reason
+        text = lib().srt_getlasterror_str().decode()
+        super().__init__(f"{what}: {text}" + (f" (reason {reason})" if reason is not None else ""))
+
+
+def _address(port, host):
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host) \
+        + bytes(8)
+
+
+class Stats(ctypes.Structure):
+    """The head of SRT_TRACEBSTATS; `rest` is room for what follows it."""
+    _fields_ = [("ms", ctypes.c_int64), ("sent", ctypes.c_int64), ("received", ctypes.c_int64)] + [
+        (name, ctypes.c_int) for name in ("send_loss", "receive_loss", "retransmitted", "acks_sent",
+                                          "acks_received", "naks_sent", "naks_received")] + [
+        ("duration", ctypes.c_int64), ("send_drops", ctypes.c_int), ("receive_drops", ctypes.c_int),
+        ("undecrypted", ctypes.c_int), ("rest", ctypes.c_char * 1024)]
+
+
+class SrtSocket:
+    def __init__(self, number=None, **options):
+        self.number = lib().srt_create_socket() if number is None else number
+        self.set(**options)
+
+    def set(self, **options):
+        for name, value in options.items():
+            if isinstance(value, str):
+                raw = value.encode()
+            else:
+                raw = struct.pack("=?" if name in _FLAGS else "=i", value)
+            if lib().srt_setsockflag(self.number, _OPTIONS[name], raw, len(raw)) != 0:
+                raise SrtError(f"set {name}")
+
+    def get_text(self, name):
+        out = ctypes.create_string_buffer(600)
+        size = ctypes.c_int(600)
+        lib().srt_getsockflag(self.number, _OPTIONS[name], out, ctypes.byref(size))
+        return out.raw[:size.value].rstrip(b"\0").decode()
+
+    def bind(self, port, host="127.0.0.1"):
+        if lib().srt_bind(self.number, _address(port, host), 16) != 0:
+            raise SrtError("bind")
+
+    def connect(self, port, host="127.0.0.1"):
+        if lib().srt_connect(self.number, _address(port, host), 16) != 0:
+            reason = lib().srt_getrejectreason(self.number)
+            error = SrtError("connect", reason)
+            self.close()
+            raise error
+
+    def send(self, data):
+        if lib().srt_sendmsg(self.number, data, len(data), -1, 1) != len(data):
+            raise SrtError("send")
+
+    def recv(self, size=1 << 16):
+        """A message; b"" when the connection has ended."""
+        out = ctypes.create_string_buffer(size)
+        n = lib().srt_recvmsg(self.number, out, size)
+        return out.raw[:n] if n > 0 else b""
+
+    def stats(self):
+        out = Stats()
+        if lib().srt_bstats(self.number, ctypes.byref(out), 0) != 0:
+            raise SrtError("stats")
+        return out
+
+    @property
+    def connected(self):
+        return lib().srt_getsockstate(self.number) == 5
+
+    def unsent(self):
+        size = ctypes.c_size_t()
+        lib().srt_getsndbuffer(self.number, ctypes.byref(size), None)
+        return size.value
+
+    def close(self):
+        lib().srt_close(self.number)
+
+
+# Nothing here may depend on speed: no packet is given up because the machine is busy.
+PATIENT = {"tlpktdrop": False, "conntimeo": 20000, "peeridletimeo": 20000, "latency": 300}
+
+
+def call(port, stream_id="", bind=None, **options):
+    """A connection to `port`; SrtError with .reason when it is refused."""
+    caller = SrtSocket(**{**PATIENT, "rcvtimeo": 30000, "streamid": stream_id, **options})
+    if bind:
+        caller.bind(bind)
+    caller.connect(port)
+    return caller
+
+
+def send_all(caller, chunks, close=True):
+    for chunk in chunks:
+        caller.send(chunk)
+    if close:
+        poll("everything acknowledged", lambda: caller.unsent() == 0, 30)
+        caller.close()
+
+
+def receive(caller, count):
+    """That many messages of an SrtOrigin, joined. It waits for a word of ours: what a listener
+    sends before its caller knows that it is connected may be lost, with or without Weir."""
+    caller.send(b"go")
+    out = []
+    while len(out) < count:
+        message = caller.recv()
+        if not message:
+            break
+        out.append(message)
+    return b"".join(out)
+
+
+class SrtOrigin:
+    """A listener: keeps what is published to each stream id, sends `media` to who asks for one."""
+    rtmp_port = 1  # static origins of the harness have one; nothing connects to it
+    ip = "127.0.0.1"
+
+    def __init__(self, lab, media=(), port=None, **options):
+        self.port = port or free_port(udp=True)
+        self.media = media
+        self.received = {}
+        self.stream_ids = []
+        self.threads = []
+        self.listener = SrtSocket(**{**PATIENT, **options})
+        self.listener.bind(self.port)
+        if lib().srt_listen(self.listener.number, 64) != 0:
+            raise SrtError("listen")
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
+        lab.at_close(self.close)
+
+    def _accept(self):
+        while True:
+            number = lib().srt_accept(self.listener.number, None, None)
+            if number < 0:
+                return
+            accepted = SrtSocket(number)
+            thread = threading.Thread(target=self._serve, args=(accepted,), daemon=True)
+            thread.start()
+            self.threads.append(thread)
+
+    def _serve(self, accepted):
+        stream_id = accepted.get_text("streamid")
+        self.stream_ids.append(stream_id)
+        try:
+            if "m=publish" in stream_id:
+                into = self.received.setdefault(stream_id, [])
+                while True:
+                    message = accepted.recv()
+                    if not message:
+                        return
+                    into.append(message)
+            if not accepted.recv():
+                return
+            for chunk in self.media:
+                accepted.send(chunk)
+            accepted.recv()  # until the player leaves
+        except SrtError:
+            pass
+        finally:
+            accepted.close()
+
+    def close(self):
+        self.listener.close()
+
+
+def srt_weir(lab, origins, config=None, **options):
+    """Weir with an SRT port, `.srt_port`, and these origins (anything with a .port)."""
+    port = free_port(udp=True)
+    blocks = {f"origin o{n}": {"ip": "127.0.0.1", "srt": origin.port}
+              for n, origin in enumerate(origins, 1)}
+    weir = Weir(lab, [], merge({"srt": {"enabled": True, "listen": f"127.0.0.1:{port}"}, **blocks},
+                               config or {}), **options)
+    weir.srt_port = port
+    return weir

@@ -1,0 +1,49 @@
+// One SRT connection that is being set up: its handshake (srt_session.h) and how far the I/O around
+// it has come. Owner: SrtWorker, from the conclusion with a right cookie until nobody will repeat a
+// handshake of it any more.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ipc/flow_messages.h"
+#include "workers/core/udp_flow.h"
+#include "workers/srt/srt_session.h"
+
+namespace weir::srt {
+
+enum class DialStage : std::uint8_t {
+  kRouting,   // the master is asked for an origin
+  kCreating,  // the master makes the session
+  kClaiming,  // the master makes the socket to the origin
+  kDialing,   // the origin is spoken to
+  kDone,      // established or rejected; kept for repeated handshakes
+};
+
+struct Dial {
+  Dial(const SessionOptions& options, const ClientPacket& packet, std::uint32_t caller_id,
+       std::uint64_t now_ms)
+      : handshake(options, packet.bytes, packet.key.address, now_ms),
+        key{packet.key.address, caller_id},
+        from(packet),
+        started_ms(now_ms) {
+    from.key.id = 0;
+    from.bytes = {};
+  }
+
+  Session handshake;
+  ClientKey key;      // the client's address and its own socket id
+  ClientPacket from;  // where its answers go; without bytes
+  SessionId id = 0;
+  DialStage stage = DialStage::kRouting;
+  std::uint32_t request = 0;  // the master's answer that is awaited
+  ipc::FlowRef ref;           // of the session at the present origin; none yet if slot is kNoSlot
+  std::uint32_t flow = kNoFlow;
+  ipc::OriginRef origin;
+  Endpoint endpoint;  // of the origin
+  std::vector<ipc::OriginRef> failed;
+  std::uint64_t started_ms = 0;
+  std::uint64_t done_ms = 0;
+};
+
+}  // namespace weir::srt

@@ -1,0 +1,479 @@
+// SrtWorker: from the induction to the established connection, or to the word no. Nothing waits
+// here for an origin: each handshake has a state, a deadline and a place in a table.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "workers/srt/srt_worker.h"
+
+namespace weir::srt {
+namespace {
+
+using ipc::Counter;
+
+constexpr std::uint64_t kEstablishedMs = 10000;  // at most; until the client has spoken
+constexpr std::uint64_t kRejectedMs = 3000;      // as long as callers repeat themselves
+constexpr auto kSrt = static_cast<std::size_t>(ipc::EndpointKind::kSrt);
+
+ipc::Role role_of(const Dial& dial) {
+  return dial.handshake.mode() == Mode::kPublish ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+}
+
+ipc::DialOutcome outcome_of(Failure failure) {
+  if (failure == Failure::kOriginSilent) return ipc::DialOutcome::kTimeout;
+  if (failure == Failure::kOriginUnreachable) return ipc::DialOutcome::kRefused;
+  return ipc::DialOutcome::kHandshake;
+}
+
+Counter counter_of(ipc::DialOutcome outcome) {
+  switch (outcome) {
+    case ipc::DialOutcome::kRefused:
+      return Counter::kSrtDialRefused;
+    case ipc::DialOutcome::kTimeout:
+      return Counter::kSrtDialTimeout;
+    case ipc::DialOutcome::kHandshake:
+      return Counter::kSrtDialHandshake;
+    case ipc::DialOutcome::kOk:
+    case ipc::DialOutcome::kTls:
+    case ipc::DialOutcome::kOther:
+      break;
+  }
+  return Counter::kSrtDialOther;
+}
+
+}  // namespace
+
+// ---- the client's handshake
+
+void SrtWorker::on_handshake(const ClientPacket& packet) {
+  std::array<std::uint8_t, kHandshakeBytes> buffer;
+  const std::uint64_t now = monotonic_ms();
+  const Admission entry = admit(doorman_, packet.bytes, packet.key.address, now, buffer);
+  switch (entry.entry) {
+    case Entry::kIgnored:
+      counters_.add(entry.failure == Failure::kBadCookie ? Counter::kSrtBadCookie
+                                                         : Counter::kSrtMalformed);
+      return;
+    case Entry::kConclusion:
+      on_conclusion(packet, entry.caller_id, now);
+      return;
+    case Entry::kAnswered:
+      break;
+  }
+  relay_.reply(packet, entry.answer);
+  if (entry.failure == Failure::kNone) {
+    counters_.add(Counter::kSrtInductions);
+    return;
+  }
+  counters_.add(Counter::kSrtRefused);
+  std::uint64_t suppressed = 0;
+  if (!refusals_.take(now, suppressed)) return;
+  LogLine(LogLevel::kWarn, "SRT caller refused")
+      .field("client", to_string(packet.key.address))
+      .field("why", to_string(entry.failure))
+      .field("held_back", suppressed);
+}
+
+void SrtWorker::on_conclusion(const ClientPacket& packet, std::uint32_t caller_id,
+                              std::uint64_t now) {
+  const ClientKey key{packet.key.address, caller_id};
+  const auto found = dials_.find(key);
+  if (found != dials_.end()) {
+    Dial& known = found->second;
+    known.from.local = packet.local;
+    known.from.socket = packet.socket;
+    known.handshake.on_client_conclusion(packet.bytes, now);
+    flush(known);
+    return;
+  }
+  ipc::FlowRecord record;
+  const auto hit = table_.find_srt_caller(packet.key.address, caller_id, record);
+  if (hit && record.srt_listener_id != 0) return;  // established, and its answer has been sent
+  const auto limit = static_cast<std::size_t>(config_.srt.max_half_open);
+  // Rejected ones, which wait for repetitions, are bounded too.
+  if (half_open_ >= limit || dials_.size() >= 2 * limit) {
+    overload(packet, now);
+    return;
+  }
+  Dial& dial = dials_.try_emplace(key, options_, packet, caller_id, now).first->second;
+  ++half_open_;
+  counters_.add(Counter::kSrtHandshaking);
+  dial.id = next_session_++;
+  if (dial.handshake.state() == SessionState::kRejected) {
+    on_rejected(dial);
+  } else if (hit) {
+    resume(dial, hit->flow, record);
+  } else {
+    find_route(dial);
+  }
+  flush(dial);
+}
+
+// Says no without keeping anything.
+void SrtWorker::overload(const ClientPacket& packet, std::uint64_t now) {
+  Session handshake(options_, packet.bytes, packet.key.address, now);
+  if (handshake.state() != SessionState::kRejected) handshake.reject(Reject::kOverload, now);
+  relay_.reply(packet, handshake.to_client());
+  counters_.add(Counter::kSrtOverload);
+  std::uint64_t suppressed = 0;
+  if (!refusals_.take(now, suppressed)) return;
+  LogLine(LogLevel::kWarn, "SRT caller refused, too many handshakes are under way")
+      .field("client", to_string(packet.key.address))
+      .field("max_half_open", config_.srt.max_half_open)
+      .field("held_back", suppressed);
+}
+
+// Another worker has begun this handshake and gone. Its socket has come to us, or will: an origin
+// that knows this caller by its address already goes on with it.
+void SrtWorker::resume(Dial& dial, ipc::FlowRef ref, const ipc::FlowRecord& record) {
+  dial.id = record.session;
+  dial.ref = ref;
+  dial.origin = record.origin;
+  dial.endpoint = record.origin_endpoint;
+  const std::uint32_t index = relay_.find(ref);
+  if (index != kNoFlow) {
+    start(dial, index);
+  } else {
+    claim(dial);
+  }
+}
+
+// ---- route
+
+void SrtWorker::find_route(Dial& dial) {
+  const std::string& key = dial.handshake.key().text;
+  if (config_.srt.refuse_unknown_streams && dial.handshake.mode() == Mode::kRequest) {
+    ipc::StreamRecord stream;
+    if (!state_.find_stream(key, stream) || stream.publishers == 0) {
+      reject(dial, Reject::kNotFound, "nobody publishes this stream");
+      return;
+    }
+  }
+  const auto route = state_.find_route(key, role_of(dial));
+  if (route) {
+    counters_.add(Counter::kRouteHits);
+    create(dial, *route);
+  } else {
+    counters_.add(Counter::kRouteMisses);
+    ask_master(dial);
+  }
+}
+
+void SrtWorker::ask_master(Dial& dial) {
+  ipc::RouteRequest request;
+  request.header.request = link_.next_request();
+  request.session = dial.id;
+  request.protocol = ipc::EndpointKind::kSrt;
+  request.role = role_of(dial);
+  request.failed_count = static_cast<std::uint16_t>(std::min(dial.failed.size(), ipc::kMaxFailed));
+  std::copy_n(dial.failed.begin(), request.failed_count, request.failed);
+  request.key.assign(dial.handshake.key().text);
+  dial.stage = DialStage::kRouting;
+  dial.request = request.header.request;
+  if (!link_.send(request)) {
+    reject(dial, Reject::kDown, "the routing service is not available");
+    return;
+  }
+  requests_[dial.request] = dial.key;
+}
+
+Dial* SrtWorker::waiting_for(std::uint32_t request, DialStage stage) {
+  const auto found = requests_.find(request);
+  if (found == requests_.end()) return nullptr;
+  const auto dial = dials_.find(found->second);
+  requests_.erase(found);
+  if (dial == dials_.end() || dial->second.request != request || dial->second.stage != stage) {
+    return nullptr;
+  }
+  dial->second.request = 0;
+  return &dial->second;
+}
+
+Dial* SrtWorker::dial_of(std::uint32_t flow) {
+  const auto found = by_flow_.find(flow);
+  if (found == by_flow_.end()) return nullptr;
+  const auto dial = dials_.find(found->second);
+  return dial == dials_.end() ? nullptr : &dial->second;
+}
+
+void SrtWorker::on_route_answer(const ipc::RouteAnswer& answer) {
+  Dial* dial = waiting_for(answer.header.request, DialStage::kRouting);
+  if (dial == nullptr) return;  // given up meanwhile
+  if (answer.status == ipc::RouteStatus::kOk) {
+    create(*dial, answer.origin);
+  } else {
+    counters_.add(Counter::kRouteRefused);
+    reject(*dial, dial->failed.empty() ? Reject::kDown : Reject::kGateway,
+           to_string(answer.status));
+  }
+  flush(*dial);
+}
+
+// ---- the session in the master's table, and its socket
+
+void SrtWorker::create(Dial& dial, ipc::OriginRef origin) {
+  counters_.add(Counter::kSrtDials);
+  if (!dial.failed.empty()) counters_.add(Counter::kSrtDialRetries);
+  dial.origin = origin;
+  ipc::OriginRecord record;
+  if (!state_.read_origin(origin, record)) {
+    origin_failed(dial, ipc::DialOutcome::kOther, "the origin has left");
+    return;
+  }
+  const std::size_t count =
+      std::min<std::size_t>(record.endpoint_count[kSrt], limits::kEndpointsPerKind);
+  if (count == 0) {
+    origin_failed(dial, ipc::DialOutcome::kOther, "the origin has no srt endpoint", true);
+    return;
+  }
+  dial.endpoint = record.endpoints[kSrt][dial.id % count];
+  ipc::FlowCreate message;
+  message.header.request = link_.next_request();
+  message.session = dial.id;
+  message.kind = ipc::FlowKind::kSrt;
+  message.role = role_of(dial);
+  message.origin = origin;
+  message.origin_endpoint = dial.endpoint;
+  message.signaller = dial.key.address;
+  message.srt_caller_id = dial.key.id;
+  dial.stage = DialStage::kCreating;
+  dial.request = message.header.request;
+  if (!message.texts.set(ipc::FlowField::kKey, dial.handshake.key().text) || !link_.send(message)) {
+    reject(dial, Reject::kDown, "the master is not available");
+    return;
+  }
+  requests_[dial.request] = dial.key;
+  creates_.insert(dial.request);
+}
+
+void SrtWorker::on_created(const ipc::FlowCreated& answer) {
+  creates_.erase(answer.header.request);
+  Dial* dial = waiting_for(answer.header.request, DialStage::kCreating);
+  if (dial == nullptr) {
+    if (answer.status != ipc::FlowStatus::kOk) return;
+    ipc::FlowEnd end;  // nobody waits for it any more
+    end.flow = answer.flow;
+    end.reason = ipc::FlowEndReason::kRefused;
+    link_.send(end);
+    return;
+  }
+  if (answer.status == ipc::FlowStatus::kOk) {
+    dial->ref = answer.flow;
+    claim(*dial);
+  } else if (answer.status == ipc::FlowStatus::kNoOrigin) {
+    origin_failed(*dial, ipc::DialOutcome::kOther, "the origin has left", true);
+  } else {
+    const bool stopping = answer.status == ipc::FlowStatus::kStopping;
+    reject(*dial, stopping ? Reject::kDown : Reject::kOverload, to_string(answer.status));
+  }
+  flush(*dial);
+}
+
+void SrtWorker::claim(Dial& dial) {
+  dial.stage = DialStage::kClaiming;
+  dial.request = relay_.claim(dial.ref, dial.from);
+  if (dial.request == 0) {
+    reject(dial, Reject::kOverload, "too many sessions are being set up");
+    return;
+  }
+  requests_[dial.request] = dial.key;
+  by_slot_[dial.ref.slot] = dial.key;
+}
+
+void SrtWorker::on_refused(std::uint32_t request, ipc::FlowStatus status) {
+  Dial* dial = waiting_for(request, DialStage::kClaiming);
+  if (dial == nullptr) return;
+  by_slot_.erase(dial->ref.slot);
+  if (status == ipc::FlowStatus::kUnreachable) {
+    origin_failed(*dial, ipc::DialOutcome::kOther, to_string(status));
+  } else {
+    reject(*dial, Reject::kOverload, to_string(status));
+  }
+  flush(*dial);
+}
+
+// ---- the origin's handshake
+
+void SrtWorker::start(Dial& dial, std::uint32_t flow) {
+  requests_.erase(dial.request);
+  dial.request = 0;
+  dial.stage = DialStage::kDialing;
+  dial.flow = flow;
+  by_flow_[flow] = dial.key;
+  dial.handshake.start_origin(dial.endpoint, monotonic_ms());
+  flush(dial);
+}
+
+void SrtWorker::flush(Dial& dial) {
+  Session& handshake = dial.handshake;
+  if (!handshake.to_client().empty()) relay_.reply(dial.from, handshake.to_client());
+  if (!handshake.to_origin().empty() && dial.flow != kNoFlow) {
+    relay_.forward(dial.flow, handshake.to_origin());
+  }
+  handshake.clear_output();
+}
+
+// The master hears of the client's address and the origin's socket id before the client hears of
+// the origin: whatever happens to us then, another worker can find them together.
+void SrtWorker::on_established(Dial& dial) {
+  const Session& handshake = dial.handshake;
+  ClientPacket client = dial.from;
+  client.key.id = handshake.listener_id();
+  relay_.move_client(dial.flow, relay_.add_path(dial.flow, client));
+  finish(dial);
+  counters_.add(Counter::kSrtEstablished);
+  const bool publisher = role_of(dial) == ipc::Role::kPublisher;
+  counters_.add(publisher ? Counter::kSrtPublishTotal : Counter::kSrtPlayTotal);
+  ipc::OriginRecord record;
+  if (state_.read_origin(dial.origin, record) && record.failures_in_row != 0) {
+    ipc::DialResult result;
+    result.origin = dial.origin;
+    link_.send(result);
+  }
+  LogLine(LogLevel::kInfo, "SRT session established")
+      .session(dial.id)
+      .field("stream", handshake.key().text)
+      .field("role", to_string(role_of(dial)))
+      .field("client", to_string(dial.key.address))
+      .field("user", handshake.user())
+      .field("origin", origin_text(dial.origin, dial.endpoint))
+      .field("ms", dial.done_ms - dial.started_ms);
+}
+
+// The handshake says no: its own word, the origin's, or ours.
+void SrtWorker::on_rejected(Dial& dial) {
+  const Session& handshake = dial.handshake;
+  const std::uint64_t now = monotonic_ms();
+  const bool by_origin = handshake.failure() == Failure::kOriginRejected;
+  counters_.add(by_origin ? Counter::kSrtRejectedByOrigin : Counter::kSrtRefused);
+  std::uint64_t suppressed = 0;
+  if (refusals_.take(now, suppressed)) {
+    LogLine(LogLevel::kWarn, by_origin ? "SRT caller rejected by the origin" : "SRT caller refused")
+        .session(dial.id)
+        .field("client", to_string(dial.key.address))
+        .field("stream_id", handshake.stream_id())
+        .field("origin", by_origin ? origin_text(dial.origin, dial.endpoint) : std::string())
+        .field("why", to_string(handshake.failure()))
+        .field("detail", handshake.failure_detail())
+        .field("code", handshake.reject_code())
+        .field("held_back", suppressed);
+  }
+  leave_origin(dial);
+  finish(dial);
+}
+
+void SrtWorker::finish(Dial& dial) {
+  dial.stage = DialStage::kDone;
+  dial.done_ms = monotonic_ms();
+  requests_.erase(dial.request);
+  dial.request = 0;
+  --half_open_;
+  counters_.sub(Counter::kSrtHandshaking);
+}
+
+void SrtWorker::reject(Dial& dial, Reject code, std::string_view why) {
+  dial.handshake.reject(code, monotonic_ms());
+  LogLine(LogLevel::kDebug, "SRT caller cannot be served")
+      .session(dial.id)
+      .field("stream", dial.handshake.key().text)
+      .field("why", why);
+  on_rejected(dial);
+}
+
+// Ends what the master has of the try at the present origin.
+void SrtWorker::leave_origin(Dial& dial) {
+  constexpr auto kReason = ipc::FlowEndReason::kRefused;
+  const ipc::FlowRef ref = std::exchange(dial.ref, {});
+  if (ref.slot == ipc::kNoSlot) return;
+  by_slot_.erase(ref.slot);
+  if (const std::uint32_t index = relay_.find(ref); index != kNoFlow) {
+    relay_.end(index, {kReason, "no_connection"});
+    return;
+  }
+  ipc::FlowEnd end;
+  end.flow = ref;
+  end.reason = kReason;
+  link_.send(end);
+}
+
+// `our_fault`: nothing that the master should hold against the origin.
+void SrtWorker::origin_failed(Dial& dial, ipc::DialOutcome outcome, std::string_view error,
+                              bool our_fault) {
+  counters_.add(counter_of(outcome));
+  // Where there is RTMP too, its probes tell how the origin is: SRT callers cannot take RTMP away.
+  ipc::OriginRecord record;
+  constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
+  const bool judged = state_.read_origin(dial.origin, record) && record.endpoint_count[kRtmp] == 0;
+  if (judged && !our_fault) {
+    ipc::DialResult result;
+    result.origin = dial.origin;
+    result.outcome = outcome;
+    link_.send(result);
+  }
+  LogLine(LogLevel::kWarn, "origin failed")
+      .session(dial.id)
+      .field("stream", dial.handshake.key().text)
+      .field("origin", origin_text(dial.origin, dial.endpoint))
+      .field("client", to_string(dial.key.address))
+      .field("error", error)
+      .field("attempt", dial.failed.size() + 1);
+  leave_origin(dial);
+  dial.failed.push_back(dial.origin);
+  if (dial.failed.size() >= static_cast<std::size_t>(config_.srt.dial_attempts)) {
+    reject(dial, Reject::kGateway, "no origin could be reached");
+  } else {
+    counters_.add(Counter::kRouteMisses);
+    ask_master(dial);
+  }
+}
+
+// ---- time
+
+// True: it can be forgotten.
+bool SrtWorker::check(Dial& dial, std::uint64_t now) {
+  Session& handshake = dial.handshake;
+  if (dial.stage == DialStage::kDone) {
+    if (handshake.state() == SessionState::kRejected) return now > dial.done_ms + kRejectedMs;
+    if (dial.flow == kNoFlow || now > dial.done_ms + kEstablishedMs) return true;
+    const UdpClientPath* client = relay_.flow(dial.flow).client();
+    return client != nullptr && client->packet_ms > dial.done_ms;
+  }
+  if (dial.stage == DialStage::kDialing) {
+    if (dial.flow == kNoFlow) {
+      reject(dial, Reject::kForbidden, "the session was ended");
+      flush(dial);
+      return false;
+    }
+    if (relay_.flow(dial.flow).refused_since_ms != 0) handshake.on_origin_unreachable();
+    if (const auto wake_at = handshake.wake_at(); wake_at && now >= *wake_at) {
+      handshake.on_time(now);
+    }
+    if (handshake.state() == SessionState::kOriginFailed) {
+      const Failure failure = handshake.failure();
+      origin_failed(dial, outcome_of(failure), to_string(failure));
+    } else if (handshake.state() == SessionState::kRejected) {
+      on_rejected(dial);
+    }
+  }
+  if (dial.stage != DialStage::kDone && now > dial.started_ms + config_.srt.handshake_timeout) {
+    reject(dial, Reject::kGateway, "the handshake took too long");
+  }
+  flush(dial);
+  return false;
+}
+
+void SrtWorker::check_dials(std::uint64_t now) {
+  for (auto it = dials_.begin(); it != dials_.end();) {
+    Dial& dial = it->second;
+    if (!check(dial, now)) {
+      ++it;
+      continue;
+    }
+    if (dial.flow != kNoFlow) by_flow_.erase(dial.flow);
+    it = dials_.erase(it);
+  }
+}
+
+}  // namespace weir::srt

@@ -1,0 +1,348 @@
+// SrtWorker: packets of established connections, the master's messages, the end of sessions.
+#include "workers/srt/srt_worker.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "workers/core/worker_main.h"
+
+namespace weir::srt {
+namespace {
+
+using ipc::Counter;
+
+constexpr std::uint64_t kTimerMs = 50;
+constexpr std::uint8_t kControlBit = 0x80;
+
+constexpr UdpCounters kRelayCounters{Counter::kSrtPacketsFromClients,
+                                     Counter::kSrtPacketsToClients,
+                                     Counter::kSrtBytesFromClients,
+                                     Counter::kSrtBytesToClients,
+                                     Counter::kSrtDropsUp,
+                                     Counter::kSrtDropsDown,
+                                     Counter::kSrtParked,
+                                     Counter::kSrtStrangers,
+                                     Counter::kSrtSessions,
+                                     Counter::kSrtClaims,
+                                     Counter::kSrtClaimsRefused,
+                                     Counter::kSrtTakeovers};
+
+// Every worker has the same, over reloads and crashes: a conclusion may come to another one than
+// its induction. Not the table's seed itself, of which cookies would be samples.
+HashSeed cookie_seed(HashSeed table) {
+  return {keyed_hash(table, "srt cookie, first half"), keyed_hash(table, "srt cookie, second")};
+}
+
+SessionOptions session_options(const Config& config) {
+  SessionOptions out;
+  out.stream_id.stream_id = config.srt.default_stream;
+  out.stream_id.app = config.srt.default_app;
+  out.stream_id.mode = config.srt.default_mode == "publish" ? Mode::kPublish : Mode::kRequest;
+  out.origin_timeout_ms = config.srt.origin_timeout;
+  return out;
+}
+
+Counter counter_of(std::string_view why) {
+  if (why == "client_closed") return Counter::kSrtEndClientClosed;
+  if (why == "origin_closed") return Counter::kSrtEndOriginClosed;
+  if (why == "client_silent") return Counter::kSrtEndClientSilent;
+  if (why == "origin_silent") return Counter::kSrtEndOriginSilent;
+  if (why == "origin_gone") return Counter::kSrtEndOriginGone;
+  if (why == "kicked") return Counter::kSrtEndKicked;
+  return Counter::kSrtEndOther;
+}
+
+}  // namespace
+
+std::size_t SrtWorker::KeyHash::operator()(const ClientKey& key) const {
+  char bytes[sizeof key.address.ip + 6];
+  std::memcpy(bytes, key.address.ip, sizeof key.address.ip);
+  std::memcpy(bytes + sizeof key.address.ip, &key.address.port, 2);
+  std::memcpy(bytes + sizeof key.address.ip + 2, &key.id, 4);
+  return static_cast<std::size_t>(keyed_hash(seed, {bytes, sizeof bytes}));
+}
+
+SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
+                     ipc::StateView&& state, ipc::FlowView&& table, ipc::Counters&& counters)
+    : context_(std::move(context)),
+      config_(config),
+      base_(base),
+      state_(std::move(state)),
+      table_(std::move(table)),
+      counters_(std::move(counters)),
+      doorman_{cookie_seed(table_.header().seed)},
+      options_(session_options(config)),
+      access_log_(base),
+      link_(base, std::move(context_.channel), context_.kind, counters_,
+            {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
+             [this](std::uint64_t deadline_ms) { drain(deadline_ms); }, [this] { quit(); },
+             [this](const ipc::FlowAssign& assign, UniqueFd upstream) {
+               relay_.on_assign(assign, std::move(upstream));
+             }}),
+      relay_(base, {config.srt.relay_delay, config.srt.idle_timeout, true, kRelayCounters}, *this,
+             link_, table_, counters_, std::move(context_.udp_sockets)),
+      timer_(event_new(
+          base, -1, EV_PERSIST,
+          [](evutil_socket_t, short, void* self) { static_cast<SrtWorker*>(self)->on_timer(); },
+          this)),
+      dials_(0, KeyHash{table_.header().seed}),
+      next_session_(context_.first_session) {}
+
+void SrtWorker::run() {
+  const timeval wait = to_timeval(kTimerMs);
+  event_add(timer_.get(), &wait);
+  ipc::Ready ready;
+  link_.send(ready);
+  event_base_dispatch(base_);
+}
+
+// ---- packets
+
+// The receiver's socket id, which its sender had from the handshake.
+std::uint32_t SrtWorker::client_id(ByteView packet) const {
+  Header header;
+  return parse_header(packet, header) ? header.destination : 0;
+}
+
+bool SrtWorker::special(std::uint8_t first_byte) const {
+  return (first_byte & kControlBit) != 0;
+}
+
+bool SrtWorker::inspect(const ClientPacket& packet, std::uint32_t flow) {
+  Header header;
+  if (!parse_header(packet.bytes, header)) {
+    counters_.add(Counter::kSrtMalformed);
+    return false;
+  }
+  if (header.is(ControlType::kHandshake) && flow == kNoFlow) {
+    on_handshake(packet);
+    return false;
+  }
+  if (flow != kNoFlow) watch(flow, header, packet.bytes, true);
+  return true;
+}
+
+// From an address and for a socket id that no session here has: another worker may have served it.
+void SrtWorker::on_stranger(const ClientPacket& packet) {
+  if (packet.key.id == 0) return;
+  ipc::FlowRecord record;
+  const auto hit = table_.find_srt(packet.key.address, packet.key.id, record);
+  if (hit) relay_.claim(hit->flow, packet);
+}
+
+std::uint8_t SrtWorker::path_of(std::uint32_t index, ByteView packet) {
+  Header header;
+  if (!parse_header(packet, header)) return relay_.flow(index).media_path();
+  Dial* dial = header.is(ControlType::kHandshake) ? dial_of(index) : nullptr;
+  if (dial != nullptr && dial->stage == DialStage::kDialing) {
+    dial->handshake.on_origin_packet(packet, monotonic_ms());
+    if (dial->handshake.state() == SessionState::kEstablished) on_established(*dial);
+    flush(*dial);
+    wake();
+    return kTaken;
+  }
+  // A repeated induction or conclusion was answered twice. Its cookie is none of the client's.
+  if (dial != nullptr) return kTaken;
+  watch(index, header, packet, false);
+  return relay_.flow(index).media_path();
+}
+
+bool SrtWorker::to_tcp(std::uint32_t, ByteView) {
+  return false;  // SRT has no TCP
+}
+
+SrtWorker::Watch& SrtWorker::watch_of(std::uint32_t index) {
+  if (watches_.size() <= index) watches_.resize(index + 1);
+  return watches_[index];
+}
+
+void SrtWorker::watch(std::uint32_t index, const Header& header, ByteView packet, bool of_client) {
+  UdpFlow& flow = relay_.flow(index);
+  flow.stun_ms = monotonic_ms();
+  if (of_client && !flow.recorded && flow.current != kNoPath) {
+    relay_.move_client(index, flow.current);  // the master has not taken the client's socket id yet
+  }
+  if (header.is(ControlType::kShutdown)) {
+    Watch& seen = watch_of(index);
+    if (!seen.closing.empty()) return;
+    seen.closing = of_client ? "client_closed" : "origin_closed";
+    closing_.push_back(flow.ref);
+    wake();
+  } else if (header.is(ControlType::kAck)) {
+    if (const auto info = ack_info(packet)) watch_of(index).rtt_us = info->rtt_us;
+  } else if (header.is(ControlType::kNak)) {
+    const std::uint32_t lost = lost_packets(packet);
+    watch_of(index).lost += lost;
+    counters_.add(of_client ? Counter::kSrtLostToClients : Counter::kSrtLostFromClients, lost);
+  }
+}
+
+// ---- sessions
+
+std::string SrtWorker::origin_text(ipc::OriginRef ref, const Endpoint& endpoint) const {
+  ipc::OriginRecord record;
+  if (!state_.read_origin(ref, record)) return to_string(endpoint);
+  return std::string(record.name) + "@" + to_string(endpoint);
+}
+
+void SrtWorker::on_begin(std::uint32_t index) {
+  UdpFlow& flow = relay_.flow(index);
+  watch_of(index) = Watch{};
+  const auto waiting = by_slot_.find(flow.ref.slot);
+  if (waiting != by_slot_.end()) {
+    const auto found = dials_.find(waiting->second);
+    by_slot_.erase(waiting);
+    if (found != dials_.end() && found->second.stage == DialStage::kClaiming &&
+        found->second.ref == flow.ref) {
+      start(found->second, index);
+      return;
+    }
+  }
+  LogLine(LogLevel::kInfo, "SRT session is served here")
+      .session(flow.session)
+      .field("stream", flow.key)
+      .field("client", flow.client() != nullptr ? to_string(flow.client()->key.address) : "")
+      .field("origin", origin_text(flow.origin, flow.origin_endpoint));
+}
+
+void SrtWorker::on_end(std::uint32_t index, const UdpEnd& end) {
+  const UdpFlow& flow = relay_.flow(index);
+  const Watch seen = std::exchange(watch_of(index), Watch{});
+  Dial* dial = dial_of(index);
+  by_flow_.erase(index);
+  if (dial != nullptr) {
+    dial->flow = kNoFlow;
+    dial->ref = {};
+    // A try at an origin that came to nothing is no session that ended.
+    if (dial->handshake.state() != SessionState::kEstablished) {
+      const bool moved =
+          end.reason == ipc::FlowEndReason::kMoved && dial->stage != DialStage::kDone;
+      if (moved) finish(*dial);  // another worker speaks to the origin now, and to the caller
+      wake();
+      return;
+    }
+  }
+  if (end.reason == ipc::FlowEndReason::kMoved) {
+    counters_.add(Counter::kSrtMovedAway);
+  } else {
+    counters_.add(counter_of(end.why));
+    log_end(flow, seen, end);
+  }
+}
+
+void SrtWorker::log_end(const UdpFlow& flow, const Watch& seen, const UdpEnd& end) {
+  const UdpClientPath* client = flow.client();
+  const std::string origin = origin_text(flow.origin, flow.origin_endpoint);
+  const std::uint64_t now = monotonic_ms();
+  const std::uint64_t age = now > flow.created_ms ? now - flow.created_ms : 0;
+  LogLine(LogLevel::kInfo, "SRT session ended")
+      .session(flow.session)
+      .field("reason", end.why)
+      .field("stream", flow.key)
+      .field("client", client != nullptr ? to_string(client->key.address) : "")
+      .field("origin", origin)
+      .field("packets_from_client", flow.total.packets_from_client)
+      .field("packets_to_client", flow.total.packets_to_client)
+      .field("drops", flow.total.drops)
+      .field("lost", seen.lost)
+      .field("rtt_us", seen.rtt_us)
+      .field("ms", age);
+  AccessRecord record;
+  record.session = flow.session;
+  record.protocol = "srt";
+  record.method = flow.role == ipc::Role::kPublisher ? "publish" : "play";
+  if (client != nullptr) record.client = client->key.address;
+  record.stream = flow.key;
+  record.origin = origin;
+  record.bytes_from_client = flow.total.bytes_from_client;
+  record.bytes_to_client = flow.total.bytes_to_client;
+  record.duration_ms = age;
+  record.reason = end.why;
+  access_log_.write(record, nullptr);
+}
+
+void SrtWorker::end_closed() {
+  for (const ipc::FlowRef ref : std::exchange(closing_, {})) {
+    const std::uint32_t index = relay_.find(ref);
+    if (index == kNoFlow) continue;
+    relay_.end(index, {ipc::FlowEndReason::kClosed, watch_of(index).closing});
+  }
+}
+
+// ---- the master's messages, timer, the end
+
+void SrtWorker::on_message(ipc::MessageType type, ByteView bytes) {
+  if (type == ipc::MessageType::kServe) {
+    relay_.serve();
+  } else if (type == ipc::MessageType::kRouteAnswer) {
+    ipc::RouteAnswer answer;
+    if (ipc::decode(bytes, answer)) on_route_answer(answer);
+  } else if (type == ipc::MessageType::kFlowCreated) {
+    ipc::FlowCreated answer;
+    if (ipc::decode(bytes, answer)) on_created(answer);
+    maybe_leave();
+  } else if (type == ipc::MessageType::kFlowRelease) {
+    ipc::FlowRelease release;
+    if (ipc::decode(bytes, release)) relay_.on_release(release);
+    maybe_leave();
+  }
+}
+
+// Handshakes under way are forgotten too: their callers repeat them to the next worker, which finds
+// in the table how far they have come.
+void SrtWorker::drain(std::uint64_t deadline_ms) {
+  drain_deadline_ms_ = deadline_ms;
+  counters_.sub(Counter::kSrtHandshaking, half_open_);
+  half_open_ = 0;
+  requests_.clear();
+  by_flow_.clear();
+  by_slot_.clear();
+  dials_.clear();
+  closing_.clear();
+  relay_.drain();
+  maybe_leave();
+}
+
+void SrtWorker::quit() {
+  relay_.send_stats();
+  event_base_loopbreak(base_);
+}
+
+// Sessions live on at the next worker; but what the master is making for us is ours to end.
+void SrtWorker::maybe_leave() {
+  if (relay_.draining() && (creates_.empty() || !link_.connected())) event_base_loopbreak(base_);
+}
+
+// Not within the relay's work, where no session may end, but right after it.
+void SrtWorker::wake() {
+  event_active(timer_.get(), EV_TIMEOUT, 0);
+}
+
+void SrtWorker::on_timer() {
+  if (relay_.draining()) {
+    if (drain_deadline_ms_ != 0 && monotonic_ms() >= drain_deadline_ms_) quit();
+    maybe_leave();
+    return;
+  }
+  end_closed();
+  check_dials(monotonic_ms());
+}
+
+}  // namespace weir::srt
+
+namespace weir::ipc {
+
+int run_srt_worker(WorkerContext&& context, const Config& config) {
+  auto table = FlowView::map(context.flows.get());
+  if (!table) {
+    LogLine(LogLevel::kError, "cannot map the session table").field("error", table.error().text);
+    return kExitDoNotRespawn;
+  }
+  return run_worker<srt::SrtWorker>(std::move(context), config, std::move(*table));
+}
+
+}  // namespace weir::ipc
