@@ -2,10 +2,8 @@
 
 import pytest
 from weirtest import poll
-from weirtest.rtcorigin import RtcWeir, serves_media
+from weirtest.rtcorigin import RtcWeir
 from weirtest.webrtc import Link, WebrtcBrowser, WebrtcOrigin
-
-pytestmark = pytest.mark.skipif(not serves_media(), reason="this build has no rtc worker")
 
 
 @pytest.fixture

@@ -5,12 +5,9 @@ import os
 import signal
 import time
 
-import pytest
 from weirtest import poll
-from weirtest.rtcorigin import RtcWeir, serves_media
+from weirtest.rtcorigin import RtcWeir
 from weirtest.webrtc import Link, WebrtcBrowser, WebrtcOrigin
-
-pytestmark = pytest.mark.skipif(not serves_media(), reason="this build has no rtc worker")
 
 
 def test_playing_through_everything(lab):

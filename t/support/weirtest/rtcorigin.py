@@ -6,15 +6,13 @@ session, for tests of the signalling. Real ones are in webrtc.py.
     answer = weir.post("/rtc/v1/whip/?app=live&stream=a", offer_sdp("abcd"))
 """
 
-import functools
 import itertools
 import json
 import re
-import subprocess
 import urllib.parse
 
 from .httporigin import HttpConnection, HttpOrigin
-from .lab import build_dir, free_port
+from .lab import free_port
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -151,14 +149,6 @@ class RtcOrigin:
             call.answer(204, b"", {"Content-Type": None, "Content-Length": None})
 
 
-@functools.cache
-def serves_media():
-    """Whether this build has rtc workers: then they have an option to be switched on by."""
-    done = subprocess.run([build_dir() / "weir", "--print-options-conf"], capture_output=True,
-                          text=True, check=True, timeout=30)
-    return "WEIR_RTC_ENABLED" in done.stdout
-
-
 class RtcWeir:
     """Weir with the API port and these origins as o1, o2, …; more configuration by section.
     `address`: where clients reach it."""
@@ -168,10 +158,8 @@ class RtcWeir:
         self.port = free_port()
         self.rtc_port = free_port(udp=True)
         sections = {"http_api": {"enabled": True, "listen": f"{address}:{self.port}"},
-                    "rtc": {"listen": f"{address}:{self.rtc_port}", "candidate": "203.0.113.7"},
+                    "rtc": {"enabled": True, "listen": f"{address}:{self.rtc_port}", "candidate": "203.0.113.7"},
                     "srt": {"listen": f"127.0.0.1:{free_port(udp=True)}"}}
-        if serves_media():
-            sections["rtc"]["enabled"] = True
         for number, origin in enumerate(origins, 1):
             sections[f"origin o{number}"] = {"ip": getattr(origin, "ip", "127.0.0.1"),
                                             "api": getattr(origin, "api_port", origin)}
