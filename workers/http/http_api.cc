@@ -196,6 +196,24 @@ HttpApi::Call* HttpApi::find(CallId id) {
   return calls_[index].get();
 }
 
+// False: it goes on with the next event.
+bool HttpApi::finish_connect(Call& call, Leg& leg) {
+  if (const int error = net::take_socket_error(leg.side.fd.get()); error != 0) {
+    end_leg(call, leg, std::strerror(error));
+    return true;
+  }
+  if (!leg.side.writable) return false;
+  const IoStatus status = leg.side.shaking() ? leg.side.handshake() : IoStatus::kOk;
+  if (status == IoStatus::kBlocked) return false;
+  if (status == IoStatus::kEnded) {
+    const std::string why = tls_failure_text(*leg.side.tls);
+    end_leg(call, leg, why);
+  } else {
+    leg.state = Leg::State::kHead;
+  }
+  return true;
+}
+
 void HttpApi::on_ready(std::uint64_t token, std::uint32_t events) {
   const CallId id = token & ~std::uint64_t{0xFFFF};
   Call* call = find(id);
@@ -204,21 +222,7 @@ void HttpApi::on_ready(std::uint64_t token, std::uint32_t events) {
   Leg& leg = call->legs[index];
   if (leg.state == Leg::State::kDone || !leg.side.fd) return;
   leg.side.note(events);
-  if (leg.state == Leg::State::kConnecting) {
-    if (const int error = net::take_socket_error(leg.side.fd.get()); error != 0) {
-      end_leg(*call, leg, std::strerror(error));
-    } else if (!leg.side.writable) {
-      return;
-    } else if (const IoStatus status = leg.side.shaking() ? leg.side.handshake() : IoStatus::kOk;
-               status == IoStatus::kBlocked) {
-      return;
-    } else if (status == IoStatus::kEnded) {
-      const std::string why = tls_failure_text(*leg.side.tls);
-      end_leg(*call, leg, why);
-    } else {
-      leg.state = Leg::State::kHead;
-    }
-  }
+  if (leg.state == Leg::State::kConnecting && !finish_connect(*call, leg)) return;
   if (leg.state != Leg::State::kDone && serve(*call, leg)) return;
   --call->open;
   start_legs(*call);

@@ -61,6 +61,7 @@ class HttpApi {
   void connect(Call& call, std::size_t leg_index);
   std::string request_for(const Call& call, const Leg& leg) const;
   void on_ready(std::uint64_t token, std::uint32_t events);
+  bool finish_connect(Call& call, Leg& leg);
   void on_timeout(CallId id);
   Call* find(CallId id);
   bool serve(Call& call, Leg& leg);
