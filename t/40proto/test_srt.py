@@ -21,6 +21,16 @@ def chunks(seed, count=200, size=srt.MTU_PAYLOAD):
     return [bytes([seed]) * 4 + struct.pack("!I", i) + os.urandom(size - 8) for i in range(count)]
 
 
+def listens(port):
+    """Whether a process has the UDP port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return True
+    return False
+
+
 def sessions(weir):
     return weir.metric("weir_sessions", protocol="srt")
 
@@ -281,6 +291,7 @@ def test_ffmpeg_and_srt_live_transmit(lab):
     with open(kept, "wb") as out:
         lab.start(["srt-live-transmit", "-q", f"srt://127.0.0.1:{port}?mode=listener", "file://con"],
                   "origin", stdout=out)
+    poll("the origin listens", lambda: listens(port), 30)
     weir = srt_weir(lab, [type("Origin", (), {"port": port})])
     lab.run(["ffmpeg", "-loglevel", "error", "-nostdin", "-re", "-i", flv, "-c", "copy", "-f",
              "mpegts", f"srt://127.0.0.1:{weir.srt_port}?streamid=#!::r=live/a,m=publish"
@@ -290,6 +301,7 @@ def test_ffmpeg_and_srt_live_transmit(lab):
          and probe(kept).get("h264", 0) > whole["h264"] * 0.6, 20, 0.2)
     lab.start(["ffmpeg", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", flv,
                "-c", "copy", "-f", "mpegts", f"srt://127.0.0.1:{target}?mode=listener"], "origin2")
+    poll("the other origin listens", lambda: listens(target), 30)
     second = srt_weir(lab, [type("Origin", (), {"port": target})], name="weir2")
     played = lab.path("played.ts")
     lab.run(["ffmpeg", "-loglevel", "error", "-nostdin", "-y", "-i",

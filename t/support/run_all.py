@@ -4,8 +4,8 @@
 Parts (--only by comma): unit, each pytest suite by the name of its folder, lint, asan, fuzz. A test
 that was skipped counts as failed: nothing here is meant to be skipped.
 
-The suites mostly wait for real time, so what only computes (lint, asan, fuzz) runs beside them, at
-the lowest priority, and its output is shown when a part has ended.
+The suites mostly wait for real time, so two lanes of them run side by side, and what only computes
+(lint, asan, fuzz) in a third at the lowest priority. Each part's output is shown at its end.
 """
 
 import argparse
@@ -20,37 +20,28 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SUITES = ["10ipc", "20worker", "40proto", "50reload", "60fault"]
+# By lane, with the ports of each; suites with network namespaces of one address stay in one lane.
+LANES = {"10000-21000": ["40proto", "50reload"], "21000-32000": ["10ipc", "20worker", "60fault"]}
 PYTHON = "/usr/bin/python3"
+NICE = ["nice", "-n", "19"]
 
 
-def run(argv, timeout, env=None, beside=False):
-    """(status, output); status 124 at the time limit. Output is shown as it comes, or, of what runs
-    beside the suites, at its end."""
+def run(argv, timeout, env=None):
+    """(status, output); status 124 at the time limit. The output is shown at the end."""
     output = bytearray()
-    if beside:
-        argv = ["nice", "-n", "19", *argv]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                start_new_session=True, env={**os.environ, **(env or {})})
-
-    def show(data):
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         ready, _, _ = select.select([process.stdout], [], [], 0.2)
         data = os.read(process.stdout.fileno(), 65536) if ready else b""
         output += data
-        if not beside:
-            show(data)
         if not data and process.poll() is not None:
-            if beside:
-                show(output)
+            print(output.decode(errors="replace"), flush=True)
             return process.returncode, output.decode(errors="replace")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    show(output if beside else b"")
+    print(output.decode(errors="replace"), flush=True)
     print(f"stopped after {timeout} s", flush=True)
     return 124, output.decode(errors="replace")
 
@@ -76,9 +67,9 @@ def run_unit(options):
     return passed, failed or int(passed == 0)
 
 
-def run_suite(options, suite):
+def run_suite(options, suite, ports):
     status, text = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
-                        f"t/{suite}"], 1200, {"WEIR_BUILD": str(options.build)})
+                        f"t/{suite}"], 900, {"WEIR_BUILD": str(options.build), "WEIR_TEST_PORTS": ports})
     last = next((line for line in reversed(text.splitlines()) if re.search(r" in [\d.]+s", line)), "")
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", last)}
     passed = counts.get("passed", 0)
@@ -89,10 +80,10 @@ def run_suite(options, suite):
 
 
 def run_fuzz(options):
-    status, text = run(["make", "--silent", f"-j{options.jobs}", "fuzz"], 1500, beside=True)
+    status, text = run([*NICE, "make", "--silent", f"-j{options.jobs}", "fuzz"], 1500)
     if status != 0:
         return 0, 1
-    status, text = run(["make", "--silent", "fuzz-smoke"], 900, beside=True)
+    status, text = run([*NICE, "make", "--silent", "fuzz-smoke"], 900)
     passed = len(re.findall(r"^pass ", text, re.M))
     failed = len(re.findall(r"^FAIL ", text, re.M))
     return passed, failed or int(status != 0 or passed == 0)
@@ -100,13 +91,13 @@ def run_fuzz(options):
 
 def run_lint(options):
     build = os.path.relpath(options.build, ROOT)
-    status, text = run(["scripts/lint"], 1200, {"WEIR_BUILD": build}, beside=True)
+    status, text = run([*NICE, "scripts/lint"], 1200, {"WEIR_BUILD": build})
     failed = len(re.findall(r"^FAIL ", text, re.M))
     return len(re.findall(r"^ok ", text, re.M)), failed or int(status != 0)
 
 
 def run_asan(options):
-    status, text = run(["make", "--silent", f"-j{options.jobs}", "asan"], 1500, beside=True)
+    status, text = run([*NICE, "make", "--silent", f"-j{options.jobs}", "asan"], 1500)
     passed, failed, _ = doctest_counts(text)
     return passed, failed or int(status != 0 or passed == 0)
 
@@ -118,9 +109,9 @@ def main():
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     options.build = options.build.resolve()
-    suites = {"unit": run_unit}
-    suites.update({s: lambda o, s=s: run_suite(o, s) for s in SUITES})
-    computing = {"lint": run_lint, "asan": run_asan, "fuzz": run_fuzz}
+    lanes = [{s: lambda o, s=s, p=p: run_suite(o, s, p) for s in suites}
+             for p, suites in LANES.items()]
+    lanes.append({"unit": run_unit, "lint": run_lint, "asan": run_asan, "fuzz": run_fuzz})
     only = set(filter(None, options.only.split(",")))
     sums = []
 
@@ -137,11 +128,11 @@ def main():
                 passed, failed = 0, 1
             sums.append((name, passed, failed, time.monotonic() - began))
 
-    lanes = [threading.Thread(target=run_lane, args=(parts,)) for parts in (suites, computing)]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join()
+    threads = [threading.Thread(target=run_lane, args=(parts,)) for parts in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     print("==== sums")
     for name, passed, failed, seconds in sums:
         print(f"{name:10} {passed:5} passed {failed:4} failed {seconds:6.0f} s")

@@ -13,7 +13,9 @@ import time
 
 # Weir's own default ports, among them those that a configuration of a test does not name.
 _RESERVED = {11935, 11985, 12025, 18000, 18080, 20080}
-_ports = itertools.count(20000 + (os.getpid() * 131) % 9000)
+# Below the ephemeral range; suites that run side by side are given a part each.
+_FIRST, _END = map(int, os.environ.get("WEIR_TEST_PORTS", "10000-32000").split("-"))
+_ports = itertools.count((os.getpid() * 131) % (_END - _FIRST))
 
 
 def repo_dir():
@@ -25,9 +27,9 @@ def build_dir():
 
 
 def free_port(udp=False):
-    """A port below the ephemeral range that is free now and is not given out twice."""
+    """A port that is free now and is not given out twice."""
     for _ in range(4000):
-        port = 10000 + next(_ports) % 22000
+        port = _FIRST + next(_ports) % (_END - _FIRST)
         if port in _RESERVED:
             continue
         kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
