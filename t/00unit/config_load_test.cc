@@ -135,7 +135,8 @@ TEST_CASE("each semantic fault names file, line, column and option") {
        "a.conf:1:22: default_backend.ip: \"localhost\" is not a numeric IP address"},
       {"default_backend { rtmp x://1.2.3.4:1; }",
        "a.conf:1:24: default_backend.rtmp: unknown protocol \"x\" in endpoint \"x://1.2.3.4:1\""}};
-  for (const auto& [text, fault] : cases) {
+  for (const auto& [written, fault] : cases) {
+    const auto& text = written;
     CAPTURE(text);
     CHECK(only_fault(text) == fault);
   }
@@ -314,7 +315,8 @@ TEST_CASE("faults of origins") {
        "a.conf:2:1: origin b.rtmp: 10.0.0.1:1935 belongs to origin a too"},
       {"max_origins 1;" + ok + "origin b { ip 10.0.0.2; rtmp 1935; }",
        "a.conf:1:13: max_origins: 2 origin blocks need as many slots"}};
-  for (const auto& [text, fault] : cases) {
+  for (const auto& [written, fault] : cases) {
+    const auto& text = written;
     CAPTURE(text);
     CHECK(only_fault(text) == fault);
   }

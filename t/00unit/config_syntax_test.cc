@@ -79,7 +79,8 @@ TEST_CASE("a syntax fault has file, line and column") {
       {"{ a; }", "a.conf:1:1: \"{\" where a name is expected"},
       {"include;", "a.conf:1:1: include takes one path"},
       {"a {b {c {d {e {f {g {h {i {\n", "a.conf:1:25: blocks are nested more than 8 deep"}};
-  for (const auto& [text, fault] : cases) {
+  for (const auto& [written, fault] : cases) {
+    const auto& text = written;
     CAPTURE(text);
     CHECK(first_fault(text) == fault);
   }

@@ -46,9 +46,10 @@ TEST_CASE("what the socket does not take waits in order, up to the limit") {
   std::uint32_t sent = 0;
   SendStatus status = SendStatus::kSent;
   SessionClose close;
+  Channel& sender = a;
   const auto send_next = [&](std::size_t limit) {
     close.session = sent;
-    status = a.send(encode(close), -1, limit);
+    status = sender.send(encode(close), -1, limit);
     if (status == SendStatus::kSent || status == SendStatus::kQueued) ++sent;
   };
   while (status == SendStatus::kSent && sent < 1000000) send_next(10);
