@@ -6,7 +6,9 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "common/base/log.h"
@@ -49,6 +51,14 @@ void fill_random(MutableBytes out) {
     LogLine(LogLevel::kError, "no random numbers from OpenSSL; cannot go on");
     std::abort();
   }
+}
+
+HashSeed random_hash_seed() {
+  std::array<std::uint8_t, sizeof(HashSeed)> bytes{};
+  fill_random(bytes);
+  HashSeed seed;
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
 }
 
 }  // namespace weir::net

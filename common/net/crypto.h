@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/base/bytes.h"
+#include "common/base/hash.h"
 
 namespace weir::net {
 
@@ -11,5 +12,7 @@ void hmac_sha256(ByteView key, ByteView data, std::uint8_t* out);
 void hmac_sha1(ByteView key, ByteView head, ByteView rest, std::uint8_t* out);
 // Random bytes that a peer cannot guess. Ends the process when the system has none to give.
 void fill_random(MutableBytes out);
+// For tables and caches whose keys come from outside. Ends the process likewise.
+HashSeed random_hash_seed();
 
 }  // namespace weir::net

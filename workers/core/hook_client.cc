@@ -33,14 +33,6 @@ std::string host_name() {
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "weir";
 }
 
-HashSeed random_seed() {
-  std::array<std::uint8_t, sizeof(HashSeed)> bytes{};
-  net::fill_random(bytes);
-  HashSeed seed;
-  std::memcpy(&seed, bytes.data(), sizeof seed);
-  return seed;
-}
-
 }  // namespace
 
 struct HookClient::Call {
@@ -81,7 +73,7 @@ HookClient::HookClient(event_base* base, const Config& config, ipc::Counters& co
       counters_(counters),
       on_idle_(std::move(on_idle)),
       sender_{host_name(), std::to_string(::getppid())},
-      seed_(random_seed()),
+      seed_(net::random_hash_seed()),
       cache_(limits::kHookCacheEntries),
       poller_(base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),

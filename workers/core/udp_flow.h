@@ -4,11 +4,13 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/base/fd.h"
+#include "common/base/hash.h"
 #include "ipc/flow_messages.h"
 
 namespace weir {
@@ -19,6 +21,17 @@ struct ClientKey {
   Endpoint address;
   std::uint32_t id = 0;
   friend bool operator==(const ClientKey&, const ClientKey&) = default;
+};
+
+struct ClientKeyHash {
+  HashSeed seed;
+  std::size_t operator()(const ClientKey& key) const {
+    char bytes[sizeof key.address.ip + 6];
+    std::memcpy(bytes, key.address.ip, sizeof key.address.ip);
+    std::memcpy(bytes + sizeof key.address.ip, &key.address.port, 2);
+    std::memcpy(bytes + sizeof key.address.ip + 2, &key.id, 4);
+    return static_cast<std::size_t>(keyed_hash(seed, {bytes, sizeof bytes}));
+  }
 };
 
 // One packet of a client.

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -20,14 +19,6 @@ constexpr std::uint64_t kClaimTimeoutMs = 3000;
 // How long the origin's port may be closed (it is being restarted, say) before the session ends.
 constexpr std::uint64_t kRefusedMs = 10000;
 
-HashSeed random_seed() {
-  HashSeed seed;
-  std::array<std::uint8_t, sizeof seed> bytes{};
-  net::fill_random(bytes);
-  std::memcpy(&seed, bytes.data(), sizeof seed);
-  return seed;
-}
-
 bool any_address(const Endpoint& endpoint) {
   return std::all_of(std::begin(endpoint.ip), std::end(endpoint.ip),
                      [](std::uint8_t byte) { return byte == 0; });
@@ -41,14 +32,6 @@ ipc::FlowCounters since(const ipc::FlowCounters& now, const ipc::FlowCounters& b
 }
 
 }  // namespace
-
-std::size_t UdpRelay::KeyHash::operator()(const ClientKey& key) const {
-  char bytes[sizeof key.address.ip + 6];
-  std::memcpy(bytes, key.address.ip, sizeof key.address.ip);
-  std::memcpy(bytes + sizeof key.address.ip, &key.address.port, 2);
-  std::memcpy(bytes + sizeof key.address.ip + 2, &key.id, 4);
-  return static_cast<std::size_t>(keyed_hash(seed, {bytes, sizeof bytes}));
-}
 
 UdpRelay::UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtocol& protocol,
                    MasterLink& link, const ipc::FlowView& table, ipc::Counters& counters,
@@ -64,7 +47,7 @@ UdpRelay::UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtoc
           base, -1, EV_PERSIST,
           [](evutil_socket_t, short, void* self) { static_cast<UdpRelay*>(self)->on_second(); },
           this)),
-      by_key_(0, KeyHash{random_seed()}),
+      by_key_(0, ClientKeyHash{net::random_hash_seed()}),
       claim_by_key_(0, by_key_.hash_function()) {
   for (UniqueFd& socket : sockets) {
     const Endpoint bound = udp_local_address(socket.get());

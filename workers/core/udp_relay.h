@@ -98,10 +98,6 @@ class UdpRelay {
     std::size_t bytes = 0;
     std::vector<std::vector<std::uint8_t>> parked;
   };
-  struct KeyHash {
-    HashSeed seed;
-    std::size_t operator()(const ClientKey& key) const;
-  };
   struct Upward {
     std::uint32_t flow = kNoFlow;
     UdpPiece piece;
@@ -147,10 +143,10 @@ class UdpRelay {
   std::array<bool, 256> special_{};
   std::deque<UdpFlow> flows_;
   std::vector<std::uint32_t> free_;
-  std::unordered_map<ClientKey, std::uint32_t, KeyHash> by_key_;
+  std::unordered_map<ClientKey, std::uint32_t, ClientKeyHash> by_key_;
   std::unordered_map<std::uint32_t, std::uint32_t> by_slot_;  // of the session table
   std::unordered_map<std::uint32_t, Claim> claims_;           // by request
-  std::unordered_map<ClientKey, std::uint32_t, KeyHash> claim_by_key_;
+  std::unordered_map<ClientKey, std::uint32_t, ClientKeyHash> claim_by_key_;
   std::unordered_map<std::uint32_t, std::uint32_t> claim_by_slot_;
   std::size_t parked_bytes_ = 0;
   std::vector<Upward> upward_;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -34,14 +33,6 @@ constexpr UdpCounters kRelayCounters{Counter::kRtcPacketsFromClients,
                                      Counter::kRtcClaimsRefused,
                                      Counter::kRtcTakeovers};
 
-HashSeed random_seed() {
-  HashSeed seed;
-  std::array<std::uint8_t, sizeof seed> bytes{};
-  net::fill_random(bytes);
-  std::memcpy(&seed, bytes.data(), sizeof seed);
-  return seed;
-}
-
 Counter counter_of(std::string_view why) {
   if (why == "client_silent") return Counter::kRtcEndClientSilent;
   if (why == "origin_silent") return Counter::kRtcEndOriginSilent;
@@ -62,7 +53,7 @@ RtcWorker::RtcWorker(event_base* base, ipc::WorkerContext&& context, const Confi
       state_(std::move(state)),
       table_(std::move(table)),
       counters_(std::move(counters)),
-      seed_(random_seed()),
+      seed_(net::random_hash_seed()),
       transactions_(seed_),
       access_log_(base),
       link_(base, std::move(context_.channel), context_.kind, counters_,

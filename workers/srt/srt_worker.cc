@@ -2,8 +2,6 @@
 #include "workers/srt/srt_worker.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -58,14 +56,6 @@ Counter counter_of(std::string_view why) {
 
 }  // namespace
 
-std::size_t SrtWorker::KeyHash::operator()(const ClientKey& key) const {
-  char bytes[sizeof key.address.ip + 6];
-  std::memcpy(bytes, key.address.ip, sizeof key.address.ip);
-  std::memcpy(bytes + sizeof key.address.ip, &key.address.port, 2);
-  std::memcpy(bytes + sizeof key.address.ip + 2, &key.id, 4);
-  return static_cast<std::size_t>(keyed_hash(seed, {bytes, sizeof bytes}));
-}
-
 SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
                      ipc::StateView&& state, ipc::FlowView&& table, ipc::Counters&& counters)
     : context_(std::move(context)),
@@ -89,7 +79,7 @@ SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Confi
           base, -1, EV_PERSIST,
           [](evutil_socket_t, short, void* self) { static_cast<SrtWorker*>(self)->on_timer(); },
           this)),
-      dials_(0, KeyHash{table_.header().seed}),
+      dials_(0, ClientKeyHash{table_.header().seed}),
       next_session_(context_.first_session) {}
 
 void SrtWorker::run() {

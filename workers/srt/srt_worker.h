@@ -32,11 +32,7 @@ class SrtWorker final : private UdpProtocol {
   void run();
 
  private:
-  struct KeyHash {
-    HashSeed seed;
-    std::size_t operator()(const ClientKey& key) const;
-  };
-  using Dials = std::unordered_map<ClientKey, Dial, KeyHash>;
+  using Dials = std::unordered_map<ClientKey, Dial, ClientKeyHash>;
   // What is read of a flow's control packets.
   struct Watch {
     std::uint32_t rtt_us = 0;  // last one that an end told of
