@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -42,13 +43,12 @@ class Histogram {
   std::string json() const {
     char out[128];
     std::snprintf(out, sizeof out, "{\"n\":%llu,\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f}",
-                  static_cast<unsigned long long>(total_), percentile(0.50), percentile(0.99),
+                  static_cast<unsigned long long>(total_), percentile_ms(0.50), percentile_ms(0.99),
                   static_cast<double>(max_) / 1e6);
     return out;
   }
 
- private:
-  double percentile(double part) const {
+  double percentile_ms(double part) const {
     const auto want = static_cast<std::uint64_t>(part * static_cast<double>(total_));
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < counts_.size(); ++i) {
@@ -58,6 +58,8 @@ class Histogram {
     }
     return 0;
   }
+
+ private:
   std::vector<std::uint64_t> counts_ = std::vector<std::uint64_t>(64 * 48);
   std::uint64_t total_ = 0, max_ = 0;
 };
@@ -80,6 +82,10 @@ inline double cpu_seconds(const std::string& pids) {
     at = end + 1;
   }
   return sum;
+}
+
+inline double own_cpu_seconds() {
+  return cpu_seconds(std::to_string(getpid()));
 }
 
 inline sockaddr_storage parse_address(const std::string& text, socklen_t& size) {

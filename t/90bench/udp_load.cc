@@ -12,8 +12,6 @@
 // a STUN binding request before it sends media, and repeats it as consent (RFC 7675).
 // Clients print one JSON line at the end; the origin does when it gets SIGTERM. --pids: the CPU
 // time of these processes over the very window that is counted.
-#include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/epoll.h>
@@ -22,14 +20,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -40,26 +36,18 @@
 
 #include "common/base/bytes.h"
 #include "common/base/endpoint.h"
+#include "t/90bench/load_measure.h"
 #include "t/90bench/load_stun.h"
+#include "t/90bench/load_udp.h"
 
 namespace weir::load {
 namespace {
 
-constexpr std::int64_t kSecond = 1'000'000'000;
-constexpr int kBufferBytes = 8 << 20;
-constexpr std::size_t kBatch = 64;
-constexpr std::size_t kPacketMax = 2048;
 constexpr std::size_t kSegmentedBytes = 60000;
 // RTP's twelve bytes stay free; then session, number in the session, time of sending.
 constexpr std::size_t kSessionAt = 12, kNumberAt = 16, kTimeAt = 24, kHeaderEnd = 32;
 
 volatile std::sig_atomic_t g_stop = 0;
-
-std::int64_t now_ns() {
-  timespec at{};
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return at.tv_sec * kSecond + at.tv_nsec;
-}
 
 struct Options {
   std::string mode, address = "127.0.0.1:18000", pids, credentials;
@@ -69,144 +57,10 @@ struct Options {
   bool segmented = false;
 };
 
-// Times in buckets of ~1.6 %: 64 a power of two.
-class Histogram {
- public:
-  void add(std::int64_t ns) {
-    const auto value = static_cast<std::uint64_t>(std::max<std::int64_t>(ns, 0));
-    const int top = static_cast<int>(std::bit_width(value | 63U)) - 6;
-    const auto at = static_cast<std::size_t>(top) * 64 + ((value >> top) & 63U);
-    ++counts_[std::min(at, counts_.size() - 1)];
-    ++total_;
-  }
-  double percentile_ms(double part) const {
-    const auto want = static_cast<std::uint64_t>(part * static_cast<double>(total_));
-    std::uint64_t seen = 0;
-    for (std::size_t i = 0; i < counts_.size(); ++i) {
-      seen += counts_[i];
-      if (seen > want) return static_cast<double>((i % 64) << (i / 64)) / 1e6;
-    }
-    return 0;
-  }
-
- private:
-  std::vector<std::uint64_t> counts_ = std::vector<std::uint64_t>(64 * 48);
-  std::uint64_t total_ = 0;
-};
-
-// CPU time of processes in seconds, all their threads, from the scheduler's own nanosecond count.
-double cpu_seconds(const std::string& pids) {
-  double sum = 0;
-  for (std::size_t at = 0; at < pids.size();) {
-    const std::size_t end = std::min(pids.find(',', at), pids.size());
-    const std::string task = "/proc/" + pids.substr(at, end - at) + "/task";
-    if (DIR* dir = opendir(task.c_str()); dir != nullptr) {
-      while (const dirent* entry = readdir(dir)) {
-        if (entry->d_name[0] == '.') continue;
-        double ns = 0;
-        std::ifstream(task + "/" + entry->d_name + "/schedstat") >> ns;
-        sum += ns / 1e9;
-      }
-      closedir(dir);
-    }
-    at = end + 1;
-  }
-  return sum;
+void count(UdpTotals& totals, UdpInbound& in, ByteView packet, std::int64_t now) {
+  totals.count(in, load_be64(packet.data() + kNumberAt),
+               now - static_cast<std::int64_t>(load_be64(packet.data() + kTimeAt)));
 }
-
-double own_cpu() {
-  return cpu_seconds(std::to_string(getpid()));
-}
-
-// What one direction of one session has received.
-struct Inbound {
-  std::uint64_t first = 0, next = 0, packets = 0;
-  bool started = false;
-};
-
-struct Totals {
-  std::uint64_t packets = 0, lost = 0, late = 0;
-  Histogram latency;
-
-  void count(Inbound& in, const std::uint8_t* packet, std::int64_t now) {
-    const std::uint64_t number = load_be64(packet + kNumberAt);
-    if (!in.started) {
-      in.started = true;
-      in.first = in.next = number;
-    }
-    ++in.packets;
-    ++packets;
-    if (number < in.next) {
-      ++late;
-      if (lost > 0) --lost;
-    } else {
-      lost += number - in.next;
-      in.next = number + 1;
-    }
-    latency.add(now - static_cast<std::int64_t>(load_be64(packet + kTimeAt)));
-  }
-  std::string json() const {
-    char out[256];
-    std::snprintf(out, sizeof out,
-                  "{\"packets\":%llu,\"lost\":%llu,\"late\":%llu,\"p50_ms\":%.3f,\"p99_ms\":%.3f}",
-                  static_cast<unsigned long long>(packets), static_cast<unsigned long long>(lost),
-                  static_cast<unsigned long long>(late), latency.percentile_ms(0.5),
-                  latency.percentile_ms(0.99));
-    return out;
-  }
-};
-
-int open_udp(const Endpoint& to, bool server) {
-  sockaddr_storage address{};
-  const socklen_t length = to_sockaddr(to, address);
-  const int fd = ::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  const int bytes = kBufferBytes;
-  if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
-    ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
-  if (::setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) != 0)
-    ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-  auto* plain = reinterpret_cast<sockaddr*>(&address);  // the socket API's own idiom
-  const int rc = server ? ::bind(fd, plain, length) : ::connect(fd, plain, length);
-  if (fd < 0 || rc != 0) {
-    std::perror(server ? "bind" : "connect");
-    std::exit(1);
-  }
-  return fd;
-}
-
-// A batch of packets received by one call.
-class Batch {
- public:
-  Batch() : bytes_(kBatch * kPacketMax) {
-    for (std::size_t i = 0; i < kBatch; ++i) {
-      iov_[i] = {bytes_.data() + i * kPacketMax, kPacketMax};
-      messages_[i].msg_hdr = {};
-      messages_[i].msg_hdr.msg_iov = &iov_[i];
-      messages_[i].msg_hdr.msg_iovlen = 1;
-    }
-  }
-  int receive(int fd) {
-    for (std::size_t i = 0; i < kBatch; ++i) {
-      messages_[i].msg_hdr.msg_name = &from_[i];
-      messages_[i].msg_hdr.msg_namelen = sizeof from_[i];
-    }
-    return ::recvmmsg(fd, messages_, kBatch, MSG_DONTWAIT, nullptr);
-  }
-  ByteView packet(int i) const {
-    const auto at = static_cast<std::size_t>(i);
-    return {bytes_.data() + at * kPacketMax, messages_[at].msg_len};
-  }
-  const sockaddr_storage& from(int i) const { return from_[static_cast<std::size_t>(i)]; }
-  socklen_t from_length(int i) const {
-    return messages_[static_cast<std::size_t>(i)].msg_hdr.msg_namelen;
-  }
-
- private:
-  std::vector<std::uint8_t> bytes_;
-  iovec iov_[kBatch]{};
-  sockaddr_storage from_[kBatch]{};
-  mmsghdr messages_[kBatch]{};
-};
 
 // Writes one burst, as one call a packet or as few segmented ones as fit.
 class Sender {
@@ -274,7 +128,7 @@ struct Peer {
   socklen_t length = 0;
   std::uint32_t session = 0;
   std::uint64_t number = 0;
-  Inbound in;
+  UdpInbound in;
 };
 
 class Origin {
@@ -323,10 +177,10 @@ class Origin {
         const ByteView packet = batch_.packet(i);
         if (packet.size() >= kHeaderEnd && packet[0] == 0x80) {
           peer.session = load_be32(packet.data() + kSessionAt);
-          totals_.count(peer.in, packet.data(), now);
+          count(totals_, peer.in, packet, now);
         }
       }
-      if (n < static_cast<int>(kBatch)) return;
+      if (n < UdpBatch::kPackets) return;
     }
   }
   Peer& find(int i) {
@@ -346,9 +200,9 @@ class Origin {
 
   const Options& options_;
   int fd_, epoll_;
-  Batch batch_;
+  UdpBatch batch_;
   Sender sender_;
-  Totals totals_;
+  UdpTotals totals_;
   std::vector<std::vector<std::unique_ptr<Peer>>> groups_;
   std::unordered_map<std::string, Peer*> peers_;
   std::size_t group_ = 0;
@@ -362,7 +216,7 @@ struct Client {
   std::uint64_t number = 0;
   std::int64_t next_burst = 0, next_hello = 0;
   StunCredentials credentials;
-  Inbound in;
+  UdpInbound in;
 };
 
 class Clients {
@@ -434,8 +288,8 @@ class Clients {
   }
   void wait() {
     timespec time{0, kSecond / 2000};
-    epoll_event events[kBatch];
-    const int n = ::epoll_pwait2(epoll_, events, kBatch, &time, nullptr);
+    epoll_event events[UdpBatch::kPackets];
+    const int n = ::epoll_pwait2(epoll_, events, UdpBatch::kPackets, &time, nullptr);
     for (int i = 0; i < n; ++i) receive(*static_cast<Client*>(events[i].data.ptr));
   }
   void receive(Client& client) {
@@ -445,18 +299,18 @@ class Clients {
         const ByteView packet = batch_.packet(i);
         if (packet.size() < kHeaderEnd || packet[0] != 0x80) continue;
         if (load_be32(packet.data() + kSessionAt) != client.session) ++foreign_;
-        totals_.count(client.in, packet.data(), now);
+        count(totals_, client.in, packet, now);
       }
-      if (n < static_cast<int>(kBatch)) return;
+      if (n < UdpBatch::kPackets) return;
     }
   }
   void begin_count(std::int64_t now) {
     counting_ = true;
     began_ = now;
-    totals_ = Totals{};
+    totals_ = UdpTotals{};
     sent_ = 0;
     relay_cpu_ = cpu_seconds(options_.pids);
-    own_cpu_ = own_cpu();
+    own_cpu_ = own_cpu_seconds();
   }
   int give_up() const {
     std::size_t silent = 0;
@@ -474,15 +328,15 @@ class Clients {
         clients_.size(), seconds, totals_.json().c_str(), static_cast<unsigned long long>(sent_),
         static_cast<unsigned long long>(foreign_),
         static_cast<unsigned long long>(sender_.refused()), cpu, both > 0 ? cpu * 1e6 / both : 0.0,
-        own_cpu() - own_cpu_);
+        own_cpu_seconds() - own_cpu_);
     return 0;
   }
 
   const Options& options_;
   int epoll_;
-  Batch batch_;
+  UdpBatch batch_;
   Sender sender_;
-  Totals totals_;
+  UdpTotals totals_;
   std::vector<Client> clients_;
   std::uint64_t transactions_ = 0, sent_ = 0, foreign_ = 0;
   std::int64_t began_ = 0;
@@ -523,8 +377,8 @@ bool parse_arguments(int argc, char** argv, Options& options) {
     else
       return false;
   }
-  return options.size >= kHeaderEnd && options.size <= kPacketMax && options.packets >= 0 &&
-         options.sessions > 0 && options.phases > 0 && options.fps > 0 &&
+  return options.size >= kHeaderEnd && options.size <= UdpBatch::kPacketMax &&
+         options.packets >= 0 && options.sessions > 0 && options.phases > 0 && options.fps > 0 &&
          parse_listen(options.address).has_value();
 }
 
