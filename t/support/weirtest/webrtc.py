@@ -14,6 +14,7 @@ import subprocess
 import threading
 import urllib.request
 
+from . import netns
 from .browser import Browser
 from .lab import free_port, poll
 
@@ -21,36 +22,9 @@ SUPPORT = pathlib.Path(__file__).resolve().parents[1] / "webrtc"
 PYTHON = "/usr/bin/python3"
 
 
-class Link:
-    """A namespace `far` (10.98.N.2), reached from ours (10.98.N.1)."""
-
-    def __init__(self, lab, number=1):
-        self.lab = lab
-        self.name = f"wt{os.getpid()}r{number}"
-        self.near, self.far = f"10.98.{number}.1", f"10.98.{number}.2"
-        device = f"wtr{os.getpid() % 100000}n{number}"
-        lab.at_close(self.close)
-        self._ip("netns", "add", self.name)
-        self._ip("link", "add", device, "type", "veth", "peer", "name", "v0", "netns", self.name)
-        self._ip("addr", "add", f"{self.near}/24", "dev", device)
-        self._ip("link", "set", device, "up")
-        for command in (("link", "set", "lo", "up"), ("addr", "add", f"{self.far}/24", "dev", "v0"),
-                        ("link", "set", "v0", "up")):
-            self._ip("-n", self.name, *command)
-
-    @staticmethod
-    def _ip(*argv):
-        subprocess.run(["ip", *argv], check=True, capture_output=True, timeout=10)
-
-    @property
-    def prefix(self):
-        return ["ip", "netns", "exec", self.name]
-
+class Link(netns.Link):
     def client(self, role, url):
         return WebrtcClient(self.lab, role, url, self.prefix)
-
-    def close(self):
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, timeout=10, check=False)
 
 
 class WebrtcOrigin:
