@@ -28,9 +28,9 @@ std::string head_for_origin(const RequestHead& head, const RtcPlan& plan,
   return out;
 }
 
+// 200 and not 204: RFC 9725 names that status for OPTIONS.
 RtcAnswer preflight(std::string_view allow) {
   RtcAnswer answer;
-  answer.status = 204;
   answer.fields = {{"Allow", std::string(allow)}, {"Accept-Post", "application/sdp"}};
   if (allow.find("PATCH") != std::string_view::npos) {
     answer.fields.emplace_back("Accept-Patch", "application/trickle-ice-sdpfrag");
@@ -49,7 +49,7 @@ void add_cors(RtcAnswer& answer, std::string_view allow) {
   if (!has("Access-Control-Expose-Headers")) {
     answer.fields.emplace_back("Access-Control-Expose-Headers", "Location, ETag, Link");
   }
-  if (answer.status != 204 || allow.empty()) return;
+  if (allow.empty()) return;
   answer.fields.emplace_back("Access-Control-Allow-Methods", allow);
   // A star alone does not cover Authorization (Fetch standard, CORS protocol).
   answer.fields.emplace_back("Access-Control-Allow-Headers",
