@@ -219,6 +219,7 @@ int run(const CommandLine& line, char** argv) {
   options.inherited = std::move(inherited.sockets);
   options.handover = std::move(inherited.handover);
   options.session_lock = std::move(inherited.session_lock);
+  options.old_state = std::move(inherited.state);
   options.ready = std::move(inherited.ready);
   return serve(std::move(options), std::move(loaded.config));
 }

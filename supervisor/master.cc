@@ -123,6 +123,7 @@ int Master::run() {
   auto done = set_up();
   if (done) {
     registry_->apply(*config_, monotonic_ms());
+    adopt_routes();
     done = set_up_flows();
   }
   if (done) {
@@ -298,15 +299,28 @@ void Master::start_upgrade() {
     LogLine(LogLevel::kError, "no upgrade").field("error", renamed.error().text);
     return;
   }
-  if (auto started = upgrade_.start(options_.argv, current->sockets,
-                                    session_file_ ? session_file_->lock_fd() : -1);
-      !started) {
+  const Upgrade::Legacy legacy{session_file_ ? session_file_->lock_fd() : -1, state_->state_fd()};
+  if (auto started = upgrade_.start(options_.argv, current->sockets, legacy); !started) {
     LogLine(LogLevel::kError, "no upgrade").field("error", started.error().text);
     static_cast<void>(options_.pid_file.rename(pid_path));
     return;
   }
   add_to_epoll(epoll_.get(), upgrade_.fd(), kUpgradeToken);
   LogLine(LogLevel::kNotice, "upgrade: the new program starts").field("pid", upgrade_.child());
+}
+
+// Origins that registered with the old master, and where its streams are.
+void Master::adopt_routes() {
+  if (!options_.old_state) return;
+  auto view = ipc::StateView::map(options_.old_state.get());
+  options_.old_state.reset();
+  if (!view) {
+    LogLine(LogLevel::kWarn,
+            "routes of the old program are lost, origins come back with their next heartbeat")
+        .field("error", view.error().text);
+    return;
+  }
+  registry_->adopt(std::move(*view));
 }
 
 void Master::on_upgrade_news() {

@@ -45,6 +45,7 @@ struct MasterOptions {
   ListenSockets inherited;  // of the master that this one replaces
   UniqueFd handover;        // its sessions come here; invalid: it replaces none
   UniqueFd session_lock;    // of the session file, from that master
+  UniqueFd old_state;       // its origins and routes
   PidFile pid_file;
 };
 
@@ -110,6 +111,7 @@ class Master {
   void reopen_log();
   void pass_log(ipc::LogKind kind, int fd);
   void start_upgrade();
+  void adopt_routes();
   void on_upgrade_news();
   bool finished() const { return stop_ != Stop::kNo && processes_.empty(); }
 

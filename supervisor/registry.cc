@@ -13,7 +13,8 @@ using ipc::OriginState;
 using ipc::Role;
 
 constexpr std::uint64_t kLogGateMs = 10000;
-constexpr std::uint64_t kSpareSessions = 65536;  // draining generations beside the current one
+constexpr std::uint64_t kPredecessorBeatMs = 10000;  // it beats each second
+constexpr std::uint64_t kSpareSessions = 65536;      // draining generations beside the current one
 
 bool failed_here(const ipc::RouteRequest& request, OriginRef ref) {
   const std::size_t count = std::min<std::size_t>(request.failed_count, ipc::kMaxFailed);
@@ -79,7 +80,8 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
   if (!valid_request(request)) return answer;
   expire_ejections(now_ms);
   const std::string_view key = request.key.view();
-  const std::uint32_t slot = state_.find_stream(key);
+  std::uint32_t slot = state_.find_stream(key);
+  if (slot == ipc::kNoSlot) slot = add_predecessors_stream(key, now_ms);
   if (slot != ipc::kNoSlot) {
     ipc::StreamRecord stream = state_.stream(slot);
     const Verdict verdict = judge(stream, request);
@@ -187,6 +189,17 @@ std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::
       .field("stream", key)
       .field("origin", origins_[origin.slot].record.name);
   return slot;
+}
+
+std::uint32_t Registry::add_predecessors_stream(std::string_view key, std::uint64_t now_ms) {
+  ipc::StreamRecord stream;
+  ipc::OriginRecord origin;
+  if (!predecessor_ || !predecessor_->find_stream(key, stream) ||
+      !predecessor_->read_origin(origin_of(stream), origin)) {
+    return ipc::kNoSlot;
+  }
+  const std::uint32_t slot = find_adopted(origin);
+  return slot == ipc::kNoSlot ? slot : add_stream(key, ref_of(slot), now_ms);
 }
 
 // Counts the stream at its origin and begins a new epoch.
@@ -415,6 +428,10 @@ void Registry::tick(std::uint64_t now_ms) {
   for (const std::uint32_t slot : slots) advance_time(slot, now_ms);
   note_ejection_ends();
   forget_idle_streams(now_ms);
+  if (predecessor_ && now_ms > kPredecessorBeatMs + predecessor_->header().heartbeat_ms.load(
+                                                        std::memory_order_relaxed)) {
+    predecessor_.reset();
+  }
 }
 
 void Registry::apply(const Config& config, std::uint64_t now_ms) {

@@ -27,6 +27,7 @@
 #include "common/route/balance.h"
 #include "common/route/health.h"
 #include "ipc/messages.h"
+#include "ipc/route_reader.h"
 #include "ipc/state_writer.h"
 
 namespace weir {
@@ -45,6 +46,11 @@ class Registry {
 
   // At start and after each reload: policy, health and limits, static origins, default backend.
   void apply(const Config& config, std::uint64_t now_ms);
+
+  // At start, after apply(): takes over the registered origins of the master that this one
+  // replaces. While that one lives its streams are looked up there when they are not known here:
+  // their publishers may still be connected through it.
+  void adopt(ipc::StateView predecessor);
 
   ipc::RouteAnswer route(const ipc::RouteRequest& request, std::uint64_t now_ms);
   // A SessionEnd when the session goes beyond a limit; it counts until its close all the same.
@@ -128,6 +134,7 @@ class Registry {
   ipc::OriginRef choose(const ipc::RouteRequest& request, std::string_view key);
   ipc::OriginRef choose_ejected(const ipc::RouteRequest& request) const;
   std::uint32_t add_stream(std::string_view key, ipc::OriginRef origin, std::uint64_t now_ms);
+  std::uint32_t add_predecessors_stream(std::string_view key, std::uint64_t now_ms);
   void move_stream(std::uint32_t slot, ipc::OriginRef to, std::uint64_t now_ms);
   void erase_stream(std::uint32_t slot);
   void assign(std::uint32_t slot, ipc::OriginRef origin);
@@ -152,6 +159,7 @@ class Registry {
   void replace_older_self(const ipc::OriginRecord& record);
   void retire_replaced(std::uint32_t slot, const ipc::OriginRecord& by);
   std::uint32_t longest_dead() const;
+  std::uint32_t find_adopted(const ipc::OriginRecord& record) const;
   ipc::Reply heartbeat(std::uint32_t slot, const ipc::OriginRegister& message,
                        std::uint64_t now_ms);
   ipc::Reply refuse_full(const ipc::OriginRegister& message, std::uint64_t now_ms);
@@ -165,6 +173,7 @@ class Registry {
   void fill_text(ipc::OriginRecord& record, const ipc::OriginRegister& message) const;
 
   ipc::StateWriter& state_;
+  std::optional<ipc::StateView> predecessor_;
   std::uint64_t random_;
   HashSeed seed_;
   route::Policy policy_ = route::Policy::kLeastStreams;

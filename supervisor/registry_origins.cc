@@ -301,6 +301,41 @@ std::uint32_t Registry::find_same_endpoint(const ipc::OriginRecord& record) cons
   return ipc::kNoSlot;
 }
 
+// Which origin here is that one of the predecessor; kNoSlot: none.
+std::uint32_t Registry::find_adopted(const ipc::OriginRecord& record) const {
+  const std::uint32_t same = find_same_endpoint(record);
+  if (same != ipc::kNoSlot) return same;
+  for (const std::uint32_t slot : used_) {
+    if (text_of(origins_[slot].record.name) == text_of(record.name)) return slot;
+  }
+  return ipc::kNoSlot;
+}
+
+void Registry::adopt(ipc::StateView predecessor) {
+  std::size_t adopted = 0;
+  for (std::uint32_t old = 0; old < predecessor.header().origin_capacity; ++old) {
+    ipc::OriginRecord record;
+    if (!predecessor.read_origin(old, record)) continue;
+    if (const std::uint32_t slot = find_adopted(record); slot != ipc::kNoSlot) {
+      origins_[slot].record.draining = record.draining;  // as the API has set it
+      publish(slot);
+      continue;
+    }
+    if (record.is_static) continue;  // no longer in the configuration
+    record.streams = 0;
+    record.publishers = 0;
+    record.players = 0;
+    record.send_client_ip = send_client_ip_;
+    record.proxy_protocol = proxy_protocol_;
+    if (add_origin(record, false).slot != ipc::kNoSlot) ++adopted;
+  }
+  note_ejection_ends();
+  LogLine(LogLevel::kNotice, "upgrade: routes of the old program are known")
+      .field("registered_origins", adopted)
+      .field("streams", predecessor.header().streams_used.load(std::memory_order_relaxed));
+  predecessor_.emplace(std::move(predecessor));
+}
+
 void Registry::retire_replaced(std::uint32_t slot, const ipc::OriginRecord& by) {
   replaced_.insert(identity(origins_[slot].record));
   retire_origin(slot, "replaced by server " + std::string(text_of(by.server)) + " service " +

@@ -20,6 +20,7 @@ constexpr const char* kListenVariable = "WEIR_INTERNAL_LISTEN";
 constexpr const char* kReadyVariable = "WEIR_INTERNAL_READY";
 constexpr const char* kHandoverVariable = "WEIR_INTERNAL_HANDOVER";
 constexpr const char* kLockVariable = "WEIR_INTERNAL_SESSION_LOCK";
+constexpr const char* kStateVariable = "WEIR_INTERNAL_STATE";
 
 std::string describe(const ListenSockets& sockets) {
   std::string text;
@@ -86,7 +87,7 @@ UniqueFd take_descriptor(const char* variable) {
 
 }  // namespace
 
-Result<void> Upgrade::start(char** argv, const ListenSockets& sockets, int session_lock) {
+Result<void> Upgrade::start(char** argv, const ListenSockets& sockets, const Legacy& legacy) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("cannot make a pipe", errno);
   UniqueFd read_end(ends[0]);
@@ -97,7 +98,8 @@ Result<void> Upgrade::start(char** argv, const ListenSockets& sockets, int sessi
   UniqueFd mine(ends[0]);
   UniqueFd theirs(ends[1]);
   const std::string handover = std::to_string(theirs.get());
-  const std::string lock = std::to_string(session_lock);
+  const std::string lock = std::to_string(legacy.session_lock);
+  const std::string state = std::to_string(legacy.state);
   const std::string listen = describe(sockets);
   const std::string ready = std::to_string(write_end.get());
   const pid_t child = ::fork();
@@ -109,11 +111,13 @@ Result<void> Upgrade::start(char** argv, const ListenSockets& sockets, int sessi
     for (const SharedListenSocket& socket : sockets) keep_over_exec(socket->fd.get());
     keep_over_exec(write_end.get());
     keep_over_exec(theirs.get());
-    if (session_lock >= 0) keep_over_exec(session_lock);
+    if (legacy.session_lock >= 0) keep_over_exec(legacy.session_lock);
+    keep_over_exec(legacy.state);
     ::setenv(kListenVariable, listen.c_str(), 1);
     ::setenv(kReadyVariable, ready.c_str(), 1);
     ::setenv(kHandoverVariable, handover.c_str(), 1);
     ::setenv(kLockVariable, lock.c_str(), 1);
+    ::setenv(kStateVariable, state.c_str(), 1);
     // systemd's watchdog goes over to the new master; its variable names the one that it started.
     if (std::getenv("WATCHDOG_PID") != nullptr) {
       ::setenv("WATCHDOG_PID", std::to_string(::getpid()).c_str(), 1);
@@ -152,6 +156,7 @@ Inherited take_inherited() {
   inherited.ready = take_descriptor(kReadyVariable);
   inherited.handover = take_descriptor(kHandoverVariable);
   inherited.session_lock = take_descriptor(kLockVariable);
+  inherited.state = take_descriptor(kStateVariable);
   return inherited;
 }
 

@@ -224,3 +224,50 @@ TEST_CASE("failures are counted, and every policy works through the registry") {
     CHECK(rig.origin(refs[0]).failures_in_row == 1);
   }
 }
+
+TEST_CASE("an upgraded master knows the origins and the streams of the one before it") {
+  Rig old;
+  const OriginRef a = old.add("a", 1);
+  old.add("b", 2);
+  old.open(1, "v/a/1", Role::kPublisher, a);
+  Rig rig;
+  rig.now = old.now;
+  old.writer.header().heartbeat_ms.store(old.now);
+  rig.registry.adopt(Rig::map(old.writer));
+  const auto at_a = [&](OriginRef ref) { return rig.origin(ref).endpoints[0][0].port == 1; };
+  for (int i = 2; i < 8; ++i) rig.place("v/x/" + std::to_string(i), Role::kPublisher);
+  CHECK(at_a(rig.place("v/a/1", Role::kPlayer)));
+  // What the old one learns while it still runs is seen, too.
+  old.open(2, "v/a/2", Role::kPublisher, a);
+  for (int i = 10; i < 15; ++i) CHECK(at_a(rig.place("v/a/2", Role::kPlayer)));
+  // The origin's next heartbeat finds itself.
+  CHECK(rig.add("a", 1).slot == rig.place("v/a/1", Role::kPlayer).slot);
+  CHECK(rig.writer.header().origins_used.load() == 2);
+  // The old one has gone: its table counts no more.
+  old.open(3, "v/a/3", Role::kPublisher, a);
+  for (int i = 20; i < 29; ++i) rig.pass(2000);
+  const OriginRef idle = rig.add("c", 3);
+  CHECK(rig.place("v/a/3", Role::kPlayer) == idle);
+}
+
+TEST_CASE("drained and vanished origins of the old master") {
+  Rig old;
+  old.add("a", 1);
+  const OriginRef drained = old.add("b", 2);
+  weir::ipc::OriginCommand command;
+  command.origin = drained;
+  command.action = weir::ipc::OriginAction::kDrain;
+  old.registry.command(command, old.now);
+  weir::OriginConfig gone;
+  gone.name = "gone";
+  gone.rtmp = {Rig::endpoint(9)};
+  old.config.origins.push_back(gone);
+  old.apply();
+  Rig rig;
+  rig.registry.adopt(Rig::map(old.writer));
+  CHECK(rig.writer.header().origins_used.load() == 2);
+  for (int i = 0; i < 6; ++i) {
+    const OriginRef at = rig.place("v/a/" + std::to_string(i), Role::kPublisher);
+    CHECK(rig.origin(at).endpoints[0][0].port == 1);
+  }
+}

@@ -240,6 +240,38 @@ def test_upgrade_keeps_sessions_and_port(lab, origin):
     poll_gone([new])
 
 
+def test_upgrade_keeps_routes(lab):
+    """Origins that registered, and streams whose publishers stay with the old program."""
+    pid_file = lab.path("weir.pid")
+    origins = [LoadOrigin(lab) for _ in range(3)]
+    weir = lab.weir(start=False, config={**ONE, "pid_file": str(pid_file),
+                                         "balance": {"policy": "random"}})
+    weir.start(ready=False)  # not ready before somebody has registered
+    weir.process.wait_port(weir.api_port)
+    for number, each in enumerate(origins):
+        assert weir.register(each, f"server-{number}")[0] == 200
+    weir.wait_ready()
+    old = weir.pid
+    players = play_load(lab, weir, 24, streams=12).wait_ready()
+    before = {row["stream"]: row["origin_name"] for row in weir.streams()}
+    assert len(before) == 12
+    weir.signal(signal.SIGUSR2)
+    new = poll("pid of the new master",
+               lambda: pid_file.exists() and int(pid_file.read_text() or 0) not in (0, old)
+               and int(pid_file.read_text()))
+    lab.at_close(lambda: process_gone(new) or os.kill(new, signal.SIGKILL))
+    weir.wait_log("routes of the old program are known")
+    poll("the old workers accept no more", lambda: weir.log().count("generation drains") == 1)
+    more = play_load(lab, weir, 12, streams=12).wait_ready()
+    after = {row["stream"]: row["origin_name"] for row in weir.streams()}
+    assert after == before
+    more.finish()
+    players.finish()
+    assert weir.process.wait(10) == 0
+    assert order(weir, "-s", "stop")[0] == 0
+    poll_gone([new])
+
+
 def test_upgrade_that_fails_changes_nothing(lab, origin):
     pid_file = lab.path("weir.pid")
     weir = lab.weir(origins=[origin], config={**ONE, "pid_file": str(pid_file)})
