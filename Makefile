@@ -113,6 +113,7 @@ test-bins: all unit-bins tools $(addprefix $(BUILD)/t/90bench/,rtmp_load http_lo
 bench: all $(BENCH_BINS) tools  ## side-by-side benchmarks against HAProxy and nginx
 	$(PYTHON) t/90bench/bench.py --build $(BUILD)
 	$(PYTHON) t/90bench/udp_bench.py --build $(BUILD)
+	$(PYTHON) t/90bench/srt_bench.py --build $(BUILD)
 
 .PHONY: asan
 asan:  ## the unit tests and the binary under ASan and UBSan (build/asan)
