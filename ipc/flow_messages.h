@@ -80,7 +80,8 @@ struct FlowClaim {
   Endpoint client;
   Endpoint local;  // address and port that the client's packet came to
   FlowTransport transport = FlowTransport::kUdp;
-  std::uint8_t reserved[3] = {};
+  std::uint8_t has_socket = 0;  // the sender has the upstream socket; else the answer brings it
+  std::uint8_t reserved[2] = {};
   std::uint32_t srt_caller_id = 0;    // 0: as before
   std::uint32_t srt_listener_id = 0;  // 0: as before
 };

@@ -347,6 +347,8 @@ void Flows::claim(std::uint32_t page, WorkerKind kind, const ipc::FlowClaim& m,
   record.activity_ms = record.stun_ms = now_ms;
   take_address(slot, record);
   table_.put(slot, record);
+  // What was sent may not have arrived: a process without a free descriptor gets a message alone.
+  if (m.has_socket == 0) metas_[slot].delivered = false;
   if (first || moved) {
     table_.header().claims[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
     LogLine(LogLevel::kInfo, first ? "session connected" : "client has a new address")

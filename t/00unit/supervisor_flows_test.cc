@@ -220,8 +220,14 @@ TEST_CASE("a session is signalled, claimed, counted and ended") {
   CHECK(rig.record(created.flow).counters.packets_from_client == ~0ULL);
 
   // The client moves; the owner has the socket already.
-  const Sent moved = rig.claim(kRtcA, created.flow, 4001);
+  FlowClaim move = FlowRig::from(created.flow, 4001);
+  move.has_socket = 1;
+  rig.say(kRtcA, WorkerKind::kRtc, move);
+  const Sent moved = rig.next(kRtcA);
   CHECK((moved.assign.status == FlowStatus::kOk && moved.assign.keep_socket && !moved.fd));
+  // It had no descriptor left when the socket came, and asks for it again.
+  const Sent again = rig.claim(kRtcA, created.flow, 4001);
+  CHECK((again.assign.status == FlowStatus::kOk && !again.assign.keep_socket && again.fd));
   CHECK(rig.record(created.flow).client.port == 4001);
 
   rig.end(kRtcA, WorkerKind::kRtc, created.flow, FlowEndReason::kIdle);

@@ -119,7 +119,10 @@ void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
     }
   } else {
     ipc::FlowRecord record;
-    if (!upstream || draining_ || !table_.read(assign.flow, record)) return;
+    if (!upstream || draining_ || !table_.read(assign.flow, record)) {
+      drop_assign(assign, claim, static_cast<bool>(upstream));
+      return;
+    }
     const std::uint32_t adopted = adopt(assign, record, std::move(upstream));
     if (claim.transport == ipc::FlowTransport::kTcp) {
       flows_[adopted].transport = ipc::FlowTransport::kTcp;
@@ -127,6 +130,22 @@ void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
     protocol_.on_begin(adopted);
   }
   unpark(claim);
+}
+
+// A session that is ours by the master's word and cannot be served now. Its client's next proof, or
+// packet, asks for it again.
+void UdpRelay::drop_assign(const ipc::FlowAssign& assign, const Claim& claim, bool has_socket) {
+  counters_.add(settings_.counters.drops_up, claim.parked.size());
+  if (draining_ || assign.keep_socket) return;  // it has ended here meanwhile
+  counters_.add(settings_.counters.claims_refused);
+  std::uint64_t suppressed = 0;
+  if (!has_socket && shortage_log_.take(monotonic_ms(), suppressed)) {
+    LogLine(LogLevel::kError, "no descriptor for a session")
+        .session(assign.session)
+        .field("held_back", suppressed);
+  }
+  protocol_.on_refused(assign.header.request,
+                       has_socket ? ipc::FlowStatus::kUnknown : ipc::FlowStatus::kNoDescriptors);
 }
 
 std::uint32_t UdpRelay::adopt(const ipc::FlowAssign& assign, const ipc::FlowRecord& record,
@@ -311,6 +330,7 @@ bool UdpRelay::send_claim(std::uint32_t request, ipc::FlowRef ref, const ClientP
   message.client = from.key.address;
   message.local = from.local;
   message.transport = transport;
+  message.has_socket = find(ref) != kNoFlow ? 1 : 0;
   message.srt_listener_id = from.key.id;
   counters_.add(settings_.counters.claims);
   return link_.send(message);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/base/hash.h"
+#include "common/base/log_budget.h"
 #include "ipc/counters.h"
 #include "ipc/flow_reader.h"
 #include "workers/core/event_ptr.h"
@@ -118,6 +119,7 @@ class UdpRelay {
   bool any_special(const UdpPiece& piece) const;
   bool park(const ClientPacket& packet, std::size_t segment);
   void unpark(const Claim& claim);
+  void drop_assign(const ipc::FlowAssign& assign, const Claim& claim, bool has_socket);
   std::uint32_t adopt(const ipc::FlowAssign& assign, const ipc::FlowRecord& record,
                       UniqueFd upstream);
   bool send_claim(std::uint32_t request, ipc::FlowRef ref, const ClientPacket& from,
@@ -153,6 +155,7 @@ class UdpRelay {
   std::vector<UdpPiece> pieces_;
   std::uint64_t now_ms_ = 0;  // of the batch at hand
   std::uint64_t seconds_ = 0;
+  LogBudget shortage_log_{5};
   bool serving_ = false;
   bool draining_ = false;
 };

@@ -1,0 +1,32 @@
+"""WebRTC when a worker's descriptors run out: what cannot be served is served as soon as it can."""
+
+import os
+import resource
+
+from weirtest import poll
+from weirtest.rtcorigin import RtcWeir
+from weirtest.stun import MediaOrigin, RtcClient
+
+
+def test_a_worker_without_descriptors(lab):
+    """An upstream socket that had no room in the worker comes again with the client's next check;
+    the sessions that are there notice nothing."""
+    origin = MediaOrigin(lab)
+    weir = RtcWeir(lab, [origin.api], {"user": "root"})  # whose limits we may set
+    here, late = RtcClient(weir, "live/a"), RtcClient(weir, "live/b")
+    here.prove()
+    worker = weir.weir.pids("rtc")[0]
+    _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    used = {int(fd) for fd in os.listdir(f"/proc/{worker}/fd")}
+    least = min(set(range(len(used) + 1)) - used)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (least, hard))
+    late.check()
+    poll("the worker's word", lambda: "no descriptor for a session" in weir.weir.log(), 20)
+    assert here.echo(1) and not origin.checks.get(late.username)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
+    late.prove(30)
+    assert late.echo(2) and here.echo(3)
+    for client in (here, late):
+        assert client.delete().status == 200
+    poll("empty tables",
+         lambda: weir.weir.metric("weir_sessions", protocol="rtc", state="relaying") == 0)
