@@ -1,19 +1,23 @@
 """SRT by libsrt itself: callers and origins in this process, and Weir with its SRT port."""
 
 import ctypes
+import os
 import socket
 import struct
 import threading
+import time
 
 from .lab import free_port, poll
 from .weir import Weir, merge
 
 MTU_PAYLOAD = 1316
-_OPTIONS = {"sndsyn": 1, "rcvsyn": 2, "linger": 7, "rcvtimeo": 14, "latency": 23, "passphrase": 26,
-            "pbkeylen": 27, "tlpktdrop": 31, "conntimeo": 36, "streamid": 46, "messageapi": 48,
-            "payloadsize": 49, "transtype": 50, "peeridletimeo": 55, "sndtimeo": 13}
+_OPTIONS = {"sndsyn": 1, "rcvsyn": 2, "fc": 4, "sndbuf": 5, "rcvbuf": 6, "linger": 7,
+            "udp_sndbuf": 8, "udp_rcvbuf": 9, "sndtimeo": 13, "rcvtimeo": 14, "latency": 23,
+            "passphrase": 26, "pbkeylen": 27, "tlpktdrop": 31, "conntimeo": 36, "rcvlatency": 43,
+            "peerlatency": 44, "streamid": 46, "messageapi": 48, "payloadsize": 49, "transtype": 50,
+            "peeridletimeo": 55}
 _FLAGS = {"sndsyn", "rcvsyn", "tlpktdrop", "messageapi"}
-REJ_VERSION, REJ_BADSECRET = 8, 10
+REJ_VERSION, REJ_BADSECRET, REJ_UNSECURE = 8, 10, 11
 REJ_BAD_REQUEST, REJ_OVERLOAD, REJ_NOT_FOUND, REJ_BAD_MODE = 1400, 1402, 1404, 1405
 REJ_GATEWAY, REJ_DOWN = 1502, 1503
 _lib = None
@@ -77,6 +81,13 @@ class SrtSocket:
         lib().srt_getsockflag(self.number, _OPTIONS[name], out, ctypes.byref(size))
         return out.raw[:size.value].rstrip(b"\0").decode()
 
+    def get_int(self, name):
+        out, size = ctypes.c_int(), ctypes.c_int(4)
+        if lib().srt_getsockflag(self.number, _OPTIONS[name], ctypes.byref(out),
+                                 ctypes.byref(size)) != 0:
+            raise SrtError(f"get {name}")
+        return out.value
+
     def bind(self, port, host="127.0.0.1"):
         if lib().srt_bind(self.number, _address(port, host), 16) != 0:
             raise SrtError("bind")
@@ -119,15 +130,56 @@ class SrtSocket:
 
 # Nothing here may depend on speed: no packet is given up because the machine is busy.
 PATIENT = {"tlpktdrop": False, "conntimeo": 20000, "peeridletimeo": 20000, "latency": 300}
+# For a stream of 100 Mbit/s with some seconds of latency: what is under way fits into the buffers.
+WIDE = {"fc": 62000, "sndbuf": 62000 * 1456, "rcvbuf": 62000 * 1456, "udp_sndbuf": 4 << 20,
+        "udp_rcvbuf": 4 << 20}
 
 
-def call(port, stream_id="", bind=None, **options):
+def call(port, stream_id="", bind=None, host="127.0.0.1", **options):
     """A connection to `port`; SrtError with .reason when it is refused."""
     caller = SrtSocket(**{**PATIENT, "rcvtimeo": 30000, "streamid": stream_id, **options})
     if bind:
         caller.bind(bind)
-    caller.connect(port)
+    caller.connect(port, host)
     return caller
+
+
+class Source:
+    """Sends numbered packets at a steady pace until it is stopped, or `count` of them; keeps them
+    in `sent`. What it could not send in time follows at once."""
+
+    def __init__(self, caller, mbit, count=None):
+        self.caller = caller
+        self.interval = MTU_PAYLOAD * 8 / mbit / 1e6
+        self.count = count
+        self.sent = []
+        self.going = True
+        self.seconds = 0
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        noise = os.urandom(MTU_PAYLOAD * 16)
+        began = time.monotonic()
+        while self.going:
+            due = int((time.monotonic() - began) / self.interval)
+            for number in range(len(self.sent), min(due, self.count or due)):
+                at = number % 9973
+                packet = struct.pack("!I", number) + noise[at:at + MTU_PAYLOAD - 4]
+                self.caller.send(packet)
+                self.sent.append(packet)
+            if len(self.sent) == self.count:
+                break
+            time.sleep(0.002)
+        self.seconds = time.monotonic() - began
+
+    def wait(self, timeout=60):
+        self.thread.join(timeout)
+        assert not self.thread.is_alive(), f"{len(self.sent)} packets only"
+
+    def stop(self):
+        self.going = False
+        self.wait()
 
 
 def send_all(caller, chunks, close=True):
@@ -152,18 +204,23 @@ def receive(caller, count):
 
 
 class SrtOrigin:
-    """A listener: keeps what is published to each stream id, sends `media` to who asks for one."""
-    rtmp_port = 1  # static origins of the harness have one; nothing connects to it
-    ip = "127.0.0.1"
+    """A listener: keeps what is published to each stream id, sends `media` to who asks for one.
 
-    def __init__(self, lab, media=(), port=None, **options):
+    `asked` False: it sends to players without a word of theirs, over and over, at a pace of 10
+    Mbit/s. `connections` has the last connection of each stream id while it lasts."""
+    rtmp_port = 1  # static origins of the harness have one; nothing connects to it
+
+    def __init__(self, lab, media=(), port=None, ip="127.0.0.1", asked=True, **options):
         self.port = port or free_port(udp=True)
+        self.ip = ip
         self.media = media
+        self.asked = asked
         self.received = {}
+        self.connections = {}
         self.stream_ids = []
         self.threads = []
         self.listener = SrtSocket(**{**PATIENT, **options})
-        self.listener.bind(self.port)
+        self.listener.bind(self.port, ip)
         if lib().srt_listen(self.listener.number, 64) != 0:
             raise SrtError("listen")
         self.accepting = threading.Thread(target=self._accept, daemon=True)
@@ -183,6 +240,7 @@ class SrtOrigin:
     def _serve(self, accepted):
         stream_id = accepted.get_text("streamid")
         self.stream_ids.append(stream_id)
+        self.connections[stream_id] = accepted
         try:
             if "m=publish" in stream_id:
                 into = self.received.setdefault(stream_id, [])
@@ -191,6 +249,8 @@ class SrtOrigin:
                     if not message:
                         return
                     into.append(message)
+            if not self.asked:
+                self._send_forever(accepted)
             if not accepted.recv():
                 return
             for chunk in self.media:
@@ -201,16 +261,21 @@ class SrtOrigin:
         finally:
             accepted.close()
 
+    def _send_forever(self, accepted):
+        while True:
+            for chunk in self.media:
+                accepted.send(chunk)
+                time.sleep(0.001)
+
     def close(self):
         self.listener.close()
 
 
-def srt_weir(lab, origins, config=None, **options):
+def srt_weir(lab, origins, config=None, ip="127.0.0.1", **options):
     """Weir with an SRT port, `.srt_port`, and these origins (anything with a .port)."""
     port = free_port(udp=True)
-    blocks = {f"origin o{n}": {"ip": "127.0.0.1", "srt": origin.port}
-              for n, origin in enumerate(origins, 1)}
-    weir = Weir(lab, [], merge({"srt": {"enabled": True, "listen": f"127.0.0.1:{port}"}, **blocks},
+    blocks = {f"origin o{n}": {"ip": ip, "srt": origin.port} for n, origin in enumerate(origins, 1)}
+    weir = Weir(lab, [], merge({"srt": {"enabled": True, "listen": f"{ip}:{port}"}, **blocks},
                                config or {}), **options)
     weir.srt_port = port
     return weir
