@@ -8,7 +8,6 @@ loopback, so clients live in a namespace of their own, joined to ours by a veth 
 """
 
 import json
-import os
 import pathlib
 import subprocess
 import threading
