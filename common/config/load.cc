@@ -187,14 +187,18 @@ class Loader {
                    " is longer than balance.eject_time_max " +
                    print_duration(config_.balance.eject_time_max));
     }
-    if (const auto words = parse_public_addresses(config_.rtc.candidate); !words) {
-      fault_of("rtc", "candidate", words.error().text);
-    }
+    check_candidates("candidate", config_.rtc.candidate);
+    check_candidates("tcp_candidate", config_.rtc.tcp_candidate);
     check_origin_path("whip_path", config_.rtc.whip_path);
     check_origin_path("whep_path", config_.rtc.whep_path);
     check_proxy_protocol();
     check_hooks();
     check_default_backend();
+  }
+
+  void check_candidates(std::string_view name, const std::string& text) {
+    const auto words = parse_public_addresses(text);
+    if (!words) fault_of("rtc", name, words.error().text);
   }
 
   void check_origin_path(std::string_view name, const std::string& path) {

@@ -108,6 +108,8 @@ TEST_CASE("each semantic fault names file, line, column and option") {
        "a.conf:1:18: worker_processes: \"65\" is neither auto nor a number from 1 to 64"},
       {"rtc { candidate 1.2.3; }",
        "a.conf:1:17: rtc.candidate: \"1.2.3\" is neither an address nor a name"},
+      {"rtc { tcp_candidate 1.2.3; }",
+       "a.conf:1:21: rtc.tcp_candidate: \"1.2.3\" is neither an address nor a name"},
       {"rtc { whip_path whip; }",
        "a.conf:1:17: rtc.whip_path: \"whip\" is no absolute path with an optional query"},
       {"worker_rlimit_core big;",

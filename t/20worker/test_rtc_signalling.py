@@ -89,6 +89,37 @@ def test_public_addresses(lab):
         [("127.0.0.1", weir.rtc_port)]
 
 
+def test_tcp_candidates(lab):
+    """ICE over TCP is announced when it is on: passive, its own port, behind every UDP one."""
+    origin = RtcOrigin(lab)
+    port = free_port()
+    rtc = {"candidate": "198.51.100.1:9000 [2001:db8::1]", "tcp_listen": f"127.0.0.1:{port}"}
+    weir = RtcWeir(lab, [origin], {"rtc": rtc})
+
+    def lines(path=WHIP):
+        answer = weir.post(path, offer_sdp("abcd"))
+        assert answer.status == 201, answer.body
+        found = re.findall(r"a=candidate:(\S+) 1 (\S+) (\d+) (\S+) (\d+) typ host(.*)\r\n",
+                           answer.body.decode())
+        udp = [(a, int(p)) for _, t, _, a, p, rest in found if (t, rest) == ("udp", "")]
+        tcp = [(a, int(p)) for _, t, _, a, p, rest in found if (t, rest) == ("tcp", " tcptype passive")]
+        assert len(udp) + len(tcp) == len(found)
+        assert len({row[0] for row in found}) == len(set(found))
+        below = [int(priority) for _, t, priority, *_ in found if t == "tcp"]
+        assert not tcp or max(below) < min(int(row[2]) for row in found if row[1] == "udp")
+        return list(dict.fromkeys(udp)), list(dict.fromkeys(tcp))
+
+    assert lines() == ([("198.51.100.1", 9000), ("2001:db8::1", weir.rtc_port)],
+                       [("198.51.100.1", port), ("2001:db8::1", port)])
+    assert lines(WHIP + "&eip=192.0.2.8:99") == ([("192.0.2.8", 99)], [("192.0.2.8", port)])
+    for rtc["tcp_candidate"], tcp in (("198.51.100.2:443 auto", [("198.51.100.2", 443), ("127.0.0.1", port)]),
+                                      ("203.0.113.1", [("203.0.113.1", port)])):
+        weir.weir.reload({**weir.sections, "rtc": {**weir.sections["rtc"], **rtc}})
+        assert lines()[1] == tcp
+    weir.weir.reload({**weir.sections, "rtc": {**weir.sections["rtc"], "tcp_listen": ""}})
+    assert lines()[1] == []
+
+
 def test_methods_and_bodies(lab):
     origin = RtcOrigin(lab)
     weir = RtcWeir(lab, [origin], {"http": {"request_timeout": "700ms"}})

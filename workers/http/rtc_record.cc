@@ -114,7 +114,14 @@ void RtcSignal::on_offer_answer(Call& call) {
   const Endpoint wanted = process_.config.rtc.eip ? wanted_address(call.request.plan.eip,
                                                                    process_.config.rtc.listen.port)
                                                   : Endpoint{};
-  if (!wanted.empty()) addresses.udp = {&wanted, 1};
+  Endpoint wanted_tcp = wanted;
+  if (!wanted.empty()) {
+    addresses.udp = {&wanted, 1};
+    if (!tcp_addresses_.empty()) {
+      wanted_tcp.port = tcp_addresses_.front().port;  // a port in ?eip= is that of UDP
+      addresses.tcp = {&wanted_tcp, 1};
+    }
+  }
   auto made = head.fields.has(HeaderId::kContentEncoding)
                   ? Result<RtcMade>(weir::fail("it is compressed"))
                   : read_answer(call.offer, sdp, addresses);

@@ -23,6 +23,21 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::uint64_t kMasterTimeoutMs = 3000;
 constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
 
+// None when ICE over TCP is off. The ports that stand in rtc.candidate are those of UDP.
+std::vector<Endpoint> find_tcp_addresses(const Config& config) {
+  const Endpoint& listen = config.rtc.tcp_listen;
+  if (listen.empty()) return {};
+  if (!config.rtc.tcp_candidate.empty()) {
+    return net::find_public_addresses(config.rtc.tcp_candidate, listen);
+  }
+  std::vector<Endpoint> out;
+  for (Endpoint address : net::find_public_addresses(config.rtc.candidate, listen)) {
+    address.port = listen.port;
+    if (std::find(out.begin(), out.end(), address) == out.end()) out.push_back(address);
+  }
+  return out;
+}
+
 }  // namespace
 
 RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnAnswer on_answer)
@@ -31,6 +46,7 @@ RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnA
       on_answer_(std::move(on_answer)),
       udp_addresses_(
           net::find_public_addresses(process.config.rtc.candidate, process.config.rtc.listen)),
+      tcp_addresses_(find_tcp_addresses(process.config)),
       poller_(process.base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
       read_buffer_(kReadBytes) {}
