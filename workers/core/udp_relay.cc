@@ -123,6 +123,12 @@ void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
       drop_assign(assign, claim, static_cast<bool>(upstream));
       return;
     }
+    // The session that had this slot is over, although nobody has told.
+    if (const auto before = by_slot_.find(assign.flow.slot); before != by_slot_.end()) {
+      const std::uint32_t over = before->second;
+      protocol_.on_end(over, {ipc::FlowEndReason::kMoved, "moved"});
+      forget(over);
+    }
     const std::uint32_t adopted = adopt(assign, record, std::move(upstream));
     if (claim.transport == ipc::FlowTransport::kTcp) {
       flows_[adopted].transport = ipc::FlowTransport::kTcp;
@@ -199,7 +205,8 @@ void UdpRelay::on_release(const ipc::FlowRelease& release) {
 
 void UdpRelay::end(std::uint32_t index, const UdpEnd& end) {
   // The counters travel before the end, or the master has nobody to add them to.
-  send_stats();
+  ipc::FlowStats last;
+  if (add_row(flows_[index], last)) link_.send(last);
   ipc::FlowEnd message;
   message.flow = flows_[index].ref;
   message.reason = end.reason;
@@ -438,16 +445,21 @@ void UdpRelay::check_idle(std::uint32_t index, std::uint64_t now) {
   }
 }
 
+// What the session has moved since its last row; false when that is nothing.
+bool UdpRelay::add_row(UdpFlow& flow, ipc::FlowStats& message) {
+  const std::uint64_t activity = std::max(flow.client_ms, flow.origin_ms);
+  if (activity <= flow.reported_ms && flow.total.drops == flow.reported.drops) return false;
+  ipc::FlowStatsRow& row = message.rows[message.row_count++];
+  row = {flow.ref, since(flow.total, flow.reported), activity, flow.stun_ms};
+  flow.reported = flow.total;
+  flow.reported_ms = activity;
+  return true;
+}
+
 void UdpRelay::send_stats() {
   ipc::FlowStats message;
   for (UdpFlow& flow : flows_) {
-    if (!flow.used) continue;
-    const std::uint64_t activity = std::max(flow.client_ms, flow.origin_ms);
-    if (activity <= flow.reported_ms && flow.total.drops == flow.reported.drops) continue;
-    ipc::FlowStatsRow& row = message.rows[message.row_count++];
-    row = {flow.ref, since(flow.total, flow.reported), activity, flow.stun_ms};
-    flow.reported = flow.total;
-    flow.reported_ms = activity;
+    if (!flow.used || !add_row(flow, message)) continue;
     if (message.row_count < ipc::kFlowStatsRows) continue;
     link_.send(message);
     message.row_count = 0;

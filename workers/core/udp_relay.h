@@ -127,6 +127,7 @@ class UdpRelay {
   void forget_key(const ClientKey& key, std::uint32_t index);
   void forget(std::uint32_t index);
   std::uint16_t socket_for(const Endpoint& local) const;
+  static bool add_row(UdpFlow& flow, ipc::FlowStats& message);
   void on_second();
   void check_idle(std::uint32_t index, std::uint64_t now);
   void expire_claims(std::uint64_t now);
