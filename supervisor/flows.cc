@@ -60,6 +60,7 @@ Flows::Flows(ipc::FlowWriter table, Registry& registry, Send send)
 
 void Flows::apply(const Config& config) {
   signal_timeout_ms_ = config.rtc.signal_timeout;
+  idle_timeout_ms_ = {config.rtc.idle_timeout, config.srt.idle_timeout};
 }
 
 bool Flows::on_message(std::uint32_t page, WorkerKind kind, ipc::MessageType type, ByteView bytes,

@@ -148,6 +148,7 @@ class Flows {
   bool send_assignments(std::uint32_t page, Worker& to);
   void expire_signalled(std::uint64_t now_ms);
   void expire_ownerless(std::uint64_t now_ms);
+  void expire_silent(std::uint64_t now_ms);
 
   // flows_restore.cc
   bool take_up(std::uint32_t slot, ipc::FlowRecord record, std::uint64_t now_ms);
@@ -158,6 +159,7 @@ class Flows {
   Registry& registry_;
   Send send_;
   std::uint64_t signal_timeout_ms_ = 30000;
+  std::array<std::uint64_t, ipc::kFlowKinds> idle_timeout_ms_ = {60000, 15000};
   bool frozen_ = false;
   bool adopting_ = false;
   std::vector<Meta> metas_;  // by slot, up to the highest used so far
@@ -169,6 +171,7 @@ class Flows {
   std::deque<PendingCreate> pending_creates_;  // while adopting_
   std::deque<ipc::FlowRef> rebinding_;
   std::deque<ipc::FlowRef> unmatched_;  // restored, their origin is not known yet
+  std::uint32_t next_checked_ = 0;      // slot that expire_silent() goes on at
   std::uint64_t next_second_ms_ = 0;
   std::uint64_t next_rebind_ms_ = 0;
   std::uint64_t retry_ms_ = 0;  // assignments wait for room in a channel; 0: none do

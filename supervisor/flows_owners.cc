@@ -18,7 +18,10 @@ using ipc::WorkerKind;
 constexpr std::uint64_t kSecondMs = 1000;
 constexpr std::uint64_t kRetryMs = 5;          // a channel that had no room for a descriptor
 constexpr std::uint64_t kOrphanMs = 60000;     // no worker came for the session in this time
+constexpr std::uint64_t kSilentMs = 60000;     // beyond the idle timeout: the owner has none of it
 constexpr std::size_t kExpiriesAtOnce = 1024;  // so that one tick never takes long
+constexpr std::size_t kChecksAtOnce = 4096;
+constexpr std::uint64_t kPauseMs = 5000;  // ticks come each second
 
 constexpr std::size_t index(FlowKind kind) {
   return static_cast<std::size_t>(kind);
@@ -215,6 +218,24 @@ void Flows::expire_ownerless(std::uint64_t now_ms) {
   }
 }
 
+// Owners end their idle sessions themselves. One that never got its session, or whose last word was
+// lost, does not, and the session must not stay for as long as that worker lives.
+void Flows::expire_silent(std::uint64_t now_ms) {
+  // After a pause of this process the owners' words still stand in the channels.
+  if (now_ms - silent_checked_ms_ > kPauseMs) silent_from_ms_ = now_ms + kSilentMs;
+  silent_checked_ms_ = now_ms;
+  if (now_ms < silent_from_ms_) return;
+  for (std::size_t left = std::min(metas_.size(), kChecksAtOnce); left > 0; --left) {
+    if (next_checked_ >= metas_.size()) next_checked_ = 0;
+    const std::uint32_t slot = next_checked_++;
+    const Meta& meta = metas_[slot];
+    if (!meta.live || meta.owner == kNoSlot) continue;
+    const std::uint64_t limit = idle_timeout_ms_[index(meta.kind)] + kSilentMs;
+    if (now_ms - table_.get(slot).activity_ms < limit) continue;
+    end(slot, FlowEndReason::kIdle, kNoSlot, now_ms);
+  }
+}
+
 void Flows::tick(std::uint64_t now_ms) {
   table_.header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
   if (frozen_) return;
@@ -228,6 +249,7 @@ void Flows::tick(std::uint64_t now_ms) {
   next_second_ms_ = now_ms + kSecondMs;
   if (adopting_) return;
   expire_ownerless(now_ms);
+  expire_silent(now_ms);
   match_origins(now_ms);
 }
 

@@ -403,6 +403,27 @@ TEST_CASE("a worker's successor gets its sessions with their sockets") {
   }
 }
 
+TEST_CASE("a session that its owner never tells of ends, and one that it tells of stays") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 1);
+  rig.next(kRtcA);
+  const FlowRef lost = rig.created(1);
+  const FlowRef kept = rig.created(2);
+  rig.claim(kRtcA, lost, 4000);
+  rig.claim(kRtcA, kept, 4001);
+  for (int second = 0; second < 300; ++second) {
+    rig.pass(1000);
+    if (second % 50 == 0) rig.stats(kRtcA, kept, 1);
+    CHECK(rig.exists(kept));
+    if (second < 100) CHECK(rig.exists(lost));
+  }
+  CHECK_FALSE(rig.exists(lost));
+  const Sent told = rig.next(kRtcA);
+  CHECK((told.type == MessageType::kFlowRelease && told.release.flow == lost));
+  CHECK(told.release.reason == FlowEndReason::kIdle);
+  CHECK(rig.base.stream("v/a/s1").players == 0);
+}
+
 TEST_CASE("a session over TCP stays with its worker until that leaves") {
   FlowRig rig;
   rig.serve(kRtcA, 0, 1);
