@@ -172,6 +172,8 @@ class Flows {
   std::deque<ipc::FlowRef> rebinding_;
   std::deque<ipc::FlowRef> unmatched_;  // restored, their origin is not known yet
   std::uint32_t next_checked_ = 0;      // slot that expire_silent() goes on at
+  std::uint64_t silent_checked_ms_ = 0;
+  std::uint64_t silent_from_ms_ = 0;  // it ends nothing before
   std::uint64_t next_second_ms_ = 0;
   std::uint64_t next_rebind_ms_ = 0;
   std::uint64_t retry_ms_ = 0;  // assignments wait for room in a channel; 0: none do

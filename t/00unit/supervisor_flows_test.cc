@@ -422,6 +422,10 @@ TEST_CASE("a session that its owner never tells of ends, and one that it tells o
   CHECK((told.type == MessageType::kFlowRelease && told.release.flow == lost));
   CHECK(told.release.reason == FlowEndReason::kIdle);
   CHECK(rig.base.stream("v/a/s1").players == 0);
+  rig.pass(600'000);  // the master itself stood still
+  rig.stats(kRtcA, kept, 1);
+  for (int second = 0; second < 70; ++second) rig.pass(1000);
+  CHECK(rig.exists(kept));
 }
 
 TEST_CASE("a session over TCP stays with its worker until that leaves") {
