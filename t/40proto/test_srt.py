@@ -1,6 +1,7 @@
 """SRT through Weir, with libsrt at both ends or packet by packet. Options and programs: test_srt_ends.py."""
 
 import os
+import signal
 import socket
 import struct
 import threading
@@ -221,6 +222,88 @@ def test_handshakes_by_hand(lab):
     for thread in origin.threads:
         thread.join(20)
     assert weir.metric("weir_srt_handshakes_total", result="bad_cookie") == 2
+
+
+def test_repeated_conclusion_after_a_crash(lab):
+    """The origin's yes was lost on the way to the caller, and its worker died: the next one says it
+    again, and it is still one session."""
+    origin = SrtOrigin(lab)
+    weir = srt_weir(lab, [origin])
+    raw = Raw(weir)
+    asked = conclusion(77, raw.cookie(77), "live/a")
+    first = raw.ask(asked)
+    assert kind_of(first) == 0xFFFFFFFF
+    for _ in range(2):
+        worker, = weir.pids("srt")
+        os.kill(worker, signal.SIGKILL)
+        poll("another worker", lambda w=worker: weir.pids("srt") not in ([], [w]))
+        again = raw.ask(asked, 20)
+        assert again is not None and again[16:64] == first[16:64]
+    origin_id = struct.unpack_from("!I", first, 40)[0]
+    raw.socket.send(struct.pack("!HHIII", 0x8000 + 1, 0, 0, 0, origin_id) + bytes(4))  # keep-alive
+    poll("no more answers: the caller knows", lambda: raw.ask(asked, 0.3) is None)
+    assert len(origin.stream_ids) == 1
+    assert weir.metric("weir_sessions", protocol="srt", state="relaying") == 1
+
+
+class SameId:
+    """An origin that gives every connection the same socket id, and sends data back."""
+    ID = 0x22222222
+
+    def __init__(self, lab):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.destinations = set()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+        lab.at_close(self.close)
+
+    def _run(self):
+        while True:
+            packet, peer = self.socket.recvfrom(2000)
+            if not packet:
+                return
+            if packet[0] & 0x80 == 0:
+                self.socket.sendto(packet + struct.pack("!H", self.port), peer)
+            elif packet[:2] == b"\x80\0":
+                version, _, _, sequence, _, _, kind, caller = struct.unpack_from("!IHHIIIII", packet, 16)
+                first = version == 4 and kind == 1
+                if not first:
+                    self.destinations.add(struct.unpack_from("!I", packet, 12)[0])
+                answer = handshake(5, 1 if first else -1, caller if first else self.ID, 99,
+                                   0x4A17 if first else 0, sequence=sequence)
+                self.socket.sendto(answer[:12] + struct.pack("!I", caller) + answer[16:], peer)
+
+    def close(self):
+        self.socket.sendto(b"", ("127.0.0.1", self.port))
+        self.thread.join()
+        self.socket.close()
+
+
+def test_origins_that_choose_the_same_id(lab):
+    """Connections are told apart by the client's address as well. A conclusion may name the id of
+    the induction's answer, as the document says, or 0, as libsrt does."""
+    origins = [SameId(lab), SameId(lab)]
+    weir = srt_weir(lab, origins)
+    clients = [Raw(weir) for _ in origins]
+    for number, raw in enumerate(clients):
+        asked = conclusion(7, raw.cookie(7), f"live/{number}")  # the same id, even the same caller's
+        if number == 0:
+            asked = asked[:12] + struct.pack("!I", 7) + asked[16:]
+        answer = raw.ask(asked)
+        assert kind_of(answer) == 0xFFFFFFFF
+        assert struct.unpack_from("!I", answer, 40)[0] == SameId.ID
+    heard = []
+    for raw in clients:
+        data = struct.pack("!IIII", 5, 0xC0000001, 0, SameId.ID) + b"x" * 40
+        raw.socket.send(data)
+        packet = raw.socket.recv(2000)
+        assert packet[:-2] == data
+        heard.append(struct.unpack("!H", packet[-2:])[0])
+    assert sorted(heard) == sorted(origin.port for origin in origins)
+    assert all(origin.destinations == {0} for origin in origins)
+    assert weir.metric("weir_sessions", protocol="srt", state="relaying") == 2
 
 
 def test_idle_and_overload(lab):

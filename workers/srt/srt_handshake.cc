@@ -90,7 +90,12 @@ void SrtWorker::on_conclusion(const ClientPacket& packet, std::uint32_t caller_i
   }
   ipc::FlowRecord record;
   const auto hit = table_.find_srt_caller(packet.key.address, caller_id, record);
-  if (hit && record.srt_listener_id != 0) return;  // established, and its answer has been sent
+  if (hit && record.srt_listener_id != 0) {
+    // Established: its answer has been sent, but perhaps by a worker that died before it arrived.
+    // Then the caller has never spoken, and the origin says the same again.
+    const std::uint32_t here = relay_.find(hit->flow);
+    if (here == kNoFlow || relay_.flow(here).media_seen) return;
+  }
   const auto limit = static_cast<std::size_t>(config_.srt.max_half_open);
   // Rejected ones, which wait for repetitions, are bounded too.
   if (half_open_ >= limit || dials_.size() >= 2 * limit) {
@@ -321,8 +326,10 @@ void SrtWorker::on_established(Dial& dial) {
   const Session& handshake = dial.handshake;
   ClientPacket client = dial.from;
   client.key.id = handshake.listener_id();
+  const bool known = relay_.flow(dial.flow).client() != nullptr;  // to the worker before this one
   relay_.move_client(dial.flow, relay_.add_path(dial.flow, client));
   finish(dial);
+  if (known) return;
   counters_.add(Counter::kSrtEstablished);
   const bool publisher = role_of(dial) == ipc::Role::kPublisher;
   counters_.add(publisher ? Counter::kSrtPublishTotal : Counter::kSrtPlayTotal);
@@ -437,14 +444,17 @@ bool SrtWorker::check(Dial& dial, std::uint64_t now) {
   if (dial.stage == DialStage::kDone) {
     if (handshake.state() == SessionState::kRejected) return now > dial.done_ms + kRejectedMs;
     if (dial.flow == kNoFlow || now > dial.done_ms + kEstablishedMs) return true;
-    const UdpClientPath* client = relay_.flow(dial.flow).client();
-    return client != nullptr && client->packet_ms > dial.done_ms;
+    return relay_.flow(dial.flow).media_seen;  // the caller has the answer
   }
   if (dial.stage == DialStage::kDialing) {
     if (dial.flow == kNoFlow) {
       reject(dial, Reject::kForbidden, "the session was ended");
       flush(dial);
       return false;
+    }
+    if (relay_.flow(dial.flow).media_seen) {  // the caller has had the answer all the time
+      finish(dial);
+      return true;
     }
     if (relay_.flow(dial.flow).refused_since_ms != 0) handshake.on_origin_unreachable();
     if (const auto wake_at = handshake.wake_at(); wake_at && now >= *wake_at) {
