@@ -15,19 +15,15 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -36,6 +32,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/endpoint.h"
+#include "t/90bench/load_main.h"
 #include "t/90bench/load_measure.h"
 #include "t/90bench/load_stun.h"
 #include "t/90bench/load_udp.h"
@@ -47,14 +44,10 @@ constexpr std::size_t kSegmentedBytes = 60000;
 // RTP's twelve bytes stay free; then session, number in the session, time of sending.
 constexpr std::size_t kSessionAt = 12, kNumberAt = 16, kTimeAt = 24, kHeaderEnd = 32;
 
-volatile std::sig_atomic_t g_stop = 0;
-
 struct Options {
   std::string mode, address = "127.0.0.1:18000", pids, credentials;
   double fps = 30, seconds = 5, warmup = 1, limit = 3600;
-  int sessions = 20, packets = 17, phases = 20;
-  std::size_t size = 1200;
-  bool segmented = false;
+  int sessions = 20, packets = 17, phases = 20, size = 1200, segmented = 0;
 };
 
 void count(UdpTotals& totals, UdpInbound& in, ByteView packet, std::int64_t now) {
@@ -66,10 +59,10 @@ void count(UdpTotals& totals, UdpInbound& in, ByteView packet, std::int64_t now)
 class Sender {
  public:
   explicit Sender(const Options& options)
-      : size_(options.size),
+      : size_(static_cast<std::size_t>(options.size)),
         packets_(options.packets),
-        segmented_(options.segmented),
-        bytes_(options.size * static_cast<std::size_t>(options.packets), 0x55) {}
+        segmented_(options.segmented != 0),
+        bytes_(size_ * static_cast<std::size_t>(options.packets), 0x55) {}
 
   // The number that comes after the burst's last.
   std::uint64_t burst(int fd, const sockaddr_storage* to, socklen_t to_length,
@@ -344,42 +337,24 @@ class Clients {
   bool counting_ = false;
 };
 
-bool parse_arguments(int argc, char** argv, Options& options) {
-  if (argc < 2 || argc % 2 != 0) return false;
-  options.mode = argv[1];
-  for (int i = 2; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    const char* value = argv[i + 1];
-    if (name == "--listen" || name == "--target")
-      options.address = value;
-    else if (name == "--pids")
-      options.pids = value;
-    else if (name == "--credentials")
-      options.credentials = value;
-    else if (name == "--fps")
-      options.fps = std::atof(value);
-    else if (name == "--seconds")
-      options.seconds = std::atof(value);
-    else if (name == "--warmup")
-      options.warmup = std::atof(value);
-    else if (name == "--limit")
-      options.limit = std::atof(value);
-    else if (name == "--sessions")
-      options.sessions = std::atoi(value);
-    else if (name == "--packets")
-      options.packets = std::atoi(value);
-    else if (name == "--phases")
-      options.phases = std::atoi(value);
-    else if (name == "--size")
-      options.size = static_cast<std::size_t>(std::atoi(value));
-    else if (name == "--segmented")
-      options.segmented = std::atoi(value) != 0;
-    else
-      return false;
-  }
-  return options.size >= kHeaderEnd && options.size <= UdpBatch::kPacketMax &&
-         options.packets >= 0 && options.sessions > 0 && options.phases > 0 && options.fps > 0 &&
-         parse_listen(options.address).has_value();
+bool parse_arguments(int argc, char** argv, Options& out) {
+  const OptionTable table{{"--listen", &out.address},
+                          {"--target", &out.address},
+                          {"--pids", &out.pids},
+                          {"--credentials", &out.credentials},
+                          {"--fps", &out.fps},
+                          {"--seconds", &out.seconds},
+                          {"--warmup", &out.warmup},
+                          {"--limit", &out.limit},
+                          {"--sessions", &out.sessions},
+                          {"--packets", &out.packets},
+                          {"--phases", &out.phases},
+                          {"--size", &out.size},
+                          {"--segmented", &out.segmented}};
+  constexpr int kSmallest = kHeaderEnd, kLargest = UdpBatch::kPacketMax;
+  return parse_options(argc, argv, out.mode, table) && out.size >= kSmallest &&
+         out.size <= kLargest && out.packets >= 0 && out.sessions > 0 && out.phases > 0 &&
+         out.fps > 0 && parse_listen(out.address).has_value();
 }
 
 }  // namespace
@@ -391,11 +366,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: see the head of t/90bench/udp_load.cc\n");
     return 2;
   }
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  std::signal(SIGTERM, [](int) { weir::load::g_stop = 1; });
-  std::signal(SIGINT, [](int) { weir::load::g_stop = 1; });
-  rlimit files{1 << 20, 1 << 20};
-  ::setrlimit(RLIMIT_NOFILE, &files);
+  weir::load::prepare_process();
   if (options.mode == "origin") return weir::load::Origin(options).run();
   if (options.mode == "client") return weir::load::Clients(options).run();
   return 2;

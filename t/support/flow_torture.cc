@@ -4,20 +4,14 @@
 //                    record they see and are killed with SIGKILL in between
 //
 // Prints what was done; exit 0 when every record that was read was whole.
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
-#include <cstdio>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <string>
-#include <vector>
 
-#include "common/base/clock.h"
 #include "common/route/balance.h"
 #include "ipc/flow_reader.h"
 #include "ipc/flow_writer.h"
+#include "t/support/torture.h"
 
 namespace {
 
@@ -25,8 +19,6 @@ using namespace weir::ipc;
 using weir::route::mix;
 
 constexpr std::uint32_t kCapacity = 256;
-constexpr int kReaders = 4;
-constexpr int kTorn = 3;
 
 weir::Endpoint client_of(std::uint64_t stamp) {
   weir::Endpoint e;
@@ -69,28 +61,6 @@ bool look(const FlowView& view, std::uint64_t random) {
   return !view.read_slot(static_cast<std::uint32_t>(random >> 32) % kCapacity, r) || whole(r);
 }
 
-[[noreturn]] void read_forever(int fd) {
-  auto view = FlowView::map(fd);
-  if (!view) ::_exit(1);
-  for (std::uint64_t random = static_cast<std::uint64_t>(::getpid());;) {
-    random = mix(random);
-    if (!look(*view, random)) ::_exit(kTorn);
-  }
-}
-
-pid_t start_reader(int fd) {
-  const pid_t pid = ::fork();
-  if (pid == 0) read_forever(fd);
-  return pid;
-}
-
-bool kill_reader(pid_t pid) {
-  int status = 0;
-  ::kill(pid, SIGKILL);
-  ::waitpid(pid, &status, 0);
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-
 void step(FlowWriter& table, std::uint64_t random) {
   const auto slot = static_cast<std::uint32_t>((random >> 20) % kCapacity);
   const FlowRecord last = table.get(slot);
@@ -111,24 +81,11 @@ int main(int argc, char** argv) {
   if (argc != 2) return 2;
   auto table = FlowWriter::make(kCapacity);
   if (!table) return 1;
-  std::vector<pid_t> readers;
-  for (int i = 0; i < kReaders; ++i) readers.push_back(start_reader(table->reader_fd()));
-  bool fine = true;
-  unsigned long long steps = 0;
-  unsigned long long killed = 0;
   std::uint64_t random = 7;
-  const std::uint64_t end = weir::monotonic_ms() + std::strtoull(argv[1], nullptr, 10);
-  while (weir::monotonic_ms() < end) {
-    for (int i = 0; i < 20000; ++i, ++steps) {
-      random = mix(random);
-      step(*table, random);
-    }
-    pid_t& victim = readers[killed++ % readers.size()];
-    fine = kill_reader(victim) && fine;
-    victim = start_reader(table->reader_fd());
-  }
-  for (const pid_t reader : readers) fine = kill_reader(reader) && fine;
-  std::printf("%llu writes, %llu readers killed, %s\n", steps, killed,
-              fine ? "all whole" : "FAILED");
-  return fine ? 0 : 1;
+  const auto next = [&] {
+    random = mix(random);
+    step(*table, random);
+  };
+  return weir::torture::torture_readers(table->reader_fd(), std::strtoull(argv[1], nullptr, 10),
+                                        look, next, [] { return true; });
 }

@@ -24,6 +24,7 @@
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
 #include "ipc/state_writer.h"
+#include "t/support/torture.h"
 
 namespace {
 
@@ -33,8 +34,6 @@ using weir::route::mix;
 constexpr std::uint32_t kOrigins = 32;
 constexpr std::uint32_t kStreams = 128;
 constexpr unsigned kKeys = 200;
-constexpr int kReaders = 4;
-constexpr int kTorn = 3;
 
 std::string key_of(std::uint64_t n) {
   return "v/app/" + std::string(1 + n % 400, static_cast<char>('a' + n % 26)) + std::to_string(n);
@@ -147,50 +146,12 @@ class Writer {
   std::uint64_t random_ = 11;
 };
 
-[[noreturn]] void read_forever(int fd) {
-  auto view = StateView::map(fd);
-  if (!view) ::_exit(1);
-  for (std::uint64_t random = static_cast<std::uint64_t>(::getpid());;) {
-    random = mix(random);
-    if (!look(*view, random)) ::_exit(kTorn);
-  }
-}
-
-pid_t start_reader(int fd) {
-  const pid_t pid = ::fork();
-  if (pid == 0) read_forever(fd);
-  return pid;
-}
-
-// True when the reader was still reading whole records.
-bool kill_reader(pid_t pid) {
-  int status = 0;
-  ::kill(pid, SIGKILL);
-  ::waitpid(pid, &status, 0);
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-
 int torture_readers(std::uint64_t ms) {
   auto made = StateWriter::make({kOrigins, kStreams});
   if (!made) return 1;
   Writer writer(std::move(*made));
-  std::vector<pid_t> readers;
-  for (int i = 0; i < kReaders; ++i) readers.push_back(start_reader(writer.fd()));
-  bool fine = true;
-  std::uint64_t steps = 0;
-  std::uint64_t killed = 0;
-  const std::uint64_t end = weir::monotonic_ms() + ms;
-  while (weir::monotonic_ms() < end) {
-    for (int i = 0; i < 20000; ++i, ++steps) writer.step();
-    pid_t& victim = readers[killed++ % readers.size()];
-    fine = kill_reader(victim) && fine;
-    victim = start_reader(writer.fd());
-    fine = writer.agrees() && fine;
-  }
-  for (const pid_t reader : readers) fine = kill_reader(reader) && fine;
-  std::printf("%llu writes, %llu readers killed, %s\n", static_cast<unsigned long long>(steps),
-              static_cast<unsigned long long>(killed), fine ? "all whole" : "FAILED");
-  return fine ? 0 : 1;
+  return weir::torture::torture_readers(
+      writer.fd(), ms, look, [&] { writer.step(); }, [&] { return writer.agrees(); });
 }
 
 [[noreturn]] void write_forever(Channel channel) {
