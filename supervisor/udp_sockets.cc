@@ -2,8 +2,10 @@
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "common/base/log.h"
@@ -14,6 +16,17 @@ namespace {
 // A worker may be away for as long as a respawn takes; with the default of the kernel nearly all of
 // that time is lost (DESIGN, section 5).
 constexpr int kQueueBytes = 4 << 20;
+
+// Descriptors that sessions leave to the master: without one it can neither replace a worker nor
+// reload. The kernel gives the lowest free number, so those above the border stay free.
+constexpr rlim_t kReservedDescriptors = 512;
+
+bool is_reserved(int fd) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  const rlim_t reserved = std::min(kReservedDescriptors, limit.rlim_cur / 4);
+  return static_cast<rlim_t>(fd) >= limit.rlim_cur - reserved;
+}
 
 bool set_int(int fd, int level, int name, int value) {
   return ::setsockopt(fd, level, name, &value, sizeof value) == 0;
@@ -70,6 +83,7 @@ Result<Upstream> open_upstream(const Endpoint& origin, const Endpoint& local) {
   upstream.fd.reset(::socket(to.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!upstream.fd) return fail_errno(name, errno);
   const int fd = upstream.fd.get();
+  if (is_reserved(fd)) return fail_errno(name, EMFILE);
   // No SO_REUSEADDR and no SO_REUSEPORT: with either, two sessions could get one port. The casts
   // are what the one C interface for all address families asks for.
   if (!local.empty()) {

@@ -17,6 +17,7 @@ struct Upstream {
   Endpoint local;  // its own address and port
 };
 // A connected socket with a port of its own; `local` of an earlier one gets that very port again.
+// EMFILE: the last quarter of the descriptors, 512 at most, is left to the master's other work.
 // Nothing else may share it: origins tell sessions apart by it.
 Result<Upstream> open_upstream(const Endpoint& origin, const Endpoint& local = {});
 

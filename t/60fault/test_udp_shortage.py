@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 
 from weirtest import poll
 from weirtest.rtcorigin import RtcWeir
@@ -30,3 +31,30 @@ def test_a_worker_without_descriptors(lab):
         assert client.delete().status == 200
     poll("empty tables",
          lambda: weir.weir.metric("weir_sessions", protocol="rtc", state="relaying") == 0)
+
+
+def test_a_master_without_descriptors(lab):
+    """Sessions never take the descriptors that the master needs for its own work: workers that die
+    come back and a reload succeeds, however many clients there are."""
+    origin = MediaOrigin(lab)
+    weir = RtcWeir(lab, [origin.api])
+    master = weir.weir.pid
+    _, hard = resource.prlimit(master, resource.RLIMIT_NOFILE)
+    room = len(os.listdir(f"/proc/{master}/fd")) + 60
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (room, hard))
+    clients = [RtcClient(weir, f"live/{number}") for number in range(80)]
+    for client in clients:
+        client.check()
+    poll("refusals", lambda: weir.weir.metric("weir_udp_claims_refused_total", protocol="rtc") > 0, 20)
+    served = [client for client in clients if origin.checks.get(client.username)]
+    assert len(served) > 20
+    for kind in ("http", "rtc"):
+        old, = weir.weir.pids(kind)
+        os.kill(old, signal.SIGKILL)
+        poll("another worker", lambda k=kind, o=old: weir.weir.pids(k) not in ([], [o]), 20)
+    weir.weir.reload(config=weir.sections)
+    for client in served:
+        client.prove(20)
+        assert client.delete().status == 200
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (hard, hard))
+    clients[-1].prove(20)
