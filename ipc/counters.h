@@ -20,7 +20,10 @@ enum class Counter : std::uint16_t {
   kCount
 };
 inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kCount);
-static_assert(kCounterCount <= kCountersPerPage);
+// The last cell of a page is no counter: its process adds one each kBeatMs while its loop turns.
+inline constexpr std::size_t kBeatCell = kCountersPerPage - 1;
+inline constexpr std::uint64_t kBeatMs = 1000;
+static_assert(kCounterCount <= kBeatCell);
 
 enum class MetricKind : std::uint8_t { kCounter, kGauge };
 struct MetricInfo {
@@ -51,6 +54,10 @@ class Counters {
   }
   std::uint64_t get(Counter id) const {
     return cells_[static_cast<std::size_t>(id)].load(std::memory_order_relaxed);
+  }
+  void beat() {
+    cells_[kBeatCell].store(cells_[kBeatCell].load(std::memory_order_relaxed) + 1,
+                            std::memory_order_relaxed);
   }
 
  private:

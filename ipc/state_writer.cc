@@ -201,8 +201,13 @@ void StateWriter::free_worker(std::uint32_t slot) {
       header_->retired[i].fetch_add(value, std::memory_order_relaxed);
     }
   }
+  page[kBeatCell].store(0, std::memory_order_relaxed);
   workers_[slot].write(WorkerRecord{});
   header_->retire_version.fetch_add(1, std::memory_order_release);
+}
+
+std::uint64_t StateWriter::worker_beats(std::uint32_t slot) const {
+  return cells_[std::size_t{slot} * kCountersPerPage + kBeatCell].load(std::memory_order_relaxed);
 }
 
 }  // namespace weir::ipc

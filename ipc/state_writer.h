@@ -49,6 +49,8 @@ class StateWriter {
   WorkerRecord worker(std::uint32_t slot) const;
   void put_worker(std::uint32_t slot, const WorkerRecord& record) { workers_[slot].write(record); }
   void free_worker(std::uint32_t slot);
+  // How often the loop of that process has beaten (ipc/counters.h).
+  std::uint64_t worker_beats(std::uint32_t slot) const;
 
  private:
   StateWriter() = default;

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/net/tls_ticket.h"
+#include "ipc/counters.h"
 #include "supervisor/master.h"
 #include "supervisor/tls_check.h"
 
@@ -445,6 +446,28 @@ void Master::plan_respawn(Generation& generation, Seat& seat, const Process& pro
   }
   ++seat.failures;
   seat.respawn_at_ms = now + wait;
+}
+
+// Counted in beats of the master, not in time: one that was itself stopped blames nobody.
+void Master::end_hung_workers() {
+  const std::uint64_t limit = config_->worker_hang_timeout / ipc::kBeatMs;
+  if (config_->worker_hang_timeout == 0) return;
+  for (auto& [page, process] : processes_) {
+    const std::uint64_t beats = state_->worker_beats(page);
+    process.beats_missed = beats == process.beats ? process.beats_missed + 1 : 0;
+    process.beats = beats;
+    if (process.beats_missed <= limit + 1) continue;
+    // The first try leaves a core dump, where the limit allows one; a stopped process needs the
+    // other.
+    const bool again = process.beats_missed > limit + 2;
+    ::kill(process.pid, again ? SIGKILL : SIGABRT);
+    if (again) continue;
+    LogLine(LogLevel::kError, "worker hangs, ending it")
+        .field("kind", to_string(process.kind))
+        .field("slot", process.slot)
+        .field("worker_pid", process.pid)
+        .field("silent_s", process.beats_missed * ipc::kBeatMs / 1000);
+  }
 }
 
 void Master::respawn_due(std::uint64_t now_ms) {

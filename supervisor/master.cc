@@ -16,13 +16,13 @@
 #include "common/base/log.h"
 #include "common/net/tls_server.h"
 #include "common/net/tls_ticket.h"
+#include "ipc/counters.h"
 
 namespace weir {
 namespace {
 
 constexpr std::array kSignals = {SIGHUP,  SIGUSR1, SIGUSR2, SIGQUIT,
                                  SIGTERM, SIGINT,  SIGCHLD, SIGPIPE};
-constexpr std::uint64_t kBeatMs = 1000;
 constexpr std::uint64_t kAddressWaitMs = 2000;
 constexpr int kAddressPollMs = 50;
 constexpr std::uint64_t kSignalToken = ~0ULL;
@@ -230,10 +230,11 @@ void Master::run_timers(std::uint64_t now_ms) {
 }
 
 void Master::beat(std::uint64_t now_ms) {
-  next_beat_ms_ = now_ms + kBeatMs;
+  next_beat_ms_ = now_ms + ipc::kBeatMs;
   state_->header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
   registry_->tick(now_ms);
   flows_->tick(now_ms);
+  end_hung_workers();
   if (next_watchdog_ms_ == 0 && notifier_.watchdog_interval_ms() != 0) next_watchdog_ms_ = now_ms;
 }
 

@@ -95,6 +95,8 @@ class Master {
     bool told_to_leave = false;
     bool writable_wanted = false;
     std::uint64_t started_ms = 0;
+    std::uint64_t beats = 0;         // of its loop, when the master looked last
+    std::uint32_t beats_missed = 0;  // in a row
   };
 
   // master.cc: loop, signals, stop
@@ -140,6 +142,7 @@ class Master {
   void on_end(std::uint32_t page, int status);
   void plan_respawn(Generation& generation, Seat& seat, const Process& process, int status);
   void respawn_due(std::uint64_t now_ms);
+  void end_hung_workers();
   bool left(const Generation& generation) const;
 
   // master_flows.cc: sessions of WebRTC and SRT

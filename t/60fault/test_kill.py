@@ -79,6 +79,28 @@ def test_queue_of_a_killed_worker_is_not_lost(lab, origin):
         client.close()
 
 
+def test_hung_worker_is_replaced(lab, origin):
+    weir = lab.weir(origins=[origin], workers=2, config={**QUIET, "worker_hang_timeout": "3s"})
+    players = play_load(lab, weir, 60, streams=6).wait_ready()
+    victim, other = weir.pids("rtmp")
+    lost = established(victim, weir.rtmp_port)
+    os.kill(victim, signal.SIGSTOP)
+    poll("replaced", lambda: len(weir.pids("rtmp")) == 2 and victim not in weir.pids("rtmp"), 30)
+    line = next(text for text in weir.log().splitlines() if "worker hangs" in text)
+    assert "kind=rtmp" in line and f"worker_pid={victim}" in line
+    poll_works(weir.rtmp_port, 20)
+    assert weir.metric("weir_worker_deaths_total") == 1
+    assert other in weir.pids("rtmp") and established(other, weir.rtmp_port) >= 60 - lost
+    assert players.stopped_report()["failed"] == lost
+    # A master that was stopped itself blames nobody.
+    os.kill(weir.pid, signal.SIGSTOP)
+    time.sleep(6)
+    os.kill(weir.pid, signal.SIGCONT)
+    poll("the master beats", lambda: works(weir.rtmp_port))
+    time.sleep(2)
+    assert deaths(weir) == 1
+
+
 def test_killed_control_worker_disturbs_no_media(lab, origin):
     weir = lab.weir(origins=[origin], workers=2, config=QUIET)
     players = play_load(lab, weir, 200, streams=20).wait_ready()

@@ -22,6 +22,12 @@ MasterLink::MasterLink(event_base* base, UniqueFd channel, ipc::WorkerKind kind,
       [](evutil_socket_t, short, void* self) { static_cast<MasterLink*>(self)->on_writable(); },
       this));
   event_add(read_event_.get(), nullptr);
+  beat_event_.reset(event_new(
+      base, -1, EV_PERSIST,
+      [](evutil_socket_t, short, void* self) { static_cast<MasterLink*>(self)->counters_.beat(); },
+      this));
+  static constexpr timeval kEvery{ipc::kBeatMs / 1000, 0};
+  event_add(beat_event_.get(), &kEvery);
 }
 
 std::uint32_t MasterLink::next_request() {

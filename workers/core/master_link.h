@@ -1,5 +1,6 @@
 // MasterLink: a worker's connection to the master inside its event loop. Sends typed messages,
-// checks that what arrives may come to this kind of worker, and handles ReopenLog itself.
+// checks that what arrives may come to this kind of worker, and handles ReopenLog itself. Beats on
+// the counter page, so that the master sees that the loop turns.
 // Owner: the worker's main function; must die before the event base.
 #pragma once
 
@@ -53,6 +54,7 @@ class MasterLink {
   Handlers handlers_;
   EventPtr read_event_;
   EventPtr write_event_;
+  EventPtr beat_event_;
   std::uint32_t last_request_ = 0;
   bool connected_ = true;
 };
