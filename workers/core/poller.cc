@@ -18,12 +18,14 @@ constexpr int kBatchesMax = 64;
 
 }  // namespace
 
+EpollSet::EpollSet() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+  if (epoll_) return;
+  LogLine(LogLevel::kError, "epoll_create1 failed; cannot go on");
+  std::abort();
+}
+
 Poller::Poller(event_base* base, std::uint64_t tick_ms, OnReady on_ready)
-    : epoll_(::epoll_create1(EPOLL_CLOEXEC)), tick_ms_(tick_ms), on_ready_(std::move(on_ready)) {
-  if (!epoll_) {
-    LogLine(LogLevel::kError, "epoll_create1 failed; cannot go on");
-    std::abort();
-  }
+    : tick_ms_(tick_ms), on_ready_(std::move(on_ready)) {
   if (tick_ms_ == 0) {
     event_.reset(event_new(
         base, epoll_.get(), EV_READ | EV_PERSIST,
@@ -36,21 +38,21 @@ Poller::Poller(event_base* base, std::uint64_t tick_ms, OnReady on_ready)
   }
 }
 
-bool Poller::add(int fd, std::uint32_t events, std::uint64_t token) {
+bool EpollSet::add(int fd, std::uint32_t events, std::uint64_t token) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = token;
   return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-bool Poller::modify(int fd, std::uint32_t events, std::uint64_t token) {
+bool EpollSet::modify(int fd, std::uint32_t events, std::uint64_t token) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = token;
   return ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0;
 }
 
-void Poller::remove(int fd) {
+void EpollSet::remove(int fd) {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 

@@ -14,19 +14,28 @@
 
 namespace weir {
 
-class Poller {
+// The set alone.
+class EpollSet {
  public:
-  using OnReady = std::function<void(std::uint64_t token, std::uint32_t events)>;
-
-  // tick_ms 0: events are delivered as they come. Otherwise all that has become ready is delivered
-  // once a tick, and the ticks only run while resume() holds.
-  Poller(event_base* base, std::uint64_t tick_ms, OnReady on_ready);
+  EpollSet();
 
   // `events` are EPOLL* bits, EPOLLET among them if wanted. A token comes back with each event; it
   // should carry a generation, because a batch may hold events of what an earlier one has closed.
   bool add(int fd, std::uint32_t events, std::uint64_t token);
   bool modify(int fd, std::uint32_t events, std::uint64_t token);
   void remove(int fd);
+
+ protected:
+  UniqueFd epoll_;
+};
+
+class Poller : public EpollSet {
+ public:
+  using OnReady = std::function<void(std::uint64_t token, std::uint32_t events)>;
+
+  // tick_ms 0: events are delivered as they come. Otherwise all that has become ready is delivered
+  // once a tick, and the ticks only run while resume() holds.
+  Poller(event_base* base, std::uint64_t tick_ms, OnReady on_ready);
 
   // Starts and stops the ticks.
   void resume();
@@ -36,7 +45,6 @@ class Poller {
   void collect();
   void on_tick();
 
-  UniqueFd epoll_;
   std::uint64_t tick_ms_;
   OnReady on_ready_;
   EventPtr event_;

@@ -16,15 +16,12 @@ constexpr int kOriginBatches = 4;
 
 }  // namespace
 
-void UdpRelay::on_ready(std::uint64_t token) {
+bool UdpRelay::on_ready(std::uint64_t token) {
   const Token at = Token::unpack(token);
   now_ms_ = monotonic_ms();
-  if (at.side == 1) {
-    if (!draining_) read_clients(at.index);
-  } else if (at.index < flows_.size() && flows_[at.index].used &&
-             flows_[at.index].generation == at.generation) {
-    read_origin(at.index);
-  }
+  if (at.side == 1) return !draining_ && read_clients(at.index);
+  return at.index < flows_.size() && flows_[at.index].used &&
+         flows_[at.index].generation == at.generation && read_origin(at.index);
 }
 
 bool UdpRelay::any_special(const UdpPiece& piece) const {
@@ -37,14 +34,16 @@ bool UdpRelay::any_special(const UdpPiece& piece) const {
 
 // ---- client to origin
 
-void UdpRelay::read_clients(std::size_t socket) {
+// True: there may be more.
+bool UdpRelay::read_clients(std::size_t socket) {
   for (int batch = 0; batch < kClientBatches; ++batch) {
     const int n = receiver_.receive(sockets_[socket].fd.get());
-    if (n <= 0) return;
+    if (n <= 0) return false;
     sort_batch(socket, n);
     send_upward();
-    if (!receiver_.full(n)) return;
+    if (!receiver_.full(n)) return false;
   }
+  return true;
 }
 
 void UdpRelay::sort_batch(std::size_t socket, int count) {
@@ -154,7 +153,8 @@ void UdpRelay::forward(std::uint32_t index, ByteView packet) {
 
 // ---- origin to client
 
-void UdpRelay::read_origin(std::uint32_t index) {
+// True: there may be more.
+bool UdpRelay::read_origin(std::uint32_t index) {
   UdpFlow& flow = flows_[index];
   for (int batch = 0; batch < kOriginBatches; ++batch) {
     const int n = receiver_.receive(flow.upstream.get());
@@ -162,7 +162,7 @@ void UdpRelay::read_origin(std::uint32_t index) {
       if (flow.refused_since_ms == 0) flow.refused_since_ms = now_ms_;
       continue;
     }
-    if (n <= 0) return;
+    if (n <= 0) return false;
     flow.origin_ms = now_ms_;
     flow.refused_since_ms = 0;
     pieces_.clear();
@@ -170,8 +170,9 @@ void UdpRelay::read_origin(std::uint32_t index) {
       sort_origin_piece(index, receiver_.piece(i));
     }
     if (!pieces_.empty()) to_client(index, flow.media_path(), pieces_);
-    if (!receiver_.full(n)) return;
+    if (!receiver_.full(n)) return false;
   }
+  return true;
 }
 
 void UdpRelay::sort_origin_piece(std::uint32_t index, const UdpPiece& piece) {

@@ -41,8 +41,7 @@ UdpRelay::UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtoc
       link_(link),
       table_(table),
       counters_(counters),
-      poller_(base, settings.delay_ms,
-              [this](std::uint64_t token, std::uint32_t) { on_ready(token); }),
+      poller_(base, settings.delay_ms, [this](std::uint64_t token) { return on_ready(token); }),
       timer_(event_new(
           base, -1, EV_PERSIST,
           [](evutil_socket_t, short, void* self) { static_cast<UdpRelay*>(self)->on_second(); },
@@ -67,7 +66,6 @@ void UdpRelay::serve() {
     const Token token{static_cast<std::uint32_t>(i), 0, 1};
     poller_.add(sockets_[i].fd.get(), EPOLLIN, token.pack());
   }
-  poller_.resume();
 }
 
 void UdpRelay::drain() {
@@ -233,16 +231,21 @@ std::uint32_t UdpRelay::find(ipc::FlowRef ref) const {
   return found->second;
 }
 
-std::uint32_t UdpRelay::find(const ClientKey& key) const {
+std::uint32_t UdpRelay::find(const ClientKey& key) {
+  if (found_flow_ != kNoFlow && key == found_key_) return found_flow_;
   const auto found = by_key_.find(key);
-  return found == by_key_.end() ? kNoFlow : found->second;
+  if (found == by_key_.end()) return kNoFlow;
+  found_key_ = key;
+  return found_flow_ = found->second;
 }
 
 // ---- the client's paths
 
 void UdpRelay::forget_key(const ClientKey& key, std::uint32_t index) {
   const auto found = by_key_.find(key);
-  if (found != by_key_.end() && found->second == index) by_key_.erase(found);
+  if (found == by_key_.end() || found->second != index) return;
+  by_key_.erase(found);
+  found_flow_ = kNoFlow;
 }
 
 void UdpRelay::drop_path(std::uint32_t index, const ClientKey& key) {
@@ -292,6 +295,7 @@ std::uint8_t UdpRelay::add_path(std::uint32_t index, const ClientPacket& packet)
   }
   flow.paths[at] = {packet.key, packet.local, packet.socket, now, now};
   by_key_[packet.key] = index;
+  found_flow_ = kNoFlow;
   return at;
 }
 

@@ -18,9 +18,9 @@
 #include "common/base/log_budget.h"
 #include "ipc/counters.h"
 #include "ipc/flow_reader.h"
+#include "workers/core/burst_poller.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/master_link.h"
-#include "workers/core/poller.h"
 #include "workers/core/udp_flow.h"
 #include "workers/core/udp_socket.h"
 
@@ -35,7 +35,7 @@ struct UdpCounters {
 };
 
 struct UdpRelaySettings {
-  std::uint64_t delay_ms = 0;         // 0: packets are moved as they come
+  std::uint64_t delay_ms = 0;         // tick while packets are many; 0: never
   std::uint64_t idle_timeout_ms = 0;  // either side silent for this long
   bool packet_ids = false;            // UdpProtocol::client_id() differs from packet to packet
   UdpCounters counters;
@@ -81,7 +81,7 @@ class UdpRelay {
   void reply(const ClientPacket& to, ByteView packet);
 
   std::uint32_t find(ipc::FlowRef ref) const;
-  std::uint32_t find(const ClientKey& key) const;
+  std::uint32_t find(const ClientKey& key);
   UdpFlow& flow(std::uint32_t index) { return flows_[index]; }
   std::size_t size() const { return by_slot_.size(); }
   std::size_t claims() const { return claims_.size(); }
@@ -104,15 +104,15 @@ class UdpRelay {
     UdpPiece piece;
   };
 
-  void on_ready(std::uint64_t token);
-  void read_clients(std::size_t socket);
+  bool on_ready(std::uint64_t token);
+  bool read_clients(std::size_t socket);
   void sort_batch(std::size_t socket, int count);
   void sort_ids(ClientPacket packet, const UdpPiece& piece);
   void sort_piece(const ClientPacket& packet, const UdpPiece& piece);
   void add_upward(const ClientPacket& packet, const UdpPiece& piece);
   void send_upward();
   void to_origin(UdpFlow& flow, std::span<const UdpPiece> pieces);
-  void read_origin(std::uint32_t index);
+  bool read_origin(std::uint32_t index);
   void sort_origin_piece(std::uint32_t index, const UdpPiece& piece);
   void to_client(std::uint32_t index, std::uint8_t path, std::span<const UdpPiece> pieces);
   void to_tcp(std::uint32_t index, const UdpPiece& piece, UdpSent& sent);
@@ -138,7 +138,7 @@ class UdpRelay {
   MasterLink& link_;
   const ipc::FlowView& table_;
   ipc::Counters& counters_;
-  Poller poller_;
+  BurstPoller poller_;
   EventPtr timer_;
   UdpReceiver receiver_;
   UdpSender sender_;
@@ -147,6 +147,8 @@ class UdpRelay {
   std::deque<UdpFlow> flows_;
   std::vector<std::uint32_t> free_;
   std::unordered_map<ClientKey, std::uint32_t, ClientKeyHash> by_key_;
+  ClientKey found_key_;  // the last one: packets come in bursts of one client
+  std::uint32_t found_flow_ = kNoFlow;
   std::unordered_map<std::uint32_t, std::uint32_t> by_slot_;  // of the session table
   std::unordered_map<std::uint32_t, Claim> claims_;           // by request
   std::unordered_map<ClientKey, std::uint32_t, ClientKeyHash> claim_by_key_;
