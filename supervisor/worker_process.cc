@@ -16,6 +16,7 @@
 
 #include "common/base/access_log.h"
 #include "common/base/log.h"
+#include "supervisor/syscall_filter.h"
 
 namespace weir {
 namespace {
@@ -117,6 +118,12 @@ bool drop_privileges(const WorkerUser& user, const Config& config) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     LogLine(LogLevel::kError, "cannot set no_new_privs").field("error", std::strerror(errno));
     return false;
+  }
+  if (config.worker_syscall_filter) {
+    if (auto done = refuse_foreign_syscalls(); !done) {
+      LogLine(LogLevel::kInfo, "worker runs without a filter of system calls")
+          .field("error", done.error().text);
+    }
   }
   // Changing the user switched core dumps off; whoever asks for them gets them.
   if (core_limit(config)) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);

@@ -323,6 +323,7 @@ def test_workers_have_dropped_root(lab, origin):
         assert "0" not in status_field(pid, "Gid").split()
         assert status_field(pid, "Groups").split() in ([], status_field(pid, "Gid").split()[:1])
         assert status_field(pid, "NoNewPrivs") == "1"
+        assert status_field(pid, "Seccomp") == "2"  # a filter
         assert int(status_field(pid, "CapEff"), 16) == 0
         assert int(status_field(pid, "CapPrm"), 16) == 0
     assert works(weir.rtmp_port)
