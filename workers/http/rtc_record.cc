@@ -287,6 +287,11 @@ bool RtcSignal::find_flow(Call& call) const {
   if (!name || !process_.flows || !process_.flows->read(flow, record)) return false;
   if (!equal_secrets(as_text(name->token), as_text(record.token))) return false;
   call.flow = flow;
+  // A Location need not name these; the logs do.
+  call.group = record.group != 0 ? record.group : record.session;
+  call.request.plan.key = record.get(ipc::FlowField::kKey);
+  call.request.plan.publisher = record.role == ipc::Role::kPublisher;
+  call.request.plan.api = call.request.plan.publisher ? RtcApi::kWhip : RtcApi::kWhep;
   return true;
 }
 

@@ -2,6 +2,7 @@
 
     client.py publish URL    sends a moving picture (VP8) and a tone (Opus) by WHIP
     client.py play URL       takes a stream by WHEP
+    client.py … SECONDS      between checks of its way (5, as RFC 7675 says)
 
 One JSON object a line: {"event": "answer", "status", "location", "candidates", "sdp"}, then
 {"event": "state", "state"} whenever it changes, and about 5 a second {"event": "media", "video": frames,
@@ -15,16 +16,17 @@ import json
 import math
 import sys
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 
+import aioice.ice
 import aiortc.codecs
 import av
 import numpy
 from aiortc import (RTCConfiguration, RTCPeerConnection, RTCSessionDescription,
                     VideoStreamTrack)
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
+
+from http_request import request
 
 WIDTH, HEIGHT, RATE = 160, 120, 10
 # aiortc offers the same number for two extensions of one bundle, and trips over it.
@@ -60,16 +62,6 @@ class Tone(AudioStreamTrack):
         return frame
 
 
-def request(method, url, body=None):
-    ask = urllib.request.Request(url, method=method, data=body, headers={
-        "Content-Type": "application/sdp"} if body else {})
-    try:
-        with urllib.request.urlopen(ask, timeout=30) as answer:
-            return answer.status, dict(answer.headers), answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, dict(error.headers), error.read().decode()
-
-
 class Seen:
     def __init__(self):
         self.video = self.audio = self.loud = 0
@@ -100,7 +92,8 @@ class Seen:
             self.gap = None
 
 
-async def main(role, url):
+async def main(role, url, consent=5):
+    aioice.ice.CONSENT_INTERVAL = float(consent)
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     pc.on("connectionstatechange", lambda: say("state", state=pc.connectionState))
     seen = Seen()
@@ -127,4 +120,4 @@ async def main(role, url):
     await pc.close()
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2]))
+asyncio.run(main(*sys.argv[1:]))

@@ -2,8 +2,9 @@
 
     origin.py ADDRESS PORT      API on ADDRESS:PORT; media on ephemeral ports of ADDRESS
 
-POST /rtc/v1/whip/?app=&stream= and /rtc/v1/whep/?…; DELETE of the Location; GET /sessions for tests,
-/page.html for browsers.
+POST /rtc/v1/whip/?app=&stream= and /rtc/v1/whep/?…; DELETE of the Location, or PATCH for an ICE restart
+(RFC 9725, 4.3.3); GET /sessions for tests, /page.html for browsers. A message on a data channel is answered
+with what this origin and the session's stream are.
 Each session has a UDP port of its own. Offered candidates are not tried: like an ICE-lite server
 this one answers whoever asks, so a client can only come the way that the answer told it.
 """
@@ -18,6 +19,7 @@ import sys
 import urllib.parse
 
 import aioice.ice
+import aioice.utils
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaBlackhole, MediaRelay
 
@@ -36,6 +38,27 @@ class Session:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.sink = MediaBlackhole()
 
+        self.restarts = 0
+
+        @self.pc.on("datachannel")
+        def on_channel(channel):
+            channel.on("message", lambda _: channel.send(json.dumps(
+                {"origin": PORT, "kind": self.kind, "stream": self.stream})))
+
+    def restart(self, fragment):
+        """New credentials of both sides for the same sockets; the answer's fragment."""
+        ice = self.pc.sctp.transport.transport if self.pc.sctp else \
+            self.pc.getTransceivers()[0].receiver.transport.transport
+        connection = ice._connection    # aiortc has no restart of its own
+        connection.remote_username = re.search(r"a=ice-ufrag:(\S+)", fragment).group(1)
+        connection.remote_password = re.search(r"a=ice-pwd:(\S+)", fragment).group(1)
+        connection.local_username = aioice.utils.random_string(4)
+        connection.local_password = aioice.utils.random_string(22)
+        self.restarts += 1
+        candidates = "".join(f"a=candidate:{c.to_sdp()}\r\n" for c in connection.local_candidates)
+        return (f"a=ice-ufrag:{connection.local_username}\r\na=ice-pwd:{connection.local_password}\r\n"
+                f"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n{candidates}a=end-of-candidates\r\n")
+
     async def answer(self, offer):
         """The answer's SDP."""
         deaf = re.sub(r"a=candidate:.*\r\n", "", offer)
@@ -48,7 +71,7 @@ class Session:
                 streams[self.stream].append(track)
                 # Somebody must take the frames, or they pile up.
                 self.sink.addTrack(relay.subscribe(track, buffered=False))
-        else:
+        elif "\nm=video" in offer:
             for track in streams[self.stream]:
                 self.pc.addTrack(relay.subscribe(track, buffered=False))
         await self.pc.setRemoteDescription(RTCSessionDescription(deaf, "offer"))
@@ -72,10 +95,18 @@ async def make(kind, query, offer):
     number = len(sessions) + 1
     sessions[number] = session
     return 201, {"Content-Type": "application/sdp",
-                 "Location": f"/rtc/v1/{kind}/?session={number}"}, sdp.encode()
+                 "ETag": '"0"', "Location": f"/rtc/v1/{kind}/?session={number}"}, sdp.encode()
 
 
-async def serve(method, target, body):
+def patch(session, match, fragment):
+    if match != "*":
+        return 412, {}, b"candidates are not needed here"
+    answer = session.restart(fragment)
+    return 200, {"Content-Type": "application/trickle-ice-sdpfrag",
+                 "ETag": f'"{session.restarts}"'}, answer.encode()
+
+
+async def serve(method, target, match, body):
     path, _, text = target.partition("?")
     query = urllib.parse.parse_qs(text)
     if path == "/sessions":
@@ -94,6 +125,8 @@ async def serve(method, target, body):
     if method == "DELETE" and session:
         await session.close()
         return 200, {}, b""
+    if method == "PATCH" and session:
+        return patch(session, match, body.decode())
     return 404, {}, b"no such session"
 
 
@@ -104,7 +137,8 @@ async def on_connection(reader, writer):
         size = re.search(r"(?i)\r\ncontent-length: (\d+)", head)
         body = await reader.readexactly(int(size.group(1))) if size else b""
         try:
-            status, fields, body = await serve(method, target, body)
+            match = re.search(r"(?i)\r\nif-match: (\S+)", head)
+            status, fields, body = await serve(method, target, match and match.group(1), body)
         except Exception:   # a test wants to see it, and the next request
             logging.exception("%s %s", method, target)
             status, fields, body = 500, {}, b"see the log"

@@ -31,6 +31,7 @@ hlscrowd HlsCrowd: HLS viewers by the hundred: see hlscrowd.py; load: FLV and RT
 flv      read(path) write(path, tags) packets(path) assert_same_media() enhanced_hevc(): see flv.py
 poll(what, predicate, timeout)   waits for a condition with a deadline; never sleep in a test
 free_port()   a TCP port that nobody else in this run gets
+Road(lab)     a namespace of clients behind a router that loses, delays and translates (root only): see road.py
 Link(lab)     a network namespace beside ours, with loss if wanted (root only): see netns.py
 """
 

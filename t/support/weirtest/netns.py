@@ -8,10 +8,13 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import subprocess
 
 _CLONE_NEWNET = 0x40000000
+# Runs side by side should not have the same addresses.
+numbers = itertools.count(os.getpid() * 7)
 
 
 def _setns(path):
@@ -21,30 +24,29 @@ def _setns(path):
             raise OSError(ctypes.get_errno(), f"setns {path}")
 
 
-class Link:
-    """A namespace `far` (10.98.N.2), reached from ours (10.98.N.1)."""
+def ip(*argv):
+    subprocess.run(["ip", *argv], check=True, capture_output=True, timeout=20)
 
-    def __init__(self, lab, number=1):
-        self.lab = lab
-        self.name = f"wt{os.getpid()}r{number}"
-        self.near, self.far = f"10.98.{number}.1", f"10.98.{number}.2"
-        self.device = f"wtr{os.getpid() % 100000}n{number}"
+
+class Namespace:
+    def __init__(self, lab, name):
+        self.name = name
         lab.at_close(self.close)
-        self.ip("netns", "add", self.name)
-        self.ip("link", "add", self.device, "type", "veth", "peer", "name", "v0", "netns", self.name)
-        self.ip("addr", "add", f"{self.near}/24", "dev", self.device)
-        self.ip("link", "set", self.device, "up")
-        for command in (("link", "set", "lo", "up"), ("addr", "add", f"{self.far}/24", "dev", "v0"),
-                        ("link", "set", "v0", "up")):
-            self.ip("-n", self.name, *command)
-
-    @staticmethod
-    def ip(*argv):
-        subprocess.run(["ip", *argv], check=True, capture_output=True, timeout=10)
+        ip("netns", "add", name)
+        self.set_up("lo")
 
     @property
     def prefix(self):
         return ["ip", "netns", "exec", self.name]
+
+    def ip_there(self, *argv):
+        ip("-n", self.name, *argv)
+
+    def set_up(self, device, *addresses):
+        """Gives the device these addresses and brings it up."""
+        for address in addresses:
+            self.ip_there("addr", "add", address, "dev", device, "nodad")
+        self.ip_there("link", "set", device, "up")
 
     @contextlib.contextmanager
     def inside(self):
@@ -57,10 +59,36 @@ class Link:
             finally:
                 _setns(f"/proc/self/fd/{ours.fileno()}")
 
+    def run(self, *argv, text=""):
+        """What the command writes; `text` is its input."""
+        done = subprocess.run([*self.prefix, *argv], input=text, text=True, timeout=30, check=False,
+                              capture_output=True)
+        assert done.returncode == 0, (argv, done.stderr)
+        return done.stdout
+
     def nft(self, *argv, rules=""):
         """What nft answers in the namespace; `rules` for ("-f", "-")."""
-        return subprocess.run([*self.prefix, "nft", *argv], input=rules, check=True, text=True,
-                              capture_output=True, timeout=30).stdout
+        return self.run("nft", *argv, text=rules)
+
+    def close(self):
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, timeout=20, check=False)
+
+
+class Link(Namespace):
+    """A namespace `far` (10.98.N.2), reached from ours (10.98.N.1)."""
+
+    ip = staticmethod(ip)
+
+    def __init__(self, lab, number=None):
+        self.lab = lab
+        number = number or next(numbers) % 250 + 1
+        super().__init__(lab, f"wt{os.getpid()}r{number}")
+        self.near, self.far = f"10.98.{number}.1", f"10.98.{number}.2"
+        self.device = f"wtr{os.getpid() % 100000}n{number}"
+        ip("link", "add", self.device, "type", "veth", "peer", "name", "v0", "netns", self.name)
+        ip("addr", "add", f"{self.near}/24", "dev", self.device)
+        ip("link", "set", self.device, "up")
+        self.set_up("v0", f"{self.far}/24")
 
     def lose(self, percent):
         """Loses that share of the packets, each for itself, both ways."""
@@ -70,6 +98,3 @@ class Link:
         self.nft("-f", "-", rules="table netdev loss {\n"
                  f"chain in {{ {chain.format('ingress')}; }}\n"
                  f"chain out {{ {chain.format('egress')}; }}\n}}\n")
-
-    def close(self):
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, timeout=10, check=False)

@@ -5,6 +5,7 @@ loopback, so clients live in a namespace of their own, joined to ours by a veth 
     origin = WebrtcOrigin(lab, link.near)  # .api_port .sessions()
     weir = RtcWeir(lab, [origin], {"rtc": {"candidate": link.near}}, address=link.near)
     with link.client("publish", url) as publisher: ...
+    link = RtcRoad(lab)                    # the same with a router between; see road.py
 """
 
 import json
@@ -16,14 +17,28 @@ import urllib.request
 from . import netns
 from .browser import Browser
 from .lab import free_port, poll
+from .road import Road
 
 SUPPORT = pathlib.Path(__file__).resolve().parents[1] / "webrtc"
 PYTHON = "/usr/bin/python3"
 
 
-class Link(netns.Link):
-    def client(self, role, url):
-        return WebrtcClient(self.lab, role, url, self.prefix)
+class Clients:
+    """Starts clients in a namespace; `prefix` runs a command there."""
+
+    def client(self, role, url, program="client.py", **options):
+        return WebrtcClient(self.lab, role, url, self.prefix, program, **options)
+
+    def crowd(self, urls):
+        return WebrtcCrowd(self.lab, urls, self.prefix)
+
+
+class RtcRoad(Clients, Road):
+    pass
+
+
+class Link(Clients, netns.Link):
+    pass
 
 
 class WebrtcOrigin:
@@ -51,22 +66,33 @@ class WebrtcOrigin:
         return [s["state"] for s in self.sessions() if s["stream"] == stream and s["kind"] == kind]
 
 
-class WebrtcClient:
-    """A running client.py; its lines in .events."""
+class Lines:
+    """The JSON objects that a process writes."""
 
-    def __init__(self, lab, role, url, prefix=()):
-        self.role = role
-        self.process = lab.start([*prefix, PYTHON, SUPPORT / "client.py", role, url],
-                                 f"webrtc-{role}", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.events = []
+    def __init__(self, process):
+        self.rows = []
+        self.process = process
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
         for line in self.process.popen.stdout:
-            self.events.append(json.loads(line))
+            self.rows.append(json.loads(line))
 
     def of(self, event):
-        return [e for e in list(self.events) if e["event"] == event]
+        return [row for row in list(self.rows) if row["event"] == event]
+
+    def forget(self):
+        self.rows = []
+
+
+class WebrtcClient:
+    """A running client.py, or another program of its kind."""
+
+    def __init__(self, lab, role, url, prefix=(), program="client.py", arguments=()):
+        self.role = role
+        self.process = lab.start([*prefix, PYTHON, SUPPORT / program, role, url, *arguments],
+                                 f"webrtc-{role}", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.of = Lines(self.process).of
 
     def answer(self):
         return poll(f"an answer for the {self.role}", lambda: self.of("answer"), 60)[0]
@@ -104,6 +130,33 @@ class WebrtcClient:
         self.process.kill()
 
 
+class WebrtcCrowd:
+    """A running crowd.py: sessions with a data channel each."""
+
+    def __init__(self, lab, urls, prefix=()):
+        self.urls = urls
+        self.process = lab.start([*prefix, PYTHON, SUPPORT / "crowd.py", *urls], "webrtc-crowd",
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.lines = Lines(self.process)
+
+    def wait_said(self, timeout=90):
+        """What each session's origin has said since the last call, in the order of the addresses."""
+        poll("an answer in each session", lambda: len(self.lines.of("session")) >= len(self.urls), timeout)
+        rows = {row["url"]: row for row in self.lines.of("session")}
+        self.lines.forget()
+        return [rows[url] for url in self.urls]
+
+    def ask(self):
+        self.process.popen.stdin.write(b"\n")
+        self.process.popen.stdin.flush()
+
+    def leave(self):
+        """The statuses of the DELETEs."""
+        self.process.popen.stdin.close()
+        self.process.wait(60)
+        return poll("the answers to DELETE", lambda: self.lines.of("deleted"), 5)[0]["statuses"]
+
+
 class WebrtcBrowser(Browser):
     """Chromium in the link's namespace with the page of webrtc/page.html, which `origin` serves."""
 
@@ -133,6 +186,14 @@ class WebrtcBrowser(Browser):
     def wait_video(self, more=5, timeout=60):
         goal = self.stats()["video"] + more
         return self.wait(f"{more} more frames", lambda s: s["video"] >= goal, timeout)
+
+    def credentials(self):
+        """(USERNAME, password) of its checks."""
+        return self.run("return credentials()")
+
+    def restart(self):
+        """ICE restart by PATCH; the new credentials."""
+        return self.run("return restart()")
 
     def leave(self):
         return self.run("return leave()")
