@@ -134,6 +134,7 @@ build/fuzz/%: build/fuzz/obj/t/fuzz/%_fuzz.o $(FUZZ_OBJS)
 # The one target with a library: cJSON under the registration parser.
 build/fuzz/registration: $(patsubst %,build/fuzz/obj/workers/control/%.o,registration json text)
 build/fuzz/registration: FUZZ_LIBS := -lcjson
+build/fuzz/flow_file: $(patsubst %,build/fuzz/obj/ipc/%.o,flow_file flow_reader flow_table mapping)
 .PRECIOUS: build/fuzz/obj/%.o build/fuzz/obj/t/fuzz/%_fuzz.o
 FUZZ_SECONDS ?= 10
 .PHONY: fuzz fuzz-smoke

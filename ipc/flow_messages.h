@@ -81,7 +81,10 @@ struct FlowClaim {
   Endpoint local;  // address and port that the client's packet came to
   FlowTransport transport = FlowTransport::kUdp;
   std::uint8_t has_socket = 0;  // the sender has the upstream socket; else the answer brings it
-  std::uint8_t reserved[2] = {};
+  // WebRTC over UDP: 1 when the recorded client stays as it is. The sender has a proven request
+  // from another address, and decides about the media when it owns the session.
+  std::uint8_t keep_client = 0;
+  std::uint8_t reserved[1] = {};
   std::uint32_t srt_caller_id = 0;    // 0: as before
   std::uint32_t srt_listener_id = 0;  // 0: as before
 };

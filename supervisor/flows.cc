@@ -21,6 +21,7 @@ using ipc::FlowKind;
 using ipc::FlowRecord;
 using ipc::FlowState;
 using ipc::FlowStatus;
+using ipc::FlowTransport;
 using ipc::kNoSlot;
 using ipc::WorkerKind;
 
@@ -271,13 +272,19 @@ FlowStatus Flows::check_claim(std::uint32_t page, WorkerKind kind, const ipc::Fl
   if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
   const std::uint32_t slot = table_.find(m.flow);
   if (slot == kNoSlot) return FlowStatus::kUnknown;
-  const bool tcp = m.transport == ipc::FlowTransport::kTcp;
+  const bool tcp = m.transport == FlowTransport::kTcp;
   if (metas_[slot].kind != kind_of(kind) || !whole(m.client) || !whole(m.local) ||
-      m.client.family != m.local.family || (!tcp && m.transport != ipc::FlowTransport::kUdp)) {
+      m.client.family != m.local.family || (!tcp && m.transport != FlowTransport::kUdp)) {
+    return FlowStatus::kInvalid;
+  }
+  // Only what is reached by UDP can change its worker and keep its client.
+  const bool keep = m.keep_client != 0;
+  if (keep && (metas_[slot].transport != FlowTransport::kUdp || kind != WorkerKind::kRtc ||
+               table_.get(slot).state != FlowState::kConnected)) {
     return FlowStatus::kInvalid;
   }
   const Worker& by = worker(page, kind, now_ms);
-  if (by.slots == 0 || (by.draining && !tcp)) return FlowStatus::kStopping;
+  if (by.slots == 0 || (by.draining && (keep || !tcp))) return FlowStatus::kStopping;
   if (metas_[slot].rebind_until_ms != 0) return FlowStatus::kBusy;
   return metas_[slot].upstream ? FlowStatus::kOk : open_socket(slot, now_ms);
 }
@@ -335,6 +342,14 @@ void Flows::claim(std::uint32_t page, WorkerKind kind, const ipc::FlowClaim& m,
     return refuse_assign(page, m.header.request, m.flow, status);
   }
   const std::uint32_t slot = m.flow.slot;
+  // What was sent may not have arrived: a process without a free descriptor gets a message alone.
+  if (m.has_socket == 0) metas_[slot].delivered = false;
+  if (m.keep_client == 0) note_client(slot, m, now_ms);
+  set_owner(slot, page, m.header.request);
+}
+
+// Where the client is from now on.
+void Flows::note_client(std::uint32_t slot, const ipc::FlowClaim& m, std::uint64_t now_ms) {
   FlowRecord record = table_.get(slot);
   const bool first = record.state == FlowState::kSignalled;
   const bool moved = !first && !ipc::same_endpoint(record.client, m.client);
@@ -348,19 +363,15 @@ void Flows::claim(std::uint32_t page, WorkerKind kind, const ipc::FlowClaim& m,
   record.activity_ms = record.stun_ms = now_ms;
   take_address(slot, record);
   table_.put(slot, record);
-  // What was sent may not have arrived: a process without a free descriptor gets a message alone.
-  if (m.has_socket == 0) metas_[slot].delivered = false;
-  if (first || moved) {
-    table_.header().claims[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
-    LogLine(LogLevel::kInfo, first ? "session connected" : "client has a new address")
-        .session(record.session)
-        .field("stream", record.get(FlowField::kKey))
-        .field("client", to_string(record.client))
-        .field("before", first || from.empty() ? std::string() : to_string(from))
-        .field("upstream", to_string(record.upstream_local))
-        .field("origin", to_string(record.origin_endpoint));
-  }
-  set_owner(slot, page, m.header.request);
+  if (!first && !moved) return;
+  table_.header().claims[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
+  LogLine(LogLevel::kInfo, first ? "session connected" : "client has a new address")
+      .session(record.session)
+      .field("stream", record.get(FlowField::kKey))
+      .field("client", to_string(record.client))
+      .field("before", first || from.empty() ? std::string() : to_string(from))
+      .field("upstream", to_string(record.upstream_local))
+      .field("origin", to_string(record.origin_endpoint));
 }
 
 void Flows::count(std::uint32_t page, const ipc::FlowStats& stats, std::uint64_t now_ms) {

@@ -119,6 +119,7 @@ class Flows {
                        const ipc::FlowCredentials& message, std::uint64_t now_ms);
   void claim(std::uint32_t page, ipc::WorkerKind kind, const ipc::FlowClaim& message,
              std::uint64_t now_ms);
+  void note_client(std::uint32_t slot, const ipc::FlowClaim& message, std::uint64_t now_ms);
   ipc::FlowStatus check_claim(std::uint32_t page, ipc::WorkerKind kind,
                               const ipc::FlowClaim& message, std::uint64_t now_ms);
   ipc::FlowStatus open_socket(std::uint32_t slot, std::uint64_t now_ms);

@@ -79,24 +79,55 @@ TEST_CASE("a second request from the same way within a while") {
 
 TEST_CASE("when the media moves") {
   MoveQuestion question;
-  CHECK(decide_move(question) == Move::kNow);  // nobody is there yet
+  CHECK(may_move(question));  // nobody is there yet
   question.has_client = true;
   question.media_seen = true;
-  CHECK(decide_move(question) == Move::kStay);  // a check of a spare way
-  CHECK_FALSE(may_claim(question));
-  for (bool MoveQuestion::*reason :
-       {&MoveQuestion::same_host, &MoveQuestion::use_candidate, &MoveQuestion::repeated}) {
-    MoveQuestion trusted = question;
-    trusted.*reason = true;
-    CHECK(may_claim(trusted));
-    trusted.quiet_ms = kQuietMs - 1;
-    CHECK(decide_move(trusted) == Move::kWhenQuiet);
-    trusted.quiet_ms = kQuietMs;
-    CHECK(decide_move(trusted) == Move::kNow);
-    trusted.quiet_ms = 0;
-    trusted.media_seen = false;  // ICE is still at work
-    CHECK(decide_move(trusted) == Move::kNow);
+  question.quiet_ms = 100000;
+  CHECK_FALSE(may_move(question));  // a check of a spare way
+  for (bool MoveQuestion::*reason : {&MoveQuestion::same_host, &MoveQuestion::use_candidate,
+                                     &MoveQuestion::repeated, &MoveQuestion::followed}) {
+    MoveQuestion meant = question;
+    meant.*reason = true;
+    const std::uint64_t wait = meant.same_host ? kQuietSameHostMs : kQuietMs;
+    meant.quiet_ms = wait - 1;
+    CHECK_FALSE(may_move(meant));
+    meant.quiet_ms = wait;
+    CHECK(may_move(meant));
+    meant.quiet_ms = 0;
+    meant.media_seen = false;  // ICE is still at work
+    CHECK(may_move(meant));
   }
+}
+
+TEST_CASE("what a proof gives the right to, where the session is not") {
+  ClaimQuestion question;
+  CHECK(decide_claim(question) == Claim::kClient);  // the first address
+  question.has_client = question.owned = true;
+  CHECK(decide_claim(question) == Claim::kNone);  // sent again
+  question.fresh = true;
+  CHECK(decide_claim(question) == Claim::kOwner);
+  question.by_tcp = true;
+  CHECK(decide_claim(question) == Claim::kOwner);
+  question.recorded_tcp = true;
+  CHECK(decide_claim(question) == Claim::kClient);  // another connection
+  question.by_tcp = false;
+  CHECK(decide_claim(question) == Claim::kNone);  // a connection stays with its worker
+  question.owned = false;
+  CHECK(decide_claim(question) == Claim::kClient);
+  question.owned = question.young = true;
+  CHECK(decide_claim(question) == Claim::kClient);
+  question.recorded_tcp = question.fresh = question.young = false;
+  question.same_client = true;
+  CHECK(decide_claim(question) == Claim::kClient);
+}
+
+TEST_CASE("a session goes to and fro at a bounded pace") {
+  ClaimPace pace;
+  CHECK(pace.take(1, 1, 1000));
+  CHECK_FALSE(pace.take(1, 1, 1400));
+  CHECK(pace.take(1, 2, 1400));  // another session in the slot
+  CHECK(pace.take(2, 1, 1400));
+  CHECK(pace.take(1, 2, 1900));
 }
 
 TEST_CASE("the STUN server never sends more than it got") {

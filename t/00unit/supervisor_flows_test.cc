@@ -323,6 +323,39 @@ TEST_CASE("ownership moves with the client's packets") {
   CHECK(rig.exists(flow));
 }
 
+TEST_CASE("a session comes to another worker without its client") {
+  FlowRig rig;
+  for (const std::uint32_t page : {kRtcA, kRtcB}) {
+    rig.serve(page, page - kRtcA, 2);
+    rig.next(page);
+  }
+  const FlowRef flow = rig.created(1);
+  FlowClaim spare = FlowRig::from(flow, 4001);
+  spare.keep_client = 1;
+  const auto status_of = [&] {
+    rig.say(kRtcB, WorkerKind::kRtc, spare);
+    return rig.next(kRtcB).assign.status;
+  };
+  CHECK(status_of() == FlowStatus::kInvalid);  // it has no client yet
+  rig.claim(kRtcA, flow, 4000);
+  CHECK(status_of() == FlowStatus::kOk);
+  CHECK(rig.next(kRtcA).release.reason == FlowEndReason::kMoved);
+  CHECK(rig.record(flow).owner == kRtcB);
+  CHECK(rig.record(flow).client.port == 4000);
+  CHECK(rig.claim(kRtcA, flow, 4000).fd);  // the client's packets bring it back
+  rig.next(kRtcB);
+  // A connection cannot leave its worker, and a worker that drains serves no UDP.
+  FlowClaim connection = FlowRig::from(flow, 4002);
+  connection.transport = FlowTransport::kTcp;
+  rig.say(kRtcA, WorkerKind::kRtc, connection);
+  rig.next(kRtcA);
+  CHECK(status_of() == FlowStatus::kInvalid);
+  rig.claim(kRtcA, flow, 4000);
+  rig.flows.worker_drains(kRtcB, rig.base.now);
+  spare.transport = FlowTransport::kTcp;
+  CHECK(status_of() == FlowStatus::kStopping);
+}
+
 TEST_CASE("a used address belongs to the session that proved it last") {
   FlowRig rig;
   rig.serve(kRtcA, 0, 1);

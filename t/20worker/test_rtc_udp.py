@@ -86,28 +86,43 @@ def test_only_proof_counts(lab):
     stranger.close()
 
 
+def drained(sock):
+    """What waits in a socket."""
+    packets = []
+    while True:
+        try:
+            packets.append(sock.recv(2048, socket.MSG_DONTWAIT))
+        except OSError:
+            return packets
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_roaming_and_reuse(lab, workers):
-    """Media follows a client to a new port and host; an address that names another session is that
-    session's from then on."""
+    """Media follows a client to a new port and host, whatever worker the kernel gives it to; an
+    address that names another session is that session's from then on."""
     origin, weir = bring_up(lab, workers=workers)
     one, two = RtcClient(weir, "live/a"), RtcClient(weir, "live/b")
     one.prove()
     two.prove()
-    for address in ("127.0.0.1", "127.0.0.5"):
-        time.sleep(0.4)  # the old address is silent, as when a NAT forgets it
+    assert one.echo(1) and two.echo(1)
+    for nominated, address in enumerate(("127.0.0.1", "127.0.0.5", "127.0.0.6", "127.0.0.7")):
+        time.sleep(0.3)
         old = one.move(address)
         started = time.monotonic()
-        one.prove(use_candidate=True)
+        one.prove(use_candidate=bool(nominated % 2))
         poll("media at the new address", lambda: one.echo(5, 0.3), 10)
         assert time.monotonic() - started < 3 or os.getloadavg()[0] > 4
-        old.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            old.recv(2048)
+        drained(old)  # what came while the old address might still have been right
+        assert one.echo(6) and not drained(old)
+        one.prove()  # confirms
+        assert one.echo(7) and not drained(old)
         old.close()
-    assert two.echo(6)
-    # `two` speaks from the address that `one` had.
-    one.sock, two.sock = None, one.sock
+    assert one.echo(8) and two.echo(8)
+    # `two` speaks from the address that `one` has.
+    own, two.sock = two.sock, one.sock
+    two.check()
+    assert two.wait(is_stun, 0.5) is None, "taken from a client that speaks"
+    assert count(weir, "weir_stun_requests_total", result="address_in_use") == 1
     two.prove(use_candidate=True)
     poll("the other session's media", lambda: two.echo(1000, 0.5), 10)
     assert 1000 in origin.received[two.username]
@@ -116,6 +131,35 @@ def test_roaming_and_reuse(lab, workers):
     assert two.wait(lambda p: number_of(p) == 4000, 0.5) is None
     origin.send(two.username, numbered(4001))
     assert two.wait(lambda p: number_of(p) == 4001) is not None
+    own.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_replays_draw_no_media(lab, workers):
+    """Captured requests that are sent again from elsewhere, to any worker, with what looks like media
+    behind them, leave the media with a client that speaks now and then; at once when it does."""
+    origin, weir = bring_up(lab, workers=workers)
+    client = RtcClient(weir, "live/a")
+    client.prove()
+    captured = []
+    thieves = [udp_socket(f"127.0.0.{n}") for n in range(40, 46)]
+    for thief in thieves:
+        thief.connect(client.target)
+    for number in range(1, 25):
+        captured.append(client.check(use_candidate=True))
+        assert client.echo(number, 10)
+        for thief in thieves:
+            for request in captured[-3:]:
+                thief.send(request)
+            thief.send(numbered(77))
+        origin.send(client.username, numbered(1000 + number))
+        assert client.wait(lambda p, n=number: number_of(p) == 1000 + n, 10), number
+        time.sleep(0.1)
+    for thief in thieves:
+        assert [p for p in drained(thief) if not is_stun(p)] == []
+        thief.close()
+    assert count(weir, "weir_udp_client_moves_total", protocol="rtc") == 0
+    assert sessions(weir) == 1
 
 
 def test_checks_are_answered_where_they_came_from(lab):
@@ -334,7 +378,7 @@ def test_ice_over_tcp(lab):
         origin.send(client.username, numbered(number))
     assert other.echo(1, 10)
     tcp.close()
-    poll("the end", lambda: sessions(weir) == 1)
+    poll("the end", lambda: sessions(weir) == 1, 20)
     assert count(weir, "weir_session_ends_total", protocol="rtc", reason="client_closed") == 1
 
 

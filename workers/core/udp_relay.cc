@@ -111,8 +111,8 @@ void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
       const Token token{index, flows_[index].generation, 0};
       poller_.add(flows_[index].upstream.get(), EPOLLIN, token.pack());
     }
-    if (claim.transport == ipc::FlowTransport::kTcp) {
-      flows_[index].transport = ipc::FlowTransport::kTcp;
+    if (claim.how.transport == ipc::FlowTransport::kTcp) {
+      if (!claim.how.keep_client) flows_[index].transport = ipc::FlowTransport::kTcp;
       protocol_.on_begin(index);
     }
   } else {
@@ -128,7 +128,8 @@ void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
       forget(over);
     }
     const std::uint32_t adopted = adopt(assign, record, std::move(upstream));
-    if (claim.transport == ipc::FlowTransport::kTcp) {
+    flows_[adopted].media_seen = !claim.how.first;
+    if (claim.how.transport == ipc::FlowTransport::kTcp && !claim.how.keep_client) {
       flows_[adopted].transport = ipc::FlowTransport::kTcp;
     }
     protocol_.on_begin(adopted);
@@ -299,23 +300,29 @@ std::uint8_t UdpRelay::add_path(std::uint32_t index, const ClientPacket& packet)
   return at;
 }
 
+void UdpRelay::point_to(std::uint32_t index, std::uint8_t path) {
+  UdpFlow& flow = flows_[index];
+  flow.recorded = false;
+  flow.transport = path == kTcpPath ? ipc::FlowTransport::kTcp : ipc::FlowTransport::kUdp;
+  if (path == kTcpPath) return;
+  flow.current = path;
+  flow.segment_down = true;  // another way, another device
+}
+
 void UdpRelay::move_client(std::uint32_t index, std::uint8_t path) {
   UdpFlow& flow = flows_[index];
   const bool same = flow.transport == ipc::FlowTransport::kUdp && flow.current == path;
   if (same && flow.recorded) return;
-  flow.current = path;
-  flow.transport = ipc::FlowTransport::kUdp;
-  flow.segment_down = true;  // another way, another device
+  point_to(index, path);
   const UdpClientPath& to = flow.paths[path];
-  flow.recorded =
-      send_claim(link_.next_request(), flow.ref, {to.key, to.local, to.socket, {}}, flow.transport);
+  flow.recorded = send_claim(link_.next_request(), flow.ref, {to.key, to.local, to.socket, {}}, {});
 }
 
 void UdpRelay::move_to_tcp(std::uint32_t index, const Endpoint& client, const Endpoint& local) {
   UdpFlow& flow = flows_[index];
-  flow.transport = ipc::FlowTransport::kTcp;
+  point_to(index, kTcpPath);
   flow.recorded = send_claim(link_.next_request(), flow.ref, {{client, 0}, local, 0, {}},
-                             ipc::FlowTransport::kTcp);
+                             {ipc::FlowTransport::kTcp});
 }
 
 std::uint16_t UdpRelay::socket_for(const Endpoint& local) const {
@@ -334,35 +341,35 @@ std::uint16_t UdpRelay::socket_for(const Endpoint& local) const {
 // ---- claims
 
 bool UdpRelay::send_claim(std::uint32_t request, ipc::FlowRef ref, const ClientPacket& from,
-                          ipc::FlowTransport transport) {
+                          UdpClaim how) {
   ipc::FlowClaim message;
   message.header.request = request;
   message.flow = ref;
   message.client = from.key.address;
   message.local = from.local;
-  message.transport = transport;
+  message.transport = how.transport;
+  message.keep_client = how.keep_client ? 1 : 0;
   message.has_socket = find(ref) != kNoFlow ? 1 : 0;
   message.srt_listener_id = from.key.id;
   counters_.add(settings_.counters.claims);
   return link_.send(message);
 }
 
-std::uint32_t UdpRelay::claim(ipc::FlowRef ref, const ClientPacket& packet,
-                              ipc::FlowTransport transport) {
+std::uint32_t UdpRelay::claim(ipc::FlowRef ref, const ClientPacket& packet, UdpClaim how) {
   if (draining_ || claims_.size() >= limits::kUdpClaims) return 0;
-  const bool waits = transport == ipc::FlowTransport::kUdp && !packet.bytes.empty();
+  const bool waits = how.transport == ipc::FlowTransport::kUdp && !packet.bytes.empty();
   if (claim_by_slot_.contains(ref.slot)) {
     if (waits) park(packet, packet.bytes.size());
     return 0;
   }
   if (waits && claim_by_key_.contains(packet.key)) return 0;
   const std::uint32_t request = link_.next_request();
-  if (!send_claim(request, ref, packet, transport)) return 0;
+  if (!send_claim(request, ref, packet, how)) return 0;
   Claim& claim = claims_[request];
   claim.ref = ref;
   claim.from = packet;
   claim.from.bytes = {};
-  claim.transport = transport;
+  claim.how = how;
   claim.started_ms = monotonic_ms();
   claim_by_slot_[ref.slot] = request;
   if (waits) {

@@ -41,6 +41,12 @@ struct UdpRelaySettings {
   UdpCounters counters;
 };
 
+struct UdpClaim {
+  ipc::FlowTransport transport = ipc::FlowTransport::kUdp;
+  bool first = false;        // nobody has served the session yet
+  bool keep_client = false;  // it only comes here: the media goes on to the recorded address
+};
+
 class UdpRelay {
  public:
   UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtocol& protocol,
@@ -62,14 +68,16 @@ class UdpRelay {
   // The client of `packet` has proven that the session is its own, and it is not here: asks the
   // master for it. The packet, unless it is empty, and what follows it wait. Returns the request's
   // number, 0 when there cannot be one now.
-  std::uint32_t claim(ipc::FlowRef ref, const ClientPacket& packet,
-                      ipc::FlowTransport transport = ipc::FlowTransport::kUdp);
+  std::uint32_t claim(ipc::FlowRef ref, const ClientPacket& packet, UdpClaim how = {});
   // For the owner: the client's proven path of `packet`, made if there is none. A key that another
   // session had is this one's from now on.
   std::uint8_t add_path(std::uint32_t flow, const ClientPacket& packet);
   // Takes an address away from a session: somebody else has proven to be there now.
   void drop_path(std::uint32_t index, const ClientKey& key);
-  // The origin's packets go there from now on; the master is told.
+  // The origin's packets go there from now on. Nobody is told: another worker after this one begins
+  // with the address that the session table has.
+  void point_to(std::uint32_t flow, std::uint8_t path);
+  // The same, and the master is told.
   void move_client(std::uint32_t flow, std::uint8_t path);
   // The same for a client that has proven itself by a TCP connection from `client`.
   void move_to_tcp(std::uint32_t flow, const Endpoint& client, const Endpoint& local);
@@ -94,7 +102,7 @@ class UdpRelay {
   struct Claim {
     ipc::FlowRef ref;
     ClientPacket from;  // without bytes
-    ipc::FlowTransport transport = ipc::FlowTransport::kUdp;
+    UdpClaim how;
     std::uint64_t started_ms = 0;
     std::size_t bytes = 0;
     std::vector<std::vector<std::uint8_t>> parked;
@@ -122,8 +130,7 @@ class UdpRelay {
   void drop_assign(const ipc::FlowAssign& assign, const Claim& claim, bool has_socket);
   std::uint32_t adopt(const ipc::FlowAssign& assign, const ipc::FlowRecord& record,
                       UniqueFd upstream);
-  bool send_claim(std::uint32_t request, ipc::FlowRef ref, const ClientPacket& from,
-                  ipc::FlowTransport transport);
+  bool send_claim(std::uint32_t request, ipc::FlowRef ref, const ClientPacket& from, UdpClaim how);
   void forget_key(const ClientKey& key, std::uint32_t index);
   void forget(std::uint32_t index);
   std::uint16_t socket_for(const Endpoint& local) const;

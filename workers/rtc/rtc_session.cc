@@ -9,6 +9,7 @@ namespace {
 constexpr std::size_t kTransactions = 8192;  // some seconds of a few thousand sessions
 constexpr std::size_t kProofs = 4096;
 constexpr std::uint64_t kRepeatedMs = 12000;  // consent comes every 5 s, give or take (RFC 7675)
+constexpr std::uint64_t kClaimEveryMs = 500;
 constexpr std::size_t kBudgets = 4096;
 constexpr std::uint32_t kAnswersPerAddress = 10;
 constexpr std::uint32_t kAnswersInAll = 2000;
@@ -69,15 +70,32 @@ bool ProofMemory::repeated(std::uint32_t slot, std::uint32_t generation, std::ui
   return out;
 }
 
-bool may_claim(const MoveQuestion& question) {
-  return !question.has_client || question.same_host || question.use_candidate || question.repeated;
+Claim decide_claim(const ClaimQuestion& question) {
+  const bool same = question.same_client && question.by_tcp == question.recorded_tcp;
+  if (!question.has_client || same) return Claim::kClient;
+  if (!question.fresh) return Claim::kNone;
+  if (!question.recorded_tcp) return Claim::kOwner;
+  // A connection cannot follow its session to another worker. Another connection takes its place;
+  // UDP does while ICE is at work, since clients prefer it, and when the connection has gone.
+  const bool wins = question.by_tcp || question.young || !question.owned;
+  return wins ? Claim::kClient : Claim::kNone;
 }
 
-Move decide_move(const MoveQuestion& question) {
-  if (!question.has_client) return Move::kNow;
-  if (!may_claim(question)) return Move::kStay;
-  if (!question.media_seen || question.quiet_ms >= kQuietMs) return Move::kNow;
-  return Move::kWhenQuiet;
+ClaimPace::ClaimPace() : entries_(kProofs) {}
+
+bool ClaimPace::take(std::uint32_t slot, std::uint32_t generation, std::uint64_t now_ms) {
+  Entry& entry = entries_[slot % kProofs];
+  if (entry.generation == generation && now_ms < entry.at_ms + kClaimEveryMs) return false;
+  entry = {generation, now_ms};
+  return true;
+}
+
+bool may_move(const MoveQuestion& question) {
+  if (!question.has_client) return true;
+  const bool meant = question.same_host || question.use_candidate || question.repeated;
+  if (!meant && !question.followed) return false;
+  if (!question.media_seen) return true;
+  return question.quiet_ms >= (question.same_host ? kQuietSameHostMs : kQuietMs);
 }
 
 StunBudget::StunBudget() : entries_(kBudgets) {}

@@ -66,26 +66,55 @@ class ProofMemory {
   std::vector<Entry> entries_;
 };
 
+// What a proven request of a session that is not here gives the right to.
+struct ClaimQuestion {
+  bool fresh = false;         // its transaction is a new one
+  bool has_client = false;    // the session table has an address of the client
+  bool same_client = false;   // that one
+  bool owned = false;         // a worker serves the session
+  bool by_tcp = false;        // the request has come over TCP
+  bool recorded_tcp = false;  // so does the media
+  bool young = false;         // signalled a moment ago: ICE tries all ways
+};
+enum class Claim : std::uint8_t {
+  kNone,
+  kOwner,   // the session comes here, the media stays where it goes
+  kClient,  // the media as well
+};
+Claim decide_claim(const ClaimQuestion& question);
+inline constexpr std::uint64_t kYoungMs = 10000;
+
+// Sessions that are claimed for a spare way go to and fro when the client uses its ways in turn:
+// not more often than this allows.
+class ClaimPace {
+ public:
+  ClaimPace();
+  bool take(std::uint32_t slot, std::uint32_t generation, std::uint64_t now_ms);
+
+ private:
+  struct Entry {
+    std::uint32_t generation = 0;
+    std::uint64_t at_ms = 0;
+  };
+  std::vector<Entry> entries_;
+};
+
 // What is known when a proven request has come by a way that is not the one of the media.
 struct MoveQuestion {
   bool has_client = false;     // there is a way of the media already
   bool same_host = false;      // it has the same IP address: a NAT has given another port
   bool use_candidate = false;  // the client nominates this way (RFC 8445, 8.1.1)
   bool repeated = false;       // ProofMemory
-  bool media_seen = false;     // more than STUN has come from the client
+  bool followed = false;       // more than requests has come by this way
+  bool media_seen = false;     // more than STUN has come from the client, by whatever way
   std::uint64_t quiet_ms = 0;  // since the last packet of the present way
 };
-enum class Move : std::uint8_t {
-  kStay,
-  kNow,
-  kWhenQuiet,  // as soon as nothing comes by the present way for kQuietMs
-};
-// A captured request that is sent again from another address must not draw the media away, nor a
-// check of a spare way; a client that really moves is silent at its old address.
-inline constexpr std::uint64_t kQuietMs = 300;
-Move decide_move(const MoveQuestion& question);
-// The same for a session that another worker serves, which alone knows how quiet the way is.
-bool may_claim(const MoveQuestion& question);
+// Neither a captured request that is sent again from elsewhere nor a check of a spare way may draw
+// the media away: the client must mean it, and be silent where it was. A client behind a NAT that
+// gave it another port is the likely one, so it waits for less.
+inline constexpr std::uint64_t kQuietMs = 1000;
+inline constexpr std::uint64_t kQuietSameHostMs = 300;
+bool may_move(const MoveQuestion& question);
 
 // Who gets an answer of the STUN server: never more bytes to an address than came from it, a few
 // answers a second and address, so many in all. An address that asks again, as STUN does, has saved

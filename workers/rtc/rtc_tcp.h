@@ -32,6 +32,8 @@ struct TcpLeg {
   bool paused = false;              // nothing is read while the master is asked
   bool writable_wanted = false;
   std::uint64_t opened_ms = 0;
+  std::uint64_t packet_ms = 0;  // last packet, since it belongs to a flow
+  std::uint64_t proof_ms = 0;   // last proof
   FrameSplitter splitter{0};
   std::vector<std::uint8_t> first;  // the frame that the claim was made with
   std::vector<std::uint8_t> out;    // what the socket did not take

@@ -17,8 +17,6 @@ using ipc::Counter;
 
 constexpr StunCrypto kCrypto{net::hmac_sha1};
 constexpr std::uint64_t kTimerMs = 100;
-constexpr std::uint64_t kPendingMoveMs = 5000;
-constexpr std::size_t kPendingMoves = 1024;
 
 constexpr UdpCounters kRelayCounters{Counter::kRtcPacketsFromClients,
                                      Counter::kRtcPacketsToClients,
@@ -140,86 +138,66 @@ bool RtcWorker::prove(const StunMessage& request, const Endpoint& client, const 
     counters_.add(Counter::kRtcStunReplayed);
     return false;
   }
-  out.repeated = seen == TransactionTable::Seen::kNew &&
-                 proofs_.repeated(out.flow.slot, out.flow.generation, out.tag, monotonic_ms());
+  out.fresh = seen == TransactionTable::Seen::kNew;
+  out.repeated =
+      out.fresh && proofs_.repeated(out.flow.slot, out.flow.generation, out.tag, monotonic_ms());
   counters_.add(Counter::kRtcStunProven);
   return true;
 }
 
-MoveQuestion RtcWorker::question_of(const UdpFlow& flow, const Proof& proof,
-                                    const Endpoint& client) const {
-  MoveQuestion out;
-  const UdpClientPath* now = flow.client();
-  out.has_client = now != nullptr || flow.transport == ipc::FlowTransport::kTcp;
-  out.same_host = now != nullptr && now->key.address.same_address(client);
-  out.use_candidate = proof.use_candidate;
-  out.repeated = proof.repeated;
-  out.media_seen = flow.media_seen;
-  out.quiet_ms = monotonic_ms() - (now != nullptr ? now->packet_ms : flow.client_ms);
-  return out;
+// Whether another session speaks from that address at this moment. Whoever has a session of his own
+// could else send its requests with other clients' addresses, and so push them off their own.
+bool RtcWorker::taken(const Proof& proof, const ClientKey& key) {
+  const std::uint32_t other = relay_.find(key);
+  if (other == kNoFlow) return false;
+  const UdpFlow& flow = relay_.flow(other);
+  if (flow.ref == proof.flow || !flow.media_seen) return false;
+  const std::uint64_t now = monotonic_ms();
+  const bool in_use = std::any_of(flow.paths.begin(), flow.paths.begin() + flow.path_count,
+                                  [&](const UdpClientPath& path) {
+                                    return path.key == key && now < path.packet_ms + kQuietMs;
+                                  });
+  if (in_use) counters_.add(Counter::kRtcStunTaken);
+  return in_use;
 }
 
-MoveQuestion RtcWorker::question_of(const ipc::FlowRecord& record, const Proof& proof,
-                                    const Endpoint& client) const {
-  MoveQuestion out;
-  out.has_client = !record.client.empty() && record.owner != ipc::kNoSlot &&
-                   !ipc::same_endpoint(record.client, client);
-  out.same_host = record.client.same_address(client);
-  out.use_candidate = proof.use_candidate;
-  out.repeated = proof.repeated;
-  return out;
+// Asks the master for a session that is not here, as far as the proof goes. The number of the
+// request, 0: there is none.
+std::uint32_t RtcWorker::claim(const Proof& proof, const ipc::FlowRecord& record,
+                               const ClientPacket& packet, ipc::FlowTransport transport) {
+  const std::uint64_t now = monotonic_ms();
+  ClaimQuestion question;
+  question.fresh = proof.fresh;
+  question.has_client = !record.client.empty();
+  question.same_client = ipc::same_endpoint(record.client, packet.key.address);
+  question.owned = record.owner != ipc::kNoSlot;
+  question.by_tcp = transport == ipc::FlowTransport::kTcp;
+  question.recorded_tcp = record.transport == ipc::FlowTransport::kTcp;
+  question.young = now < record.created_ms + kYoungMs;
+  const Claim what = decide_claim(question);
+  if (what == Claim::kNone ||
+      (what == Claim::kOwner && !claim_pace_.take(proof.flow.slot, proof.flow.generation, now))) {
+    return 0;
+  }
+  return relay_.claim(proof.flow, packet, {transport, !question.has_client, what == Claim::kOwner});
 }
 
 void RtcWorker::on_proof(const Proof& proof, const ipc::FlowRecord& record,
                          const ClientPacket& packet) {
+  if (taken(proof, packet.key)) return;
   const std::uint32_t index = relay_.find(proof.flow);
   if (index == kNoFlow) {
     // What serves this address here until now is over: the client has proven to be another one.
     if (const std::uint32_t old = relay_.find(packet.key); old != kNoFlow) {
       relay_.drop_path(old, packet.key);
     }
-    if (may_claim(question_of(record, proof, packet.key.address))) {
-      relay_.claim(proof.flow, packet);
-    }
+    claim(proof, record, packet, ipc::FlowTransport::kUdp);
     return;
   }
-  UdpFlow& flow = relay_.flow(index);
-  const MoveQuestion question = question_of(flow, proof, packet.key.address);
-  const std::uint8_t path = relay_.add_path(index, packet);
-  flow.stun_ms = monotonic_ms();
-  if (path == flow.media_path()) {
-    if (!flow.recorded) relay_.move_client(index, path);
-  } else {
-    const Move move = decide_move(question);
-    if (move == Move::kNow) {
-      counters_.add(Counter::kRtcMoves);
-      relay_.move_client(index, path);
-    } else if (move == Move::kWhenQuiet && pending_moves_.size() < kPendingMoves) {
-      pending_moves_.push_back(
-          {proof.flow, packet.key, packet.local, flow.stun_ms + kPendingMoveMs});
-    }
-  }
+  relay_.add_path(index, packet);
+  relay_.flow(index).stun_ms = monotonic_ms();
+  on_way(index, {false, packet.key, packet.local}, proof);
   relay_.forward(index, packet.bytes);
-}
-
-void RtcWorker::move_pending(std::uint64_t now) {
-  std::erase_if(pending_moves_, [&](const PendingMove& move) {
-    const std::uint32_t index = relay_.find(move.flow);
-    if (index == kNoFlow || now > move.until_ms) return true;
-    UdpFlow& flow = relay_.flow(index);
-    const UdpClientPath* present = flow.client();
-    const std::uint64_t heard = present != nullptr ? present->packet_ms : flow.client_ms;
-    for (std::uint8_t i = 0; i < flow.path_count; ++i) {
-      const UdpClientPath& path = flow.paths[i];
-      if (path.key != move.key || path.local != move.local) continue;
-      if (flow.media_path() == i) return true;
-      if (now < heard + kQuietMs) return false;
-      counters_.add(Counter::kRtcMoves);
-      relay_.move_client(index, i);
-      return true;
-    }
-    return true;
-  });
 }
 
 // DTLS or media from an address that no session here has: perhaps another worker served it.
@@ -249,8 +227,7 @@ std::uint8_t RtcWorker::path_of(std::uint32_t index, ByteView packet) {
   for (std::uint8_t i = 0; i < flow.path_count; ++i) {
     if (path_tag(seed_, flow.paths[i].key.address, flow.paths[i].local) == tag) return i;
   }
-  const auto found = leg_of_flow_.find(index);
-  const TcpLeg* leg = found == leg_of_flow_.end() ? nullptr : legs_.find(found->second);
+  const TcpLeg* leg = leg_of(index);
   if (leg != nullptr && path_tag(seed_, leg->client, leg->local) == tag) return kTcpPath;
   return flow.media_path();
 }
@@ -280,7 +257,7 @@ std::string RtcWorker::origin_text(const UdpFlow& flow) const {
 void RtcWorker::on_begin(std::uint32_t index) {
   UdpFlow& flow = relay_.flow(index);
   const UdpClientPath* client = flow.client();
-  LogLine(LogLevel::kInfo, "WebRTC session is served here")
+  LogLine(LogLevel::kDebug, "WebRTC session is served here")
       .session(flow.session)
       .field("stream", flow.key)
       .field("client", client != nullptr ? to_string(client->key.address) : "")
@@ -294,8 +271,8 @@ void RtcWorker::on_begin(std::uint32_t index) {
   leg->claim = 0;
   attach(ref, index);
   legs_.resume(ref);
-  relay_.forward(index, leg->first);
-  leg->first = {};
+  const std::vector<std::uint8_t> first = std::exchange(leg->first, {});
+  on_leg_packet(ref, first);
 }
 
 void RtcWorker::on_end(std::uint32_t index, const UdpEnd& end) {
@@ -382,7 +359,8 @@ void RtcWorker::maybe_leave() {
 
 void RtcWorker::on_timer() {
   const std::uint64_t now = monotonic_ms();
-  if (!pending_moves_.empty()) move_pending(now);
+  if (!movers_.empty()) check_movers(now);
+  if (!abandoned_.empty()) end_abandoned(now);
   const std::uint64_t limit = config_.rtc.handshake_timeout;
   if (now > limit) legs_.close_unproven(now - limit);
   if (relay_.draining()) {

@@ -37,13 +37,35 @@ class RtcWorker final : private UdpProtocol {
     ipc::FlowRef flow;
     std::uint32_t tag = 0;
     bool use_candidate = false;
+    bool fresh = false;  // its transaction is a new one
     bool repeated = false;
   };
-  // A flow whose media moves as soon as its present way is quiet.
-  struct PendingMove {
-    ipc::FlowRef flow;
+  // One way of packets between a client and us.
+  struct Way {
+    bool tcp = false;
     ClientKey key;
     Endpoint local;
+    friend bool operator==(const Way&, const Way&) = default;
+  };
+  struct Heard {
+    std::uint64_t packet_ms = 0;
+    std::uint64_t proof_ms = 0;
+  };
+  // A session whose connection has closed, and which the client has no other way to.
+  struct Abandoned {
+    ipc::FlowRef flow;
+    std::uint64_t until_ms = 0;
+  };
+  // A proven way that may get the media of its flow, or has got it and is not confirmed yet.
+  struct Mover {
+    ipc::FlowRef flow;
+    Way way;
+    bool use_candidate = false;
+    bool repeated = false;
+    bool followed = false;
+    bool moved = false;
+    Way before;  // moved: from there
+    std::uint64_t moved_ms = 0;
     std::uint64_t until_ms = 0;
   };
 
@@ -62,24 +84,37 @@ class RtcWorker final : private UdpProtocol {
   bool prove(const StunMessage& request, const Endpoint& client, const Endpoint& local, Proof& out,
              ipc::FlowRecord& record);
   void on_proof(const Proof& proof, const ipc::FlowRecord& record, const ClientPacket& packet);
-  MoveQuestion question_of(const UdpFlow& flow, const Proof& proof, const Endpoint& client) const;
-  MoveQuestion question_of(const ipc::FlowRecord& record, const Proof& proof,
-                           const Endpoint& client) const;
+  bool taken(const Proof& proof, const ClientKey& key);
+  std::uint32_t claim(const Proof& proof, const ipc::FlowRecord& record, const ClientPacket& packet,
+                      ipc::FlowTransport transport);
   void answer_plain(const StunMessage& request, const ClientPacket& packet);
   void on_message(ipc::MessageType type, ByteView bytes);
   void drain(std::uint64_t deadline_ms);
   void quit();
   void maybe_leave();
   void on_timer();
-  void move_pending(std::uint64_t now);
   void log_end(const UdpFlow& flow, const UdpEnd& end);
   std::string origin_text(const UdpFlow& flow) const;
+
+  void end_abandoned(std::uint64_t now);
+
+  // rtc_worker_moves.cc: which way the media takes
+  std::uint8_t path_at(std::uint32_t flow, const Way& way);
+  Way way_at(std::uint32_t flow, std::uint8_t path);
+  Heard heard_by(std::uint32_t flow, std::uint8_t path);
+  void on_way(std::uint32_t flow, const Way& way, const Proof& proof);
+  bool try_move(std::uint32_t flow, std::uint8_t path, Mover& mover, std::uint64_t now);
+  void record(std::uint32_t flow, std::uint8_t path);
+  void check_movers(std::uint64_t now);
+  bool take_back(std::uint32_t flow, const Mover& mover);
 
   // rtc_worker_tcp.cc: ICE over TCP
   void on_accept(UniqueFd fd, const Endpoint& client);
   void on_leg_packet(LegRef ref, ByteView packet);
   void on_first_frame(LegRef ref, TcpLeg& leg, ByteView packet);
   void on_leg_check(LegRef ref, TcpLeg& leg, const StunMessage& request, ByteView packet);
+  void on_leg_proof(std::uint32_t flow, TcpLeg& leg, const Proof& proof, ByteView packet);
+  TcpLeg* leg_of(std::uint32_t flow);
   void on_leg_closed(LegRef ref);
   void attach(LegRef ref, std::uint32_t flow);
 
@@ -92,6 +127,7 @@ class RtcWorker final : private UdpProtocol {
   HashSeed seed_;
   TransactionTable transactions_;
   ProofMemory proofs_;
+  ClaimPace claim_pace_;
   StunBudget stun_budget_;
   AccessLogger access_log_;
   MasterLink link_;
@@ -101,7 +137,8 @@ class RtcWorker final : private UdpProtocol {
   EventPtr timer_;
   std::unordered_map<std::uint32_t, LegRef> leg_of_flow_;   // by the relay's index
   std::unordered_map<std::uint32_t, LegRef> waiting_legs_;  // by slot in the session table
-  std::vector<PendingMove> pending_moves_;
+  std::vector<Mover> movers_;
+  std::vector<Abandoned> abandoned_;
   std::uint64_t drain_deadline_ms_ = 0;
 };
 

@@ -10,6 +10,12 @@ namespace weir::rtc {
 
 using ipc::Counter;
 
+namespace {
+
+constexpr std::uint64_t kReturnMs = 5000;
+
+}  // namespace
+
 void RtcWorker::on_accept(UniqueFd fd, const Endpoint& client) {
   counters_.add(Counter::kRtcTcpAccepted);
   if (legs_.size() >= limits::kRtcTcpConnections) {
@@ -28,6 +34,7 @@ void RtcWorker::on_leg_packet(LegRef ref, ByteView packet) {
     return;
   }
   if (packet_kind(packet) != PacketKind::kStun) {
+    leg->packet_ms = monotonic_ms();
     relay_.flow(leg->flow).media_seen = true;
     relay_.forward(leg->flow, packet);
     return;
@@ -61,12 +68,11 @@ void RtcWorker::on_first_frame(LegRef ref, TcpLeg& leg, ByteView packet) {
   }
   if (const std::uint32_t index = relay_.find(proof.flow); index != kNoFlow) {
     attach(ref, index);
-    on_leg_check(ref, leg, message, packet);
+    on_leg_proof(index, leg, proof, packet);
     return;
   }
   const ClientPacket from{{leg.client, 0}, leg.local, 0, packet};
-  const bool wanted = may_claim(question_of(record, proof, leg.client));
-  leg.claim = wanted ? relay_.claim(proof.flow, from, ipc::FlowTransport::kTcp) : 0;
+  leg.claim = claim(proof, record, from, ipc::FlowTransport::kTcp);
   if (leg.claim == 0) {
     legs_.close(ref);
     return;
@@ -87,21 +93,31 @@ void RtcWorker::on_leg_check(LegRef ref, TcpLeg& leg, const StunMessage& request
     leg_of_flow_.erase(index);
     return;
   }
-  UdpFlow& flow = relay_.flow(index);
-  flow.stun_ms = monotonic_ms();
-  if (flow.transport != ipc::FlowTransport::kTcp &&
-      decide_move(question_of(flow, proof, leg.client)) == Move::kNow) {
-    counters_.add(Counter::kRtcMoves);
-    relay_.move_to_tcp(index, leg.client, leg.local);
-  }
+  on_leg_proof(index, leg, proof, packet);
+}
+
+void RtcWorker::on_leg_proof(std::uint32_t index, TcpLeg& leg, const Proof& proof,
+                             ByteView packet) {
+  leg.packet_ms = leg.proof_ms = relay_.flow(index).stun_ms = monotonic_ms();
+  on_way(index, {true, {leg.client, 0}, leg.local}, proof);
   relay_.forward(index, packet);
+}
+
+TcpLeg* RtcWorker::leg_of(std::uint32_t index) {
+  const auto found = leg_of_flow_.find(index);
+  return found == leg_of_flow_.end() ? nullptr : legs_.find(found->second);
 }
 
 void RtcWorker::attach(LegRef ref, std::uint32_t index) {
   TcpLeg* leg = legs_.find(ref);
   if (leg == nullptr) return;
   const auto before = leg_of_flow_.find(index);
-  if (before != leg_of_flow_.end()) legs_.close(before->second);
+  if (before != leg_of_flow_.end()) {
+    legs_.close(before->second);
+    // Another connection of the client's: the table has the address of the one before.
+    UdpFlow& flow = relay_.flow(index);
+    if (flow.transport == ipc::FlowTransport::kTcp) flow.recorded = false;
+  }
   leg->flow = index;
   leg_of_flow_[index] = ref;
 }
@@ -124,9 +140,20 @@ void RtcWorker::on_leg_closed(LegRef ref) {
   if (flow.current != kNoPath && !relay_.draining()) {
     relay_.move_client(index, flow.current);  // it has a way by UDP as well
   } else {
-    relay_.end(index, {ipc::FlowEndReason::kClosed, "client_closed"});
-    maybe_leave();
+    abandoned_.push_back({flow.ref, monotonic_ms() + kReturnMs});
   }
+}
+
+// A browser whose connection broke makes another one, perhaps to another worker.
+void RtcWorker::end_abandoned(std::uint64_t now) {
+  std::erase_if(abandoned_, [&](const Abandoned& each) {
+    const std::uint32_t index = relay_.find(each.flow);
+    const bool back = index == kNoFlow || leg_of(index) != nullptr ||
+                      relay_.flow(index).transport != ipc::FlowTransport::kTcp;
+    if (!back && now < each.until_ms) return false;
+    if (!back) relay_.end(index, {ipc::FlowEndReason::kClosed, "client_closed"});
+    return true;
+  });
 }
 
 }  // namespace weir::rtc
