@@ -28,6 +28,9 @@ using ipc::WorkerKind;
 // What one worker may ask for in a second: above any honest load, below what would hold up others.
 constexpr std::uint64_t kTokensPerSecond = 4096;
 constexpr std::uint64_t kTokensAtMost = 8192;
+// Claims of one session in a second. A client that hops between addresses uses up its own share and
+// not its worker's tokens, which other clients need.
+constexpr std::uint32_t kClaimsPerSecond = 32;
 // Sessions in the registry belong to no worker.
 constexpr std::uint32_t kNoWorker = kNoSlot;
 
@@ -109,6 +112,15 @@ bool Flows::take_token(std::uint32_t page, WorkerKind kind, std::uint64_t now_ms
   if (from.tokens == 0) return false;
   --from.tokens;
   return true;
+}
+
+bool Flows::take_share(Meta& meta, std::uint64_t now_ms) {
+  const std::uint64_t second = now_ms / 1000;
+  if (meta.claims_second != second) {
+    meta.claims_second = second;
+    meta.claims = 0;
+  }
+  return meta.claims++ < kClaimsPerSecond;
 }
 
 void Flows::note_refusal(FlowStatus status) {
@@ -269,8 +281,9 @@ void Flows::add_credentials(std::uint32_t page, WorkerKind kind, const ipc::Flow
 FlowStatus Flows::check_claim(std::uint32_t page, WorkerKind kind, const ipc::FlowClaim& m,
                               std::uint64_t now_ms) {
   if (frozen_) return FlowStatus::kStopping;
-  if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
   const std::uint32_t slot = table_.find(m.flow);
+  if (slot != kNoSlot && !take_share(metas_[slot], now_ms)) return FlowStatus::kBusy;
+  if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
   if (slot == kNoSlot) return FlowStatus::kUnknown;
   const bool tcp = m.transport == FlowTransport::kTcp;
   if (metas_[slot].kind != kind_of(kind) || !whole(m.client) || !whole(m.local) ||
@@ -365,13 +378,16 @@ void Flows::note_client(std::uint32_t slot, const ipc::FlowClaim& m, std::uint64
   table_.put(slot, record);
   if (!first && !moved) return;
   table_.header().claims[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
+  std::uint64_t held_back = 0;
+  if (!first && !move_log_.take(now_ms, held_back)) return;
   LogLine(LogLevel::kInfo, first ? "session connected" : "client has a new address")
       .session(record.session)
       .field("stream", record.get(FlowField::kKey))
       .field("client", to_string(record.client))
       .field("before", first || from.empty() ? std::string() : to_string(from))
       .field("upstream", to_string(record.upstream_local))
-      .field("origin", to_string(record.origin_endpoint));
+      .field("origin", to_string(record.origin_endpoint))
+      .field("held_back", held_back);
 }
 
 void Flows::count(std::uint32_t page, const ipc::FlowStats& stats, std::uint64_t now_ms) {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/base/fd.h"
+#include "common/base/log_budget.h"
 #include "common/config/config.h"
 #include "ipc/channel.h"
 #include "ipc/flow_file.h"
@@ -80,7 +81,9 @@ class Flows {
     std::uint32_t owner = ipc::kNoSlot;
     std::uint32_t last_owner = ipc::kNoSlot;  // may still report what it counted
     std::uint32_t creator = ipc::kNoSlot;
-    std::uint64_t ownerless_ms = 0;     // since when
+    std::uint64_t ownerless_ms = 0;   // since when
+    std::uint64_t claims_second = 0;  // and how many claims came in it
+    std::uint32_t claims = 0;
     std::uint64_t rebind_until_ms = 0;  // restored, its port is not had yet; 0: it is
     UniqueFd upstream;
   };
@@ -109,6 +112,7 @@ class Flows {
 
   // flows.cc
   Worker& worker(std::uint32_t page, ipc::WorkerKind kind, std::uint64_t now_ms);
+  static bool take_share(Meta& meta, std::uint64_t now_ms);
   bool take_token(std::uint32_t page, ipc::WorkerKind kind, std::uint64_t now_ms);
   void create(std::uint32_t page, ipc::WorkerKind kind, const ipc::FlowCreate& message,
               std::uint64_t now_ms);
@@ -179,6 +183,7 @@ class Flows {
   std::uint64_t next_rebind_ms_ = 0;
   std::uint64_t retry_ms_ = 0;  // assignments wait for room in a channel; 0: none do
   Registry::LogGate refusal_log_;
+  LogBudget move_log_{20};  // clients may move as often as they like
 };
 
 }  // namespace weir

@@ -514,6 +514,24 @@ TEST_CASE("limits by address, and of one worker's messages") {
   CHECK(rig.create(rig.offer(3)).status == FlowStatus::kDuplicate);
 }
 
+TEST_CASE("a client that hops between addresses takes nothing from others") {
+  FlowRig rig;
+  rig.serve(kRtcA, 0, 1);
+  rig.next(kRtcA);
+  const FlowRef restless = rig.created(1);
+  const FlowRef quiet = rig.created(2);
+  int taken = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const auto port = static_cast<std::uint16_t>(4000 + i % 2);
+    if (rig.claim(kRtcA, restless, port).assign.status == FlowStatus::kOk) ++taken;
+  }
+  CHECK(taken > 0);
+  CHECK(taken < 100);
+  CHECK(rig.claim(kRtcA, quiet, 5000).assign.status == FlowStatus::kOk);
+  rig.base.now += 1000;
+  CHECK(rig.claim(kRtcA, restless, 6000).assign.status == FlowStatus::kOk);
+}
+
 TEST_CASE("an ICE restart adds a pair, another one replaces the older") {
   FlowRig rig;
   const FlowRef flow = rig.created(1);
