@@ -25,28 +25,10 @@
 #include "workers/core/pipe_pool.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
+#include "workers/core/tcp_worker.h"
 #include "workers/http/rtc_signal.h"
 
 namespace weir::http {
-
-// Why a connection or a request ended: log and metrics (HttpEnd*).
-enum class EndReason : std::uint8_t {
-  kDone,  // the response is complete, or the client left between requests
-  kClientClosed,
-  kOriginClosed,
-  kRequestTimeout,
-  kOriginTimeout,
-  kIdle,
-  kStalled,
-  kBadRequest,
-  kOriginProtocol,
-  kNoOrigin,
-  kLimit,
-  kShutdown,
-  kError,
-  kTls,  // no handshake
-};
-std::string_view to_string(EndReason reason);
 
 //   kRouting -> kConnecting -> kAwaitHead -> kBody     -> done: next request, or close
 //      ^  next origin |  |                -> kCollect  -> rewritten playlist -> kAnswered

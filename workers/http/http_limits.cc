@@ -2,28 +2,17 @@
 #include <string>
 #include <utility>
 
-#include "common/base/clock.h"
 #include "workers/http/http_worker.h"
 
 namespace weir::http {
 
 using ipc::Counter;
 
-void HttpWorker::log_refused(LogBudget& budget, std::string_view event, const Endpoint& client,
-                             std::uint64_t limit) {
-  std::uint64_t suppressed = 0;
-  if (!budget.take(monotonic_ms(), suppressed)) return;
-  LogLine(LogLevel::kWarn, event)
-      .field("client", to_string(client))
-      .field("limit", limit)
-      .field("suppressed", suppressed);
-}
-
 // Whether one connection more may come. A balancer's connections are its clients', so only the
 // limit over all holds for them.
 bool HttpWorker::admit(const Endpoint& client) {
   const auto most = static_cast<std::uint64_t>(config_.http.max_connections);
-  if (active_ + elsewhere_ >= most) {
+  if (conns_.active() + elsewhere_ >= most) {
     counters_.add(Counter::kHttpRefusedTotal);
     log_refused(total_refusals_, "connection refused, http.max_connections is reached", client,
                 most);

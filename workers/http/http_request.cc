@@ -70,9 +70,9 @@ void HttpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
     if (!found) return;
     user = *found;
   }
-  if (user.index >= conns_.size()) return;
+  if (!conns_.valid(user.index, user.generation)) return;
   HttpConn& conn = conns_[user.index];
-  if (!conn.used || conn.relay != SpliceRelay::kNone || conn.generation != user.generation) return;
+  if (conn.relay != SpliceRelay::kNone) return;
   if (token.side == 0) {
     conn.side.note(events);
   } else {
@@ -265,7 +265,7 @@ void HttpWorker::begin(std::uint32_t index, const RequestHead& head) {
   Exchange& x = *conn.exchange;
   x.method = head.method;
   x.http10 = head.minor == 0;
-  x.client_keep_alive = head.keep_alive && !draining_;
+  x.client_keep_alive = head.keep_alive && !drain_.begun();
   x.path = head.path;
   x.kind = kind_of(head.path);
   // Segments of playlists have the same extensions, and carry a hint.

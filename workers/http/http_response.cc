@@ -380,7 +380,7 @@ void HttpWorker::origin_broke(std::uint32_t index, EndReason reason, std::string
 // The response is written: the next request, or the end.
 void HttpWorker::finish_exchange(std::uint32_t index, EndReason reason) {
   HttpConn& conn = conns_[index];
-  const bool again = conn.exchange->client_keep_alive && !conn.client_eof && !draining_;
+  const bool again = conn.exchange->client_keep_alive && !conn.client_eof && !drain_.begun();
   log_exchange(conn, reason);
   tell_stop(conn);
   conn.exchange.reset();

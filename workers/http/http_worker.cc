@@ -20,61 +20,25 @@ constexpr std::uint64_t kFastTimerMs = 50;     // deadlines of requests
 constexpr std::uint64_t kSlowTimerMs = 1000;   // idle and stalled relays, pooled connections
 constexpr std::uint64_t kDescriptorsEach = 2;  // of a client: its own and the origin's
 
+constexpr std::pair<EndReason, Counter> kEnds[] = {
+    {EndReason::kDone, Counter::kHttpEndDone},
+    {EndReason::kClientClosed, Counter::kHttpEndClient},
+    {EndReason::kOriginClosed, Counter::kHttpEndOrigin},
+    {EndReason::kRequestTimeout, Counter::kHttpEndRequestTimeout},
+    {EndReason::kOriginTimeout, Counter::kHttpEndOriginTimeout},
+    {EndReason::kIdle, Counter::kHttpEndIdle},
+    {EndReason::kStalled, Counter::kHttpEndStalled},
+    {EndReason::kClientProtocol, Counter::kHttpEndProtocol},
+    {EndReason::kOriginProtocol, Counter::kHttpEndOriginProtocol},
+    {EndReason::kNoOrigin, Counter::kHttpEndNoOrigin},
+    {EndReason::kLimit, Counter::kHttpEndLimit},
+    {EndReason::kShutdown, Counter::kHttpEndShutdown},
+    {EndReason::kTls, Counter::kHttpEndTls}};
+
 Counter counter_of(EndReason reason) {
-  switch (reason) {
-    case EndReason::kDone:
-      return Counter::kHttpEndDone;
-    case EndReason::kClientClosed:
-      return Counter::kHttpEndClient;
-    case EndReason::kOriginClosed:
-      return Counter::kHttpEndOrigin;
-    case EndReason::kRequestTimeout:
-      return Counter::kHttpEndRequestTimeout;
-    case EndReason::kOriginTimeout:
-      return Counter::kHttpEndOriginTimeout;
-    case EndReason::kIdle:
-      return Counter::kHttpEndIdle;
-    case EndReason::kStalled:
-      return Counter::kHttpEndStalled;
-    case EndReason::kBadRequest:
-      return Counter::kHttpEndProtocol;
-    case EndReason::kOriginProtocol:
-      return Counter::kHttpEndOriginProtocol;
-    case EndReason::kNoOrigin:
-      return Counter::kHttpEndNoOrigin;
-    case EndReason::kLimit:
-      return Counter::kHttpEndLimit;
-    case EndReason::kShutdown:
-      return Counter::kHttpEndShutdown;
-    case EndReason::kError:
-      return Counter::kHttpEndError;
-    case EndReason::kTls:
-      return Counter::kHttpEndTls;
-  }
+  for (const auto& [known, counter] : kEnds)
+    if (known == reason) return counter;
   return Counter::kHttpEndError;
-}
-
-EndReason reason_of(RelayEnd why) {
-  switch (why) {
-    case RelayEnd::kClientClosed:
-      return EndReason::kClientClosed;
-    case RelayEnd::kOriginClosed:
-      return EndReason::kOriginClosed;
-    case RelayEnd::kIdle:
-      return EndReason::kIdle;
-    case RelayEnd::kStalled:
-      return EndReason::kStalled;
-  }
-  return EndReason::kError;
-}
-
-RelaySettings relay_settings(const Config& config) {
-  RelaySettings settings;
-  settings.delay_ms = config.http.relay_delay;
-  settings.idle_ms = config.http.idle_timeout;
-  settings.stall_ms = config.http.stall_timeout;
-  settings.linger_ms = config.http.linger_timeout;
-  return settings;
 }
 
 std::optional<ipc::FlowView> map_flows(int fd) {
@@ -85,11 +49,6 @@ std::optional<ipc::FlowView> map_flows(int fd) {
   return std::nullopt;
 }
 
-void arm(const EventPtr& timer, std::uint64_t ms) {
-  const timeval wait = to_timeval(ms);
-  event_add(timer.get(), &wait);
-}
-
 std::uint64_t random_seed() {
   std::array<std::uint8_t, 8> bytes{};
   net::fill_random(bytes);
@@ -97,48 +56,6 @@ std::uint64_t random_seed() {
 }
 
 }  // namespace
-
-std::string_view to_string(EndReason reason) {
-  switch (reason) {
-    case EndReason::kDone:
-      return "done";
-    case EndReason::kClientClosed:
-      return "client_closed";
-    case EndReason::kOriginClosed:
-      return "origin_closed";
-    case EndReason::kRequestTimeout:
-      return "request_timeout";
-    case EndReason::kOriginTimeout:
-      return "origin_timeout";
-    case EndReason::kIdle:
-      return "idle_timeout";
-    case EndReason::kStalled:
-      return "stalled";
-    case EndReason::kBadRequest:
-      return "client_protocol";
-    case EndReason::kOriginProtocol:
-      return "origin_protocol";
-    case EndReason::kNoOrigin:
-      return "no_origin";
-    case EndReason::kLimit:
-      return "limit";
-    case EndReason::kShutdown:
-      return "shutdown";
-    case EndReason::kError:
-      return "error";
-    case EndReason::kTls:
-      return "tls_handshake";
-  }
-  return "error";
-}
-
-template <auto Method>
-EventPtr HttpWorker::make_timer() {
-  return EventPtr(event_new(
-      base_, -1, 0,
-      [](evutil_socket_t, short, void* self) { (static_cast<HttpWorker*>(self)->*Method)(); },
-      this));
-}
 
 HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
                        ipc::StateView&& state, ipc::Counters&& counters,
@@ -167,7 +84,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
              }}),
       poller_(base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
-      relay_(base, relay_settings(config),
+      relay_(base, relay_settings(config.http),
              {[this](std::uint64_t owner, RelayEnd why) {
                 on_relay_end(static_cast<std::uint32_t>(owner), why);
               },
@@ -195,15 +112,16 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 {kDescriptorsEach, proxy_settings(config, config.http.request_timeout)}, counters_,
                 {[this](UniqueFd fd, const Accepted& who) { on_accept(std::move(fd), who); },
                  [this] {
-                   return Acceptor::Load{active_, kDescriptorsEach * active_ + pool_.size()};
+                   return Acceptor::Load{conns_.active(),
+                                         kDescriptorsEach * conns_.active() + pool_.size()};
                  },
                  [this] {
                    counters_.add(Counter::kHttpRefusedDescriptors);
                    pool_.clear();  // clients come before connections that nobody uses
                  },
                  [this] { maybe_leave(); }}),
-      fast_timer_(make_timer<&HttpWorker::on_fast_timer>()),
-      slow_timer_(make_timer<&HttpWorker::on_slow_timer>()),
+      fast_timer_(make_timer<&HttpWorker::on_fast_timer>(base, this)),
+      slow_timer_(make_timer<&HttpWorker::on_slow_timer>(base, this)),
       read_buffer_(kReadBytes),
       next_session_(context_.first_session) {
   for (std::size_t i = 0; i < acceptor_.listeners(); ++i) {
@@ -238,16 +156,8 @@ void HttpWorker::on_accept(UniqueFd fd, const Accepted& who) {
   counters_.add(Counter::kHttpAccepted);
   if (!admit(who.client)) return;
   net::set_tcp_options(fd.get(), {config_.rtmp.tcp_keepalive, config_.http.stall_timeout});
-  auto index = static_cast<std::uint32_t>(conns_.size());
-  if (free_.empty()) {
-    conns_.emplace_back();
-  } else {
-    index = free_.back();
-    free_.pop_back();
-  }
+  const std::uint32_t index = conns_.take(next_session_++);
   HttpConn& conn = conns_[index];
-  conn.used = true;
-  conn.id = next_session_++;
   conn.client = who.client;
   conn.behind_tls = who.behind_tls;
   conn.api = port.api;
@@ -260,7 +170,6 @@ void HttpWorker::on_accept(UniqueFd fd, const Accepted& who) {
     conn.side.tls = tls_->accept(conn.side.fd.get());
     conn.deadline_ms = conn.accepted_ms + config_.tls.handshake_timeout;
   }
-  ++active_;
   counters_.add(Counter::kHttpConnections);
   track(index);
   if ((port.tls && !conn.side.tls) ||
@@ -296,28 +205,16 @@ void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
   } else if (type == ipc::MessageType::kSessionEnd) {
     ipc::SessionEnd order;
     if (!ipc::decode(bytes, order)) return;
-    const auto found = std::find_if(conns_.begin(), conns_.end(), [&](const HttpConn& conn) {
-      return conn.used && conn.id == order.session;
-    });
-    if (found == conns_.end()) return;
-    LogLine(LogLevel::kWarn, "session ended by the master")
-        .session(order.session)
-        .field("stream", found->key)
-        .field("client", to_string(found->client))
-        .field("reason", order.reason == ipc::SessionEndReason::kAddressLimit
-                             ? "http.max_connections_per_address"
-                         : order.reason == ipc::SessionEndReason::kStreamLimit
-                             ? "http.max_players_per_stream"
-                             : "kicked");
-    end(static_cast<std::uint32_t>(found - conns_.begin()), EndReason::kLimit);
+    const std::uint32_t index = conns_.find(order.session);
+    if (index == conns_.size()) return;
+    log_ended_by_master(order, "http", conns_[index].key, conns_[index].client);
+    end(index, EndReason::kLimit);
   }
 }
 
 void HttpWorker::drain(std::uint64_t deadline_ms) {
-  if (!draining_) {
-    draining_ = true;
+  if (drain_.begin(deadline_ms, conns_.active())) {
     acceptor_.stop();
-    LogLine(LogLevel::kInfo, "draining, takes no new session").field("sessions", active_);
     // Connections that wait for a next request have none to lose.
     for (std::size_t i = busy_.size(); i-- > 0;) {
       const HttpConn& conn = conns_[busy_[i]];
@@ -326,12 +223,11 @@ void HttpWorker::drain(std::uint64_t deadline_ms) {
       }
     }
   }
-  drain_deadline_ms_ = deadline_ms;
   maybe_leave();
 }
 
 void HttpWorker::maybe_leave() {
-  if (!draining_ || active_ + acceptor_.pending() > 0 || !hooks_.idle()) return;
+  if (!drain_.begun() || conns_.active() + acceptor_.pending() > 0 || !hooks_.idle()) return;
   event_base_loopbreak(base_);
 }
 
@@ -405,10 +301,8 @@ void HttpWorker::on_slow_timer() {
   relay_.sweep(now);
   pool_.sweep(now);
   const std::uint64_t all = all_counters_.total(state_, Counter::kHttpConnections);
-  elsewhere_ = all > active_ ? all - active_ : 0;
-  if (draining_ && drain_deadline_ms_ != 0 && now >= drain_deadline_ms_ && active_ > 0) {
-    LogLine(LogLevel::kNotice, "drain deadline reached, ending the sessions that are left")
-        .field("sessions", active_);
+  elsewhere_ = all > conns_.active() ? all - conns_.active() : 0;
+  if (drain_.overdue(now, conns_.active())) {
     end_all(EndReason::kShutdown);
     maybe_leave();
   }
@@ -448,11 +342,7 @@ void HttpWorker::end(std::uint32_t index, EndReason reason) {
   tell_stop(conn);
   counters_.sub(Counter::kHttpConnections);
   counters_.add(counter_of(reason));
-  const std::uint32_t generation = conn.generation + 1;
-  conn = HttpConn{};
-  conn.generation = generation;
-  free_.push_back(index);
-  --active_;
+  conns_.release(index);
   maybe_leave();
 }
 

@@ -28,6 +28,7 @@
 #include "workers/core/pipe_pool.h"
 #include "workers/core/poller.h"
 #include "workers/core/splice_relay.h"
+#include "workers/core/tcp_worker.h"
 #include "workers/core/tls_listener.h"
 #include "workers/http/http_api.h"
 #include "workers/http/http_conn.h"
@@ -74,8 +75,6 @@ class HttpWorker {
   void maybe_leave();
   void track(std::uint32_t index);
   void untrack(std::uint32_t index);
-  template <auto Method>
-  EventPtr make_timer();
 
   // http_request.cc: from the client's bytes to the origin
   void on_ready(std::uint64_t token, std::uint32_t events);
@@ -130,8 +129,6 @@ class HttpWorker {
   void count_address(HttpConn& conn);
   void uncount_address(const HttpConn& conn);
   bool may_ask(std::uint32_t index, const RequestHead& head);
-  static void log_refused(LogBudget& budget, std::string_view event, const Endpoint& client,
-                          std::uint64_t limit);
 
   // http_splice.cc: long bodies, inside the kernel
   static bool splices(const HttpConn& conn);
@@ -197,8 +194,7 @@ class HttpWorker {
   LogBudget rate_refusals_{1};
   EventPtr fast_timer_;
   EventPtr slow_timer_;
-  std::vector<HttpConn> conns_;
-  std::vector<std::uint32_t> free_;
+  ConnTable<HttpConn> conns_;
   std::vector<std::uint32_t> busy_;                                  // all but those in the relay
   std::unordered_map<std::uint32_t, std::uint32_t> route_requests_;  // request -> conn index
   std::unordered_map<std::uint64_t, std::uint32_t> api_calls_;       // call -> conn index
@@ -206,10 +202,8 @@ class HttpWorker {
   std::vector<std::uint8_t> read_buffer_;
   std::string rewritten_;  // a playlist, on its way to the client's output
   SessionId next_session_;
-  std::uint64_t active_ = 0;
   std::uint64_t elsewhere_ = 0;
-  std::uint64_t drain_deadline_ms_ = 0;
-  bool draining_ = false;
+  Drain drain_;
 };
 
 }  // namespace weir::http

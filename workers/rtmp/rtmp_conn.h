@@ -20,28 +20,10 @@
 #include "workers/core/hook_client.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
+#include "workers/core/tcp_worker.h"
 #include "workers/rtmp/rtmp_session.h"
 
 namespace weir::rtmp {
-
-// Why a session ended: log, metrics (RtmpEnd*), access log.
-enum class EndReason : std::uint8_t {
-  kClientClosed,
-  kOriginClosed,
-  kHandshakeTimeout,  // the client did not name a stream in time
-  kAnswerTimeout,     // the origin did not answer publish or play in time
-  kIdle,
-  kStalled,
-  kClientProtocol,  // Session::failure() says what
-  kOriginProtocol,
-  kNoOrigin,
-  kHook,  // the operator's own server said no
-  kLimit,
-  kShutdown,
-  kError,
-  kTls,  // no TLS handshake
-};
-std::string_view to_string(EndReason reason);
 
 struct Leg : Side {
   bool eof = false;

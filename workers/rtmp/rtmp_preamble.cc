@@ -91,9 +91,9 @@ std::string RtmpWorker::origin_text(const Conn& conn) const {
 
 void RtmpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
   const Token token = Token::unpack(packed);
-  if (token.index >= conns_.size()) return;
+  if (!conns_.valid(token.index, token.generation)) return;
   Conn& conn = conns_[token.index];
-  if (!conn.used || !conn.preamble || conn.generation != token.generation) return;
+  if (!conn.preamble) return;
   conn.preamble->side[token.side].note(events);
   if (token.side == kOrigin && conn.preamble->stage == Stage::kDialing &&
       conn.preamble->session.state() == State::kRouteWanted) {

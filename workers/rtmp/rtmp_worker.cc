@@ -21,111 +21,28 @@ constexpr std::uint64_t kFastTimerMs = 50;     // deadlines of preambles
 constexpr std::uint64_t kSlowTimerMs = 1000;   // idle and stalled relays, limits over all workers
 constexpr std::uint64_t kDescriptorsEach = 2;  // of a client: its own and the origin's
 
+constexpr std::pair<EndReason, Counter> kEnds[] = {
+    {EndReason::kClientClosed, Counter::kRtmpEndClient},
+    {EndReason::kOriginClosed, Counter::kRtmpEndOrigin},
+    {EndReason::kHandshakeTimeout, Counter::kRtmpEndHandshakeTimeout},
+    {EndReason::kAnswerTimeout, Counter::kRtmpEndAnswerTimeout},
+    {EndReason::kIdle, Counter::kRtmpEndIdle},
+    {EndReason::kStalled, Counter::kRtmpEndStalled},
+    {EndReason::kClientProtocol, Counter::kRtmpEndProtocol},
+    {EndReason::kOriginProtocol, Counter::kRtmpEndOriginProtocol},
+    {EndReason::kNoOrigin, Counter::kRtmpEndNoOrigin},
+    {EndReason::kHook, Counter::kRtmpEndHook},
+    {EndReason::kLimit, Counter::kRtmpEndLimit},
+    {EndReason::kShutdown, Counter::kRtmpEndShutdown},
+    {EndReason::kTls, Counter::kRtmpEndTls}};
+
 Counter counter_of(EndReason reason) {
-  switch (reason) {
-    case EndReason::kClientClosed:
-      return Counter::kRtmpEndClient;
-    case EndReason::kOriginClosed:
-      return Counter::kRtmpEndOrigin;
-    case EndReason::kHandshakeTimeout:
-      return Counter::kRtmpEndHandshakeTimeout;
-    case EndReason::kAnswerTimeout:
-      return Counter::kRtmpEndAnswerTimeout;
-    case EndReason::kIdle:
-      return Counter::kRtmpEndIdle;
-    case EndReason::kStalled:
-      return Counter::kRtmpEndStalled;
-    case EndReason::kClientProtocol:
-      return Counter::kRtmpEndProtocol;
-    case EndReason::kOriginProtocol:
-      return Counter::kRtmpEndOriginProtocol;
-    case EndReason::kNoOrigin:
-      return Counter::kRtmpEndNoOrigin;
-    case EndReason::kHook:
-      return Counter::kRtmpEndHook;
-    case EndReason::kLimit:
-      return Counter::kRtmpEndLimit;
-    case EndReason::kShutdown:
-      return Counter::kRtmpEndShutdown;
-    case EndReason::kError:
-      return Counter::kRtmpEndError;
-    case EndReason::kTls:
-      return Counter::kRtmpEndTls;
-  }
+  for (const auto& [known, counter] : kEnds)
+    if (known == reason) return counter;
   return Counter::kRtmpEndError;
 }
 
-EndReason reason_of(RelayEnd why) {
-  switch (why) {
-    case RelayEnd::kClientClosed:
-      return EndReason::kClientClosed;
-    case RelayEnd::kOriginClosed:
-      return EndReason::kOriginClosed;
-    case RelayEnd::kIdle:
-      return EndReason::kIdle;
-    case RelayEnd::kStalled:
-      return EndReason::kStalled;
-  }
-  return EndReason::kError;
-}
-
-RelaySettings relay_settings(const Config& config) {
-  RelaySettings settings;
-  settings.delay_ms = config.rtmp.relay_delay;
-  settings.idle_ms = config.rtmp.idle_timeout;
-  settings.stall_ms = config.rtmp.stall_timeout;
-  settings.linger_ms = config.rtmp.linger_timeout;
-  return settings;
-}
-
-void arm(const EventPtr& timer, std::uint64_t ms) {
-  const timeval wait = to_timeval(ms);
-  event_add(timer.get(), &wait);
-}
-
 }  // namespace
-
-std::string_view to_string(EndReason reason) {
-  switch (reason) {
-    case EndReason::kClientClosed:
-      return "client_closed";
-    case EndReason::kOriginClosed:
-      return "origin_closed";
-    case EndReason::kHandshakeTimeout:
-      return "handshake_timeout";
-    case EndReason::kAnswerTimeout:
-      return "answer_timeout";
-    case EndReason::kIdle:
-      return "idle_timeout";
-    case EndReason::kStalled:
-      return "stalled";
-    case EndReason::kClientProtocol:
-      return "client_protocol";
-    case EndReason::kOriginProtocol:
-      return "origin_protocol";
-    case EndReason::kNoOrigin:
-      return "no_origin";
-    case EndReason::kHook:
-      return "hook_refused";
-    case EndReason::kLimit:
-      return "limit";
-    case EndReason::kShutdown:
-      return "shutdown";
-    case EndReason::kError:
-      return "error";
-    case EndReason::kTls:
-      return "tls_handshake";
-  }
-  return "error";
-}
-
-template <auto Method>
-EventPtr RtmpWorker::make_timer() {
-  return EventPtr(event_new(
-      base_, -1, 0,
-      [](evutil_socket_t, short, void* self) { (static_cast<RtmpWorker*>(self)->*Method)(); },
-      this));
-}
 
 RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
                        ipc::StateView&& state, ipc::Counters&& counters,
@@ -146,7 +63,7 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
              }}),
       poller_(base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
-      relay_(base, relay_settings(config),
+      relay_(base, relay_settings(config.rtmp),
              {[this](std::uint64_t owner, RelayEnd why) {
                 on_relay_end(static_cast<std::uint32_t>(owner), why);
               },
@@ -169,13 +86,13 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
              on_accept(std::move(fd), who.client, tls);
            },
            [this] {
-             return Acceptor::Load{active_, kDescriptorsEach * active_};
+             return Acceptor::Load{conns_.active(), kDescriptorsEach * conns_.active()};
            },
            [this] { counters_.add(Counter::kRtmpRefusedDescriptors); }, [this] { maybe_leave(); }}),
       access_log_(base),
       hooks_(base, config, counters_, [this] { maybe_leave(); }),
-      fast_timer_(make_timer<&RtmpWorker::on_fast_timer>()),
-      slow_timer_(make_timer<&RtmpWorker::on_slow_timer>()),
+      fast_timer_(make_timer<&RtmpWorker::on_fast_timer>(base, this)),
+      slow_timer_(make_timer<&RtmpWorker::on_slow_timer>(base, this)),
       read_buffer_(kReadBytes),
       next_session_(context_.first_session) {
   for (std::size_t i = 0; i < acceptor_.listeners(); ++i) {
@@ -192,19 +109,9 @@ void RtmpWorker::run() {
   event_base_dispatch(base_);
 }
 
-void RtmpWorker::log_refused(LogBudget& log, std::string_view event, const Endpoint& client,
-                             std::uint64_t limit) {
-  std::uint64_t suppressed = 0;
-  if (!log.take(monotonic_ms(), suppressed)) return;
-  LogLine(LogLevel::kWarn, event)
-      .field("client", to_string(client))
-      .field("limit", limit)
-      .field("suppressed", suppressed);
-}
-
 bool RtmpWorker::admit(const Endpoint& client) {
   const auto most = static_cast<std::uint64_t>(config_.rtmp.max_connections);
-  if (active_ + elsewhere_ >= most) {
+  if (conns_.active() + elsewhere_ >= most) {
     counters_.add(Counter::kRtmpRefusedTotal);
     log_refused(total_refusals_, "connection refused, rtmp.max_connections is reached", client,
                 most);
@@ -225,16 +132,8 @@ void RtmpWorker::on_accept(UniqueFd fd, const Endpoint& client, bool tls) {
   counters_.add(Counter::kRtmpAccepted);
   if (!admit(client)) return;
   net::set_tcp_options(fd.get(), {config_.rtmp.tcp_keepalive, config_.rtmp.stall_timeout});
-  auto index = static_cast<std::uint32_t>(conns_.size());
-  if (free_.empty()) {
-    conns_.emplace_back();
-  } else {
-    index = free_.back();
-    free_.pop_back();
-  }
+  const std::uint32_t index = conns_.take(next_session_++);
   Conn& conn = conns_[index];
-  conn.used = true;
-  conn.id = next_session_++;
   conn.client = client;
   conn.accepted_ms = monotonic_ms();
   conn.preamble = std::make_unique<Preamble>(kCrypto);
@@ -249,7 +148,6 @@ void RtmpWorker::on_accept(UniqueFd fd, const Endpoint& client, bool tls) {
   p.list_index = static_cast<std::uint32_t>(preambles_.size());
   preambles_.push_back(index);
   if (preambles_.size() == 1) arm(fast_timer_, kFastTimerMs);
-  ++active_;
   ++half_open_[address_group(client)];
   counters_.add(Counter::kRtmpConnections);
   counters_.add(Counter::kRtmpHandshaking);
@@ -266,35 +164,22 @@ void RtmpWorker::on_message(ipc::MessageType type, ByteView bytes) {
   } else if (type == ipc::MessageType::kSessionEnd) {
     ipc::SessionEnd order;
     if (!ipc::decode(bytes, order)) return;
-    const auto found = std::find_if(conns_.begin(), conns_.end(), [&](const Conn& conn) {
-      return conn.used && conn.id == order.session;
-    });
-    if (found == conns_.end()) return;
-    LogLine(LogLevel::kWarn, "session ended by the master")
-        .session(order.session)
-        .field("stream", found->key)
-        .field("client", to_string(found->client))
-        .field("reason", order.reason == ipc::SessionEndReason::kAddressLimit
-                             ? "rtmp.max_connections_per_address"
-                         : order.reason == ipc::SessionEndReason::kStreamLimit
-                             ? "rtmp.max_players_per_stream"
-                             : "kicked");
-    end(static_cast<std::uint32_t>(found - conns_.begin()), EndReason::kLimit);
+    const std::uint32_t index = conns_.find(order.session);
+    if (index == conns_.size()) return;
+    log_ended_by_master(order, "rtmp", conns_[index].key, conns_[index].client);
+    end(index, EndReason::kLimit);
   }
 }
 
 void RtmpWorker::drain(std::uint64_t deadline_ms) {
-  if (!draining_) {
-    draining_ = true;
+  if (drain_.begin(deadline_ms, conns_.active())) {
     acceptor_.stop();
-    LogLine(LogLevel::kInfo, "draining, takes no new session").field("sessions", active_);
   }
-  drain_deadline_ms_ = deadline_ms;
   maybe_leave();
 }
 
 void RtmpWorker::maybe_leave() {
-  if (!draining_ || active_ + acceptor_.pending() > 0 || !hooks_.idle()) return;
+  if (!drain_.begun() || conns_.active() + acceptor_.pending() > 0 || !hooks_.idle()) return;
   event_base_loopbreak(base_);
 }
 
@@ -355,10 +240,8 @@ void RtmpWorker::on_slow_timer() {
   const std::uint64_t now = monotonic_ms();
   relay_.sweep(now);
   const std::uint64_t all = all_counters_.total(state_, Counter::kRtmpConnections);
-  elsewhere_ = all > active_ ? all - active_ : 0;
-  if (draining_ && drain_deadline_ms_ != 0 && now >= drain_deadline_ms_ && active_ > 0) {
-    LogLine(LogLevel::kNotice, "drain deadline reached, ending the sessions that are left")
-        .field("sessions", active_);
+  elsewhere_ = all > conns_.active() ? all - conns_.active() : 0;
+  if (drain_.overdue(now, conns_.active())) {
     end_all(EndReason::kShutdown);
     maybe_leave();
   }
@@ -418,11 +301,7 @@ void RtmpWorker::end(std::uint32_t index, EndReason reason) {
   counters_.add(counter_of(reason));
   log_end(conn, reason);
   if (conn.stop) hooks_.tell(*conn.stop);
-  const std::uint32_t generation = conn.generation + 1;
-  conn = Conn{};
-  conn.generation = generation;
-  free_.push_back(index);
-  --active_;
+  conns_.release(index);
   maybe_leave();
 }
 

@@ -20,6 +20,7 @@
 #include "workers/core/origin_tls.h"
 #include "workers/core/poller.h"
 #include "workers/core/splice_relay.h"
+#include "workers/core/tcp_worker.h"
 #include "workers/core/tls_listener.h"
 #include "workers/rtmp/rtmp_conn.h"
 
@@ -33,14 +34,9 @@ class RtmpWorker {
   void run();
 
  private:
-  template <auto Method>
-  EventPtr make_timer();
-
   // rtmp_worker.cc: accept, table, timers, the master's messages, the end of sessions
   void on_accept(UniqueFd fd, const Endpoint& client, bool tls);
   bool admit(const Endpoint& client);
-  static void log_refused(LogBudget& log, std::string_view event, const Endpoint& client,
-                          std::uint64_t limit);
   void on_message(ipc::MessageType type, ByteView bytes);
   void drain(std::uint64_t deadline_ms);
   void on_fast_timer();
@@ -105,17 +101,14 @@ class RtmpWorker {
   HookClient hooks_;
   EventPtr fast_timer_;
   EventPtr slow_timer_;
-  std::vector<Conn> conns_;
-  std::vector<std::uint32_t> free_;
+  ConnTable<Conn> conns_;
   std::vector<std::uint32_t> preambles_;  // indexes of conns with a Preamble
   std::unordered_map<std::uint32_t, std::uint32_t> route_requests_;  // request -> conn index
   std::unordered_map<std::uint64_t, std::uint32_t> half_open_;       // address group -> connections
   std::vector<std::uint8_t> read_buffer_;
   SessionId next_session_;
-  std::uint64_t active_ = 0;
   std::uint64_t elsewhere_ = 0;  // connections of the other workers, refreshed each second
-  std::uint64_t drain_deadline_ms_ = 0;
-  bool draining_ = false;
+  Drain drain_;
   LogBudget total_refusals_{1};
   LogBudget half_open_refusals_{1};
 };
