@@ -72,6 +72,7 @@ struct UdpFlow {
   std::uint8_t path_count = 0;
   std::uint8_t current = kNoPath;  // where the origin's packets go
   bool media_seen = false;         // more than special packets has come from the client
+  bool client_spoke = false;       // a packet of the client was forwarded by this worker
   bool recorded = true;            // the session table has the current path
   bool segment_up = true;          // UDP_SEGMENT works towards the origin
   bool segment_down = true;        // and towards the client

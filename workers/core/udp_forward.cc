@@ -111,6 +111,7 @@ void UdpRelay::add_upward(const ClientPacket& packet, const UdpPiece& piece) {
   UdpFlow& flow = flows_[index];
   flow.client_ms = now_ms_;
   flow.media_seen = true;
+  flow.client_spoke = true;
   for (std::size_t i = 0; i < flow.path_count; ++i) {
     if (flow.paths[i].key == packet.key) flow.paths[i].packet_ms = now_ms_;
   }

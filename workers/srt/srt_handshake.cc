@@ -94,7 +94,7 @@ void SrtWorker::on_conclusion(const ClientPacket& packet, std::uint32_t caller_i
     // Established: its answer has been sent, but perhaps by a worker that died before it arrived.
     // Then the caller has never spoken, and the origin says the same again.
     const std::uint32_t here = relay_.find(hit->flow);
-    if (here == kNoFlow || relay_.flow(here).media_seen) return;
+    if (here == kNoFlow || relay_.flow(here).client_spoke) return;
   }
   const auto limit = static_cast<std::size_t>(config_.srt.max_half_open);
   // Rejected ones, which wait for repetitions, are bounded too.
@@ -444,7 +444,7 @@ bool SrtWorker::check(Dial& dial, std::uint64_t now) {
   if (dial.stage == DialStage::kDone) {
     if (handshake.state() == SessionState::kRejected) return now > dial.done_ms + kRejectedMs;
     if (dial.flow == kNoFlow || now > dial.done_ms + kEstablishedMs) return true;
-    return relay_.flow(dial.flow).media_seen;  // the caller has the answer
+    return relay_.flow(dial.flow).client_spoke;  // the caller has the answer
   }
   if (dial.stage == DialStage::kDialing) {
     if (dial.flow == kNoFlow) {
@@ -452,7 +452,7 @@ bool SrtWorker::check(Dial& dial, std::uint64_t now) {
       flush(dial);
       return false;
     }
-    if (relay_.flow(dial.flow).media_seen) {  // the caller has had the answer all the time
+    if (relay_.flow(dial.flow).client_spoke) {  // the caller has had the answer all the time
       finish(dial);
       return true;
     }
