@@ -20,35 +20,17 @@ import sys
 REPO = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "t" / "support"))
 
-from weirtest.lab import Lab, free_port, poll  # noqa: E402
-from weirtest.origin import nginx_modules  # noqa: E402
+from weirtest.lab import Lab, free_port  # noqa: E402
 from weirtest.weir import config_text  # noqa: E402
 
 from machine import cores, family, machine, on_core, raise_descriptor_limit  # noqa: E402
+from udp_peers import start_nginx_udp  # noqa: E402
 
 FRAME = 16  # packets: 5 Mbit/s in 30 frames a second
 
 
 def start_nginx(lab, _build, port, origin, _workers):
-    conf = lab.path(f"nginx-{port}.conf")
-    conf.write_text(f"""load_module {nginx_modules()}/ngx_stream_module.so;
-daemon off;
-worker_processes 1;
-worker_rlimit_nofile 65536;
-pid {lab.path(f"nginx-{port}.pid")};
-error_log stderr crit;
-events {{ worker_connections 32768; multi_accept on; }}
-stream {{
-  server {{
-    listen 127.0.0.1:{port} udp reuseport rcvbuf=8m sndbuf=8m;
-    proxy_pass 127.0.0.1:{origin};
-    proxy_timeout 2s;
-  }}
-}}
-""")
-    process = lab.start([*on_core(0), "nginx", "-c", conf], "nginx")
-    poll("nginx's worker", lambda: len(family(process.pid)) == 2)
-    return process
+    return start_nginx_udp(lab, port, origin, idle="2s")
 
 
 def start_weir(lab, build, port, origin, workers, delay="2ms"):

@@ -3,6 +3,7 @@
 //   udp_load origin --listen IP:PORT [--packets K] [--fps F] [--size S] [--segmented 1] [--phases
 //   P] udp_load client --target IP:PORT --sessions N [--packets K] [--fps F] [--size S]
 //                   [--credentials FILE] [--seconds S] [--warmup S] [--pids A,B,...]
+//                   [--tools A,B,...]
 //
 // Every end sends a burst of K packets F times a second. The origin serves each address that it
 // hears from, in P groups spread over the frame interval (players of one stream get their frames
@@ -11,7 +12,8 @@
 // latency. With --credentials (a line `LOCAL:REMOTE PASSWORD` a session) a client proves itself by
 // a STUN binding request before it sends media, and repeats it as consent (RFC 7675).
 // Clients print one JSON line at the end; the origin does when it gets SIGTERM. --pids: the CPU
-// time of these processes over the very window that is counted.
+// time of these processes over the very window that is counted. --tools: the same for the other half
+// of the load, told with that of the clients.
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/epoll.h>
@@ -45,7 +47,7 @@ constexpr std::size_t kSegmentedBytes = 60000;
 constexpr std::size_t kSessionAt = 12, kNumberAt = 16, kTimeAt = 24, kHeaderEnd = 32;
 
 struct Options {
-  std::string mode, address = "127.0.0.1:18000", pids, credentials;
+  std::string mode, address = "127.0.0.1:18000", pids, tools, credentials;
   double fps = 30, seconds = 5, warmup = 1, limit = 3600;
   int sessions = 20, packets = 17, phases = 20, size = 1200, segmented = 0;
 };
@@ -303,7 +305,7 @@ class Clients {
     totals_ = UdpTotals{};
     sent_ = 0;
     relay_cpu_ = cpu_seconds(options_.pids);
-    own_cpu_ = own_cpu_seconds();
+    tool_cpu_ = own_cpu_seconds() + cpu_seconds(options_.tools);
   }
   int give_up() const {
     std::size_t silent = 0;
@@ -317,11 +319,11 @@ class Clients {
     const auto both = static_cast<double>(totals_.packets + sent_);
     std::printf(
         "{\"sessions\":%zu,\"seconds\":%.3f,\"down\":%s,\"sent\":%llu,\"foreign\":%llu,"
-        "\"refused\":%llu,\"relay_cpu\":%.4f,\"us_per_datagram\":%.4f,\"client_cpu\":%.4f}\n",
+        "\"refused\":%llu,\"relay_cpu\":%.4f,\"us_per_datagram\":%.4f,\"tool_cpu\":%.4f}\n",
         clients_.size(), seconds, totals_.json().c_str(), static_cast<unsigned long long>(sent_),
         static_cast<unsigned long long>(foreign_),
         static_cast<unsigned long long>(sender_.refused()), cpu, both > 0 ? cpu * 1e6 / both : 0.0,
-        own_cpu_seconds() - own_cpu_);
+        own_cpu_seconds() + cpu_seconds(options_.tools) - tool_cpu_);
     return 0;
   }
 
@@ -333,7 +335,7 @@ class Clients {
   std::vector<Client> clients_;
   std::uint64_t transactions_ = 0, sent_ = 0, foreign_ = 0;
   std::int64_t began_ = 0;
-  double relay_cpu_ = 0, own_cpu_ = 0;
+  double relay_cpu_ = 0, tool_cpu_ = 0;
   bool counting_ = false;
 };
 
@@ -341,6 +343,7 @@ bool parse_arguments(int argc, char** argv, Options& out) {
   const OptionTable table{{"--listen", &out.address},
                           {"--target", &out.address},
                           {"--pids", &out.pids},
+                          {"--tools", &out.tools},
                           {"--credentials", &out.credentials},
                           {"--fps", &out.fps},
                           {"--seconds", &out.seconds},
