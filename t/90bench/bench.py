@@ -77,7 +77,7 @@ def start_weir(lab, build, port, origin, delay="20ms"):
     conf = lab.path(f"weir-{port}.conf")
     api = free_port()
     conf.write_text(config_text({
-        "pid_file": "", "worker_processes": 1, "log": {"level": "warn"}, "access_log": {"target": "off"},
+        "pid_file": "", "session_file": "off", "worker_processes": 1, "log": {"level": "warn"}, "access_log": {"target": "off"},
         "rtmp": {"listen": f"127.0.0.1:{port}", "relay_delay": delay, "max_half_open_per_address": 0},
         "control": {"listen": f"127.0.0.1:{api}"}, "http": {"enabled": False}, "http_api": {"enabled": False},
         "origin bench": {"ip": "127.0.0.1", "rtmp": origin}}) + "\n")

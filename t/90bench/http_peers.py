@@ -82,7 +82,7 @@ def start_weir(lab, build, port, origin, delay="20ms", tls=None):
     conf = lab.path(f"weir-{port}.conf")
     api = free_port()
     conf.write_text(config_text(merge({
-        "pid_file": "", "worker_processes": 1, "log": {"level": "warn"}, "access_log": {"target": "off"},
+        "pid_file": "", "session_file": "off", "worker_processes": 1, "log": {"level": "warn"}, "access_log": {"target": "off"},
         "rtmp": {"listen": f"127.0.0.1:{free_port()}"}, "control": {"listen": f"127.0.0.1:{api}"},
         "http": {"listen": f"127.0.0.1:{port}", "relay_delay": delay},
         "http_api": {"enabled": False}, "origin bench": {"ip": "127.0.0.1", "http": origin}},

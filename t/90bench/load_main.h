@@ -3,6 +3,7 @@
 // Owner: t/90bench. One flag for the process. Errors: parse_options() says false.
 #pragma once
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <csignal>
@@ -46,6 +47,11 @@ inline void prepare_process() {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
   }
+}
+
+// For tools that a benchmark starts: an origin that is left behind would send for ever.
+inline void end_with_parent() {
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
 }  // namespace weir::load

@@ -319,6 +319,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   weir::load::prepare_process();
+  weir::load::end_with_parent();
   if (options.mode == "origin") return weir::load::Origin(options).run();
   if (options.mode == "media" || options.mode == "setup") return weir::load::Callers(options).run();
   return 2;
