@@ -111,7 +111,7 @@ class Bench:
 
     def load(self, sessions, **arguments):
         command = [*self.core, self.tool, "client", "--target", f"127.0.0.1:{self.relay.port}",
-                   "--sessions", str(sessions), "--limit", "60", "--pids",
+                   "--sessions", str(sessions), "--limit", "30", "--pids",
                    ",".join(map(str, self.relay.pids)), "--tools", str(self.origin.pid)]
         for key, value in arguments.items():
             command += [f"--{key}", str(value)]

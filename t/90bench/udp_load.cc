@@ -12,8 +12,8 @@
 // latency. With --credentials (a line `LOCAL:REMOTE PASSWORD` a session) a client proves itself by
 // a STUN binding request before it sends media, and repeats it as consent (RFC 7675).
 // Clients print one JSON line at the end; the origin does when it gets SIGTERM. --pids: the CPU
-// time of these processes over the very window that is counted. --tools: the same for the other half
-// of the load, told with that of the clients.
+// time of these processes over the very window that is counted. --tools: the same for the other
+// half of the load, told with that of the clients.
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/epoll.h>
@@ -340,20 +340,12 @@ class Clients {
 };
 
 bool parse_arguments(int argc, char** argv, Options& out) {
-  const OptionTable table{{"--listen", &out.address},
-                          {"--target", &out.address},
-                          {"--pids", &out.pids},
-                          {"--tools", &out.tools},
-                          {"--credentials", &out.credentials},
-                          {"--fps", &out.fps},
-                          {"--seconds", &out.seconds},
-                          {"--warmup", &out.warmup},
-                          {"--limit", &out.limit},
-                          {"--sessions", &out.sessions},
-                          {"--packets", &out.packets},
-                          {"--phases", &out.phases},
-                          {"--size", &out.size},
-                          {"--segmented", &out.segmented}};
+  const OptionTable table{
+      {"--listen", &out.address},    {"--target", &out.address},          {"--pids", &out.pids},
+      {"--tools", &out.tools},       {"--credentials", &out.credentials}, {"--fps", &out.fps},
+      {"--seconds", &out.seconds},   {"--warmup", &out.warmup},           {"--limit", &out.limit},
+      {"--sessions", &out.sessions}, {"--packets", &out.packets},         {"--phases", &out.phases},
+      {"--size", &out.size},         {"--segmented", &out.segmented}};
   constexpr int kSmallest = kHeaderEnd, kLargest = UdpBatch::kPacketMax;
   return parse_options(argc, argv, out.mode, table) && out.size >= kSmallest &&
          out.size <= kLargest && out.packets >= 0 && out.sessions > 0 && out.phases > 0 &&
