@@ -13,9 +13,9 @@ namespace {
 
 constexpr int kBacklog = 65535;  // the kernel takes what net.core.somaxconn allows
 
-bool set_flag(int fd, int level, int name) {
-  const int on = 1;
-  return ::setsockopt(fd, level, name, &on, sizeof on) == 0;
+bool set_flag(int fd, int level, int name, bool value = true) {
+  const int number = value ? 1 : 0;
+  return ::setsockopt(fd, level, name, &number, sizeof number) == 0;
 }
 
 // SO_REUSEADDR is for TCP alone: with UDP it lets two sockets have one port.
@@ -30,7 +30,8 @@ Result<UniqueFd> bind_socket(const Endpoint& address, Transport transport, bool 
   if (!fd) return fail_errno(name, errno);
   if ((tcp && !set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR)) ||
       (share && !set_flag(fd.get(), SOL_SOCKET, SO_REUSEPORT)) ||
-      (address.family == Family::kIpv6 && !set_flag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY))) {
+      (address.family == Family::kIpv6 &&
+       !set_flag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, !address.takes(Family::kIpv4)))) {
     return fail_errno(name, errno);
   }
   // The one C interface for all families; sockaddr_storage is made for this cast.

@@ -37,11 +37,6 @@ Result<std::uint16_t> parse_port(std::string_view text) {
   return static_cast<std::uint16_t>(value);
 }
 
-bool unspecified(const Endpoint& endpoint) {
-  return std::all_of(std::begin(endpoint.ip), std::end(endpoint.ip),
-                     [](std::uint8_t byte) { return byte == 0; });
-}
-
 // `ip:port`, `[v6]:port`, `:port` or `port`; the address stays empty when it isn't given.
 Result<Endpoint> parse_host_port(std::string_view text) {
   Endpoint endpoint;
@@ -82,6 +77,10 @@ bool Endpoint::is_loopback() const {
   if (family == Family::kIpv4) return ip[0] == 127;
   static constexpr std::uint8_t kV6Loopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
   return family == Family::kIpv6 && std::memcmp(ip, kV6Loopback, sizeof ip) == 0;
+}
+
+bool Endpoint::is_any() const {
+  return std::all_of(std::begin(ip), std::end(ip), [](std::uint8_t byte) { return byte == 0; });
 }
 
 Result<Endpoint> parse_ip(std::string_view text) {
@@ -127,7 +126,7 @@ Result<Endpoint> parse_origin_endpoint(std::string_view text, const Endpoint& de
   }
   auto endpoint = parse_host_port(rest);
   if (!endpoint) return fail("endpoint " + quoted(text) + ": " + endpoint.error().text);
-  if (endpoint->empty() || unspecified(*endpoint)) {
+  if (endpoint->empty() || endpoint->is_any()) {
     if (default_ip.empty()) return fail("endpoint " + quoted(text) + " has no address");
     endpoint->family = default_ip.family;
     std::memcpy(endpoint->ip, default_ip.ip, sizeof endpoint->ip);

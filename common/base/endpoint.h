@@ -38,10 +38,16 @@ struct Endpoint {
   bool empty() const { return family == Family::kNone; }
   bool same_address(const Endpoint& other) const;  // family and ip, not port
   bool is_loopback() const;
+  bool is_any() const;  // 0.0.0.0 or ::, whatever the port
+  // Whether a socket that listens here takes clients of the family: [::] takes those of both.
+  bool takes(Family client) const {
+    return family == client || (family == Family::kIpv6 && is_any());
+  }
 };
 static_assert(sizeof(Endpoint) == 20);
 
-// A listen value: `port` (all IPv4 addresses), `ip:port`, `[v6]:port` or `:port`.
+// A listen value: `port` (all IPv4 addresses), `ip:port`, `[v6]:port` or `:port`; `[::]:port` are
+// all addresses of both families.
 Result<Endpoint> parse_listen(std::string_view text);
 // A numeric address without port, IPv6 with or without brackets.
 Result<Endpoint> parse_ip(std::string_view text);

@@ -36,20 +36,15 @@ bool is_link_local(const Endpoint& e) {
                                    : e.ip[0] == 0xFE && (e.ip[1] & 0xC0) == 0x80;
 }
 
-bool is_unspecified(const Endpoint& e) {
-  return std::all_of(std::begin(e.ip), std::end(e.ip), [](std::uint8_t byte) { return byte == 0; });
-}
-
-void add(std::vector<Endpoint>& all, Endpoint endpoint, std::uint16_t port, Family family) {
-  if (endpoint.family != family) return;
+void add(std::vector<Endpoint>& all, Endpoint endpoint, std::uint16_t port) {
   if (endpoint.port == 0) endpoint.port = port;
   if (std::find(all.begin(), all.end(), endpoint) == all.end()) all.push_back(endpoint);
 }
 
-void add_name(std::vector<Endpoint>& all, const PublicAddress& wanted, std::uint16_t port,
-              Family family) {
+void add_name(std::vector<Endpoint>& all, const PublicAddress& wanted, const Endpoint& listen) {
   addrinfo hints{};
-  hints.ai_family = family == Family::kIpv4 ? AF_INET : AF_INET6;
+  if (!listen.takes(Family::kIpv6)) hints.ai_family = AF_INET;
+  if (!listen.takes(Family::kIpv4)) hints.ai_family = AF_INET6;
   hints.ai_socktype = SOCK_DGRAM;
   addrinfo* list = nullptr;
   const int error = ::getaddrinfo(wanted.name.c_str(), nullptr, &hints, &list);
@@ -63,23 +58,21 @@ void add_name(std::vector<Endpoint>& all, const PublicAddress& wanted, std::uint
   for (const addrinfo* row = list; row != nullptr; row = row->ai_next) {
     Endpoint endpoint = from_address(row->ai_addr);
     endpoint.port = wanted.port;
-    add(all, endpoint, port, family);
+    if (!endpoint.empty()) add(all, endpoint, listen.port);
   }
 }
 
 void add_host(std::vector<Endpoint>& all, const Endpoint& listen) {
-  if (!is_unspecified(listen)) {
-    add(all, listen, listen.port, listen.family);
+  if (!listen.is_any()) {
+    add(all, listen, listen.port);
     return;
   }
-  for (const Endpoint& endpoint : find_host_addresses(listen.family)) {
-    add(all, endpoint, listen.port, listen.family);
-  }
+  for (const Endpoint& endpoint : find_host_addresses(listen)) add(all, endpoint, listen.port);
 }
 
 }  // namespace
 
-std::vector<Endpoint> find_host_addresses(Family family) {
+std::vector<Endpoint> find_host_addresses(const Endpoint& listen) {
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) {
     LogLine(LogLevel::kError, "cannot list this host's addresses")
@@ -92,7 +85,7 @@ std::vector<Endpoint> find_host_addresses(Family family) {
   for (const ifaddrs* row = list; row != nullptr; row = row->ifa_next) {
     if ((row->ifa_flags & IFF_UP) == 0) continue;
     const Endpoint endpoint = from_address(row->ifa_addr);
-    if (endpoint.family != family) continue;
+    if (endpoint.empty() || !listen.takes(endpoint.family)) continue;
     (endpoint.is_loopback() || is_link_local(endpoint) ? rest : good).push_back(endpoint);
   }
   return good.empty() ? rest : good;
@@ -109,10 +102,10 @@ std::vector<Endpoint> find_public_addresses(std::string_view text, const Endpoin
           break;
         case PublicAddress::Kind::kNumeric:
           // A balancer in front may take another family than we do.
-          add(all, word.address, listen.port, word.address.family);
+          add(all, word.address, listen.port);
           break;
         case PublicAddress::Kind::kName:
-          add_name(all, word, listen.port, listen.family);
+          add_name(all, word, listen);
           break;
       }
     }

@@ -1,6 +1,7 @@
 // Command line, pid file, listen sockets.
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -156,6 +157,21 @@ TEST_CASE("connections in the queue of a removed slot are accepted by another") 
     }
   }
   CHECK(accepted == 40);
+}
+
+TEST_CASE("[::] takes clients of both families, another IPv6 address only its own") {
+  for (const bool any : {true, false}) {
+    weir::Endpoint address = *weir::parse_ip(any ? "::" : "::1");
+    auto listener = weir::open_listener(WorkerKind::kRtmp, address, weir::Transport::kTcp);
+    if (!listener) return;  // a machine without IPv6
+    weir::Endpoint to = *weir::parse_ip("127.0.0.1");
+    to.port = address_of((*listener)->fd.get()).port;
+    auto client = weir::net::start_connect(to, {});
+    REQUIRE(client.has_value());
+    pollfd wait{client->get(), POLLOUT, 0};
+    REQUIRE(::poll(&wait, 1, 5000) == 1);
+    CHECK((weir::net::take_socket_error(client->get()) == 0) == any);
+  }
 }
 
 TEST_CASE("an address that somebody else listens on is refused by name") {

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from weirtest import free_port, poll
-from weirtest.rtcorigin import RtcWeir
+from weirtest.rtcorigin import FRAGMENT, RtcWeir, candidates_of, offer_sdp, password_of
 from weirtest.stun import (MediaOrigin, RtcClient, binding_request, is_stun, kind_and_transaction,
                            mapped_address, number_of, numbered, udp_socket)
 
@@ -188,6 +188,52 @@ def test_both_addresses_of_a_host_work(lab):
     for client in clients:  # their sockets are connected, so that another source is not heard
         client.prove()
         assert client.echo(1)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="this kernel has no IPv6")
+def test_both_families(lab):
+    """[::] takes IPv4 clients too, announces both, and knows them after a worker's death."""
+    origin = MediaOrigin(lab)
+    port = free_port(udp=True)
+    weir = RtcWeir(lab, [origin.api], {"rtc": {"listen": f"[::]:{port}", "candidate": "auto"}})
+    weir.rtc_port = port
+    v4, v6 = RtcClient(weir, "live/a"), RtcClient(weir, "live/b")
+    v6.close()
+    v6.sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    v6.sock.connect(("::1", port))
+    for client in (v4, v6):
+        client.prove()
+        assert client.echo(1)
+    worker, = weir.weir.pids("rtc")
+    os.kill(worker, signal.SIGKILL)
+    for client in (v4, v6):
+        poll("media again", lambda c=client: c.echo(2, 1), 20)
+    answer = weir.post("/whip/live/c", offer_sdp("abcd")).body.decode()
+    with open("/proc/net/if_inet6", encoding="ascii") as table:
+        has_v6 = any(line.split()[3] == "00" for line in table)  # scope: global
+    assert not has_v6 or any(":" in address for _, address, _ in candidates_of(answer))
+
+
+def test_ice_restart(lab):
+    """The new pair works with the first check after the answer, at the same origin's session; the
+    old one still does (RFC 9725, 4.3.3)."""
+    origin, weir = bring_up(lab)
+    client = RtcClient(weir, "live/a")
+    client.prove()
+    old = client.username, client.password
+    fragment = f"a=ice-ufrag:newone\r\na=ice-pwd:{password_of('newone')}\r\n" \
+        "m=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
+    answer = weir.request("PATCH", client.location, fragment, Content_Type=FRAGMENT, If_Match="*")
+    assert answer.status == 200, answer.body
+    client.username, client.password = "restarted:newone", password_of("restarted")
+    transaction = client.check()[8:20]
+    assert client.wait(lambda p: is_stun(p) and p[8:20] == transaction, 20) is not None
+    assert client.echo(1, 20) and origin.received[client.username] == [1]
+    assert origin.peers[client.username] == origin.peers[old[0]]
+    client.username, client.password = old
+    client.prove()
+    assert client.delete().status == 200
+    poll("the session's end", lambda: sessions(weir) == 0)
 
 
 def test_flood(lab):

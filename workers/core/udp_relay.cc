@@ -19,11 +19,6 @@ constexpr std::uint64_t kClaimTimeoutMs = 3000;
 // How long the origin's port may be closed (it is being restarted, say) before the session ends.
 constexpr std::uint64_t kRefusedMs = 10000;
 
-bool any_address(const Endpoint& endpoint) {
-  return std::all_of(std::begin(endpoint.ip), std::end(endpoint.ip),
-                     [](std::uint8_t byte) { return byte == 0; });
-}
-
 ipc::FlowCounters since(const ipc::FlowCounters& now, const ipc::FlowCounters& before) {
   return {now.packets_from_client - before.packets_from_client,
           now.bytes_from_client - before.bytes_from_client,
@@ -331,9 +326,7 @@ std::uint16_t UdpRelay::socket_for(const Endpoint& local) const {
     const Endpoint& bound = sockets_[i].bound;
     if (bound.port != local.port) continue;
     if (bound.same_address(local)) return static_cast<std::uint16_t>(i);
-    if (any_address(bound) && (bound.family == local.family || bound.family == Family::kIpv6)) {
-      wildcard = i;
-    }
+    if (bound.is_any() && bound.takes(local.family)) wildcard = i;
   }
   return static_cast<std::uint16_t>(wildcard);
 }

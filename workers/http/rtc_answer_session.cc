@@ -7,14 +7,10 @@
 namespace weir::http {
 namespace {
 
-bool is_unspecified(const Endpoint& e) {
-  return std::all_of(std::begin(e.ip), std::end(e.ip), [](std::uint8_t byte) { return byte == 0; });
-}
-
 // An address that need not mean the origin's host here: unspecified, loopback, RFC 1918, RFC 6598,
 // RFC 4193 and link-local ones.
 bool is_private(const Endpoint& e) {
-  if (is_unspecified(e) || e.is_loopback()) return true;
+  if (e.is_any() || e.is_loopback()) return true;
   if (e.family == Family::kIpv6)
     return (e.ip[0] & 0xFE) == 0xFC || (e.ip[0] == 0xFE && e.ip[1] >= 0x80);
   return e.ip[0] == 10 || (e.ip[0] == 172 && (e.ip[1] & 0xF0) == 16) ||
