@@ -89,6 +89,7 @@ class Link(Namespace):
         ip("addr", "add", f"{self.near}/24", "dev", self.device)
         ip("link", "set", self.device, "up")
         self.set_up("v0", f"{self.far}/24")
+        self.ip_there("route", "add", "default", "via", self.near)  # our other addresses
 
     def lose(self, percent):
         """Loses that share of the packets, each for itself, both ways."""

@@ -2,7 +2,7 @@
 
     ours ──10.96.N.0/24, fd96:N::/64──> router ──10.95.N.0/24, fd95:N::/64──> clients
 
-    road = Road(lab)            # .near: our address, .far: theirs; .near6, .far6
+    road = Road(lab)            # .near: our address, .far: theirs; .near6, .far6; .others of ours
     road.lose(5)                # percent of UDP, each way
     road.jitter(50)             # each packet waits for 0 to 50 ms
     road.masquerade()           # clients are seen as an address and port of the router
@@ -23,6 +23,7 @@ class Road:
         self.number = number = next(numbers) % 250 + 1
         self.near, self.far = f"10.96.{number}.1", f"10.95.{number}.2"
         self.near6, self.far6 = f"fd96:{number}::1", f"fd95:{number}::2"
+        self.others = [f"10.96.{number}.200", f"fd96:{number}::200"]
         self.router = Namespace(lab, f"wt{os.getpid()}m{number}")
         self.clients = Namespace(lab, f"wt{os.getpid()}c{number}")
         self.mapping = 0
@@ -32,8 +33,8 @@ class Road:
         ip("link", "set", device, "gso_max_segs", "1")
         self.router.ip_there("link", "add", "in", "type", "veth", "peer", "name", "v0",
                              "netns", self.clients.name)
-        for address in (f"{self.near}/24", f"{self.near6}/64"):
-            ip("addr", "add", address, "dev", device, "nodad")
+        for address in (self.near, self.near6, *self.others):
+            ip("addr", "add", address + ("/64" if ":" in address else "/24"), "dev", device, "nodad")
         ip("link", "set", device, "up")
         self.router.set_up("out", *(f"10.96.{number}.{n}/24" for n in range(2, 9)),
                             *(f"fd96:{number}::{n}/64" for n in range(2, 9)))
