@@ -14,6 +14,7 @@ from weirtest import poll
 from weirtest import srt
 from weirtest.lab import free_port
 from weirtest.srt import SrtError, SrtOrigin, call, receive, send_all, srt_weir
+from weirtest.srtwire import Raw, conclusion, handshake, kind_of
 
 
 def chunks(seed, count=200, size=srt.MTU_PAYLOAD):
@@ -147,54 +148,10 @@ def test_no_origin_and_closed_ports(lab):
 
 # ---- by hand, packet by packet
 
-def handshake(version, kind, socket_id, cookie=0, extension=2, content=b"", sequence=7):
-    head = struct.pack("!HHIII", 0x8000, 0, 0, 1000, 0)
-    body = struct.pack("!IHHIIIIII", version, 0, extension, sequence, 1500, 8192, kind & 0xFFFFFFFF,
-                       socket_id, cookie) + bytes([1, 0, 0, 127]) + bytes(12)
-    return head + body + content
-
-
-def conclusion(socket_id, cookie, stream_id, version=5):
-    request = struct.pack("!HH", 1, 3) + struct.pack("!IIHH", 0x010501, 0xBF, 120, 120)
-    raw = stream_id.encode()
-    raw += bytes(-len(raw) % 4)
-    raw = b"".join(raw[i:i + 4][::-1] for i in range(0, len(raw), 4))
-    return handshake(version, -1, socket_id, cookie, 5,
-                     request + struct.pack("!HH", 5, len(raw) // 4) + raw)
-
-
-class Raw:
-    def __init__(self, weir):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.connect(("127.0.0.1", weir.srt_port))
-
-    def ask(self, packet, timeout=10):
-        """The next handshake that comes back; None if there is none in time."""
-        self.socket.settimeout(timeout)
-        self.socket.send(packet)
-        try:
-            while True:
-                answer = self.socket.recv(2000)
-                if answer[:2] == b"\x80\x00":
-                    return answer
-        except TimeoutError:
-            return None
-
-    def cookie(self, socket_id):
-        answer = self.ask(handshake(4, 1, socket_id))
-        assert struct.unpack_from("!IHH", answer, 16) == (5, 0, 0x4A17)
-        assert len(answer) == 64 and struct.unpack_from("!I", answer, 12)[0] == socket_id
-        return struct.unpack_from("!I", answer, 44)[0]
-
-
-def kind_of(answer):
-    return struct.unpack_from("!I", answer, 36)[0]
-
-
 def test_handshakes_by_hand(lab):
     origin = SrtOrigin(lab)
     weir = srt_weir(lab, [origin], workers=2)
-    raw = Raw(weir)
+    raw = Raw(weir.srt_port)
     cookie = raw.cookie(77)
     assert raw.cookie(77) == cookie != raw.cookie(78)
     assert kind_of(raw.ask(conclusion(77, cookie, "live/a", version=4))) == 1008
@@ -311,12 +268,12 @@ def test_idle_and_overload(lab):
     origin = SrtOrigin(lab)
     weir = srt_weir(lab, [origin], {"srt": {"idle_timeout": "10s"}})
     before = weir.descriptors()
-    raw = Raw(weir)
+    raw = Raw(weir.srt_port)
     for number in range(20):
         assert kind_of(raw.ask(conclusion(100 + number, raw.cookie(100 + number), f"live/{number}"))) == 0xFFFFFFFF
     narrow = srt_weir(lab, [Silent(lab)], {"srt": {"max_half_open": 3, "origin_timeout": "20s",
                                                    "handshake_timeout": "20s"}})
-    other = Raw(narrow)
+    other = Raw(narrow.srt_port)
     for number in range(3):
         assert other.ask(conclusion(1 + number, other.cookie(1 + number), "live/x"), 0.2) is None
     poll("three", lambda: narrow.metric("weir_sessions", protocol="srt", state="handshaking") == 3)

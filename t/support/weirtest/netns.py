@@ -92,10 +92,16 @@ class Link(Namespace):
         self.ip_there("route", "add", "default", "via", self.near)  # our other addresses
 
     def lose(self, percent):
-        """Loses that share of the packets, each for itself, both ways."""
+        """Loses that share of the IP packets, each for itself, both ways."""
         # What a sender has joined would be lost as a whole: our end cuts it up before it leaves.
         self.ip("link", "set", self.device, "gso_max_segs", "1")
-        chain = "type filter hook {} device v0 priority 0; numgen random mod 100 < %d counter drop" % percent
+        chain = ("type filter hook {} device v0 priority 0; "
+                 f"meta protocol ip numgen random mod 100 < {percent} counter drop")
         self.nft("-f", "-", rules="table netdev loss {\n"
                  f"chain in {{ {chain.format('ingress')}; }}\n"
                  f"chain out {{ {chain.format('egress')}; }}\n}}\n")
+
+    def close(self):
+        # Sockets that are still open there keep the namespace, and with it the link, for a while.
+        subprocess.run(["ip", "link", "del", self.device], capture_output=True, timeout=20, check=False)
+        super().close()

@@ -190,10 +190,12 @@ def send_all(caller, chunks, close=True):
         caller.close()
 
 
-def receive(caller, count):
+def receive(caller, count, words=1):
     """That many messages of an SrtOrigin, joined. It waits for a word of ours: what a listener
-    sends before its caller knows that it is connected may be lost, with or without Weir."""
-    caller.send(b"go")
+    sends before its caller knows that it is connected may be lost, with or without Weir. On a link
+    that loses packets say several words: nobody misses a last packet."""
+    for _ in range(words):
+        caller.send(b"go")
     out = []
     while len(out) < count:
         message = caller.recv()
@@ -255,7 +257,8 @@ class SrtOrigin:
                 return
             for chunk in self.media:
                 accepted.send(chunk)
-            accepted.recv()  # until the player leaves
+            while accepted.recv():  # until the player leaves
+                pass
         except SrtError:
             pass
         finally:

@@ -207,13 +207,17 @@ class Weir:
         """Open descriptors of all processes together."""
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.all_pids())
 
-    def pss(self):
+    def pss(self, parts=("Pss:",)):
         """Proportional set size of all processes together, in bytes."""
         total = 0
         for pid in self.all_pids():
             with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-                total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+                total += sum(int(line.split()[1]) for line in file if line.startswith(parts))
         return total * 1024
+
+    def memory(self):
+        """pss() without code and files, which other programs on the machine have a part in."""
+        return self.pss(("Pss_Anon:", "Pss_Shmem:"))
 
     # ---- System API
 
