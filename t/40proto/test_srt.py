@@ -264,13 +264,15 @@ def test_origins_that_choose_the_same_id(lab):
 
 
 def test_idle_and_overload(lab):
-    """Who vanishes without SHUTDOWN is forgotten; handshakes under way are bounded."""
+    """A thousand that vanish without SHUTDOWN are forgotten; handshakes under way are bounded."""
     origin = SrtOrigin(lab)
     weir = srt_weir(lab, [origin], {"srt": {"idle_timeout": "10s"}})
     before = weir.descriptors()
     raw = Raw(weir.srt_port)
-    for number in range(20):
-        assert kind_of(raw.ask(conclusion(100 + number, raw.cookie(100 + number), f"live/{number}"))) == 0xFFFFFFFF
+    for number in range(1000):
+        caller = 100 + number
+        answer = raw.ask(conclusion(caller, raw.cookie(caller), f"live/{number}"))
+        assert kind_of(answer) == 0xFFFFFFFF
     narrow = srt_weir(lab, [Silent(lab)], {"srt": {"max_half_open": 3, "origin_timeout": "20s",
                                                    "handshake_timeout": "20s"}})
     other = Raw(narrow.srt_port)
@@ -280,7 +282,7 @@ def test_idle_and_overload(lab):
     assert kind_of(other.ask(conclusion(9, other.cookie(9), "live/x"))) == 2402
     poll("no session", lambda: sessions(weir) == 0, 40)
     poll("no descriptor more", lambda: weir.descriptors() <= before)
-    assert weir.metric("weir_session_ends_total", protocol="srt", reason="client_silent") == 20
+    assert weir.metric("weir_session_ends_total", protocol="srt", reason="client_silent") == 1000
 
 
 def test_probes_by_induction(lab):

@@ -15,7 +15,7 @@ from weirtest import poll
 from weirtest import srt
 from weirtest.lab import free_port
 from weirtest.media import make_flv
-from weirtest.srt import Source, SrtError, SrtOrigin, call, receive, send_all, srt_weir
+from weirtest.srt import Source, SrtError, SrtOrigin, assert_piece, call, receive, send_all, srt_weir
 
 PUBLISH = "#!::r=live/a,m=publish"
 SECRET = "a long passphrase"
@@ -192,12 +192,6 @@ def feed(process, content):
             pass  # it has ended
 
     threading.Thread(target=run, daemon=True).start()
-
-
-def assert_piece(piece, content):
-    """`piece` has no gap and no fault: it is a part of `content`, repeated."""
-    repeated = content * (len(piece) // len(content) + 2)
-    assert piece and piece in repeated
 
 
 def video_hashes(path):

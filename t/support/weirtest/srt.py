@@ -205,6 +205,35 @@ def receive(caller, count, words=1):
     return b"".join(out)
 
 
+class Sink:
+    """Keeps what a connection receives in `messages`, until it ends."""
+
+    def __init__(self, caller):
+        self.caller = caller
+        self.messages = []
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while message := self.caller.recv():
+            self.messages.append(message)
+
+    def wait_for_more(self, count=100):
+        goal = len(self.messages) + count
+        poll(f"{count} messages more", lambda: len(self.messages) >= goal, 30)
+
+    def assert_piece_of(self, content):
+        """No gap, no fault, nothing too late: a part of `content`, repeated."""
+        assert_piece(b"".join(self.messages), content)
+        assert self.caller.stats().receive_drops == 0
+
+
+def assert_piece(piece, content):
+    """`piece` is a part of `content`, repeated."""
+    repeated = content * (len(piece) // len(content) + 2)
+    assert piece and piece in repeated
+
+
 class SrtOrigin:
     """A listener: keeps what is published to each stream id, sends `media` to who asks for one.
 
@@ -223,7 +252,7 @@ class SrtOrigin:
         self.threads = []
         self.listener = SrtSocket(**{**PATIENT, **options})
         self.listener.bind(self.port, ip)
-        if lib().srt_listen(self.listener.number, 64) != 0:
+        if lib().srt_listen(self.listener.number, 1024) != 0:
             raise SrtError("listen")
         self.accepting = threading.Thread(target=self._accept, daemon=True)
         self.accepting.start()
@@ -272,6 +301,8 @@ class SrtOrigin:
 
     def close(self):
         self.listener.close()
+        for connection in list(self.connections.values()):
+            connection.close()
 
 
 def srt_weir(lab, origins, config=None, ip="127.0.0.1", **options):
