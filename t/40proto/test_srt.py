@@ -186,7 +186,7 @@ def test_repeated_conclusion_after_a_crash(lab):
     again, and it is still one session."""
     origin = SrtOrigin(lab)
     weir = srt_weir(lab, [origin])
-    raw = Raw(weir)
+    raw = Raw(weir.srt_port)
     asked = conclusion(77, raw.cookie(77), "live/a")
     first = raw.ask(asked)
     assert kind_of(first) == 0xFFFFFFFF
@@ -243,7 +243,7 @@ def test_origins_that_choose_the_same_id(lab):
     the induction's answer, as the document says, or 0, as libsrt does."""
     origins = [SameId(lab), SameId(lab)]
     weir = srt_weir(lab, origins)
-    clients = [Raw(weir) for _ in origins]
+    clients = [Raw(weir.srt_port) for _ in origins]
     for number, raw in enumerate(clients):
         asked = conclusion(7, raw.cookie(7), f"live/{number}")  # the same id, even the same caller's
         if number == 0:
