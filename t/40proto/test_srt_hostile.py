@@ -17,7 +17,7 @@ LATE = {"latency": 2000, "tlpktdrop": True}
 
 def test_loss(lab):
     """10 % of the packets are lost each way; both ends get everything, as they do without Weir."""
-    link = Link(lab, 21)
+    link = Link(lab)
     link.lose(10)
     media = [struct.pack("!I", i) + os.urandom(1312) for i in range(1500)]
     tail = 50  # libsrt never sends a lost packet again if none comes after it
@@ -120,7 +120,7 @@ ANSWERED = {"induction", "rendezvous"}  # all others are met with silence
 
 def test_floods(lab):
     """Sessions feel nothing of 90,000 hostile packets, nobody gets more than he sent, nothing grows."""
-    link = Link(lab, 22)
+    link = Link(lab)
     content = os.urandom(1316 * 1000)
     origin = SrtOrigin(lab, [content[i:i + 1316] for i in range(0, len(content), 1316)],
                        ip=link.near, asked=False, **LATE)
