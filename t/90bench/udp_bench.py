@@ -142,7 +142,7 @@ def media(options, make, sessions, packets=17, fps=30, segmented=0, pinned=True)
             up = bench.stop()
     moved = down["down"]["packets"] + down["sent"]
     return {"us": down["us_per_datagram"], "tool_us": down["tool_cpu"] * 1e6 / moved,
-            "rate": moved / down["seconds"], "core": down["relay_cpu"] / down["seconds"],
+            "moved": moved, "rate": moved / down["seconds"], "core": down["relay_cpu"] / down["seconds"],
             "lost": down["down"]["lost"] + up["lost"],
             "p50": down["down"]["p50_ms"], "p99": down["down"]["p99_ms"]}
 
@@ -168,6 +168,12 @@ def times(found, make, base, key):
     return f"{found[make][key] / found[base][key]:.2f}" if {make, base} <= found.keys() else ""
 
 
+def times_without_loss(found, make, base):
+    """CPU compared; what was lost cost less, so nothing is said where it is more than 1 %."""
+    whole = all(found[one]["lost"] < 0.01 * found[one]["moved"] for one in (make, base) if one in found)
+    return times(found, make, base, "us") if whole else "lossy"
+
+
 def table(*lines):
     for line in lines:
         print("| " + " | ".join(line) + " |", flush=True)
@@ -189,7 +195,7 @@ def media_rows(options):
                 added = [f"{m[k] - base[k]:.2f}" for k in ("p50", "p99")] \
                     if base and make is not Direct else ["", ""]
                 us = "" if make is Direct else f"{m['us']:.2f}"
-                ratio = times(found, make, Nginx, "us") if issubclass(make, Weir) else ""
+                ratio = times_without_loss(found, make, Nginx) if issubclass(make, Weir) else ""
                 table((str(sessions), f"{packets} at {fps}/s",
                        "segmented" if segmented else "ordinary", make.title, us, ratio,
                        f"{m['lost']:.0f}", f"{m['p50']:.2f}", f"{m['p99']:.2f}", *added))
