@@ -151,6 +151,17 @@ struct FlowEnd {
   FlowEndReason reason = FlowEndReason::kIdle;
 };
 
+// A WebRTC session has ended, for whatever reason: to one http worker, which tells the operator's
+// server (docs/HOOKS.md).
+struct FlowEnded {
+  static constexpr auto kType = MessageType::kFlowEnded;
+  MessageHeader header;
+  SessionId session = 0;  // the first one of its group
+  Endpoint client;        // as the signalling saw it
+  Role role = Role::kPlayer;
+  KeyTail key;
+};
+
 // A UDP worker may read its slot sockets from now on; until then they belong to the generation
 // before it. Sent once to every rtc and srt worker, after READY.
 struct Serve {

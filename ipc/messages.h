@@ -44,6 +44,7 @@ enum class MessageType : std::uint16_t {
   kFlowCreated,
   kFlowAssign,
   kFlowRelease,
+  kFlowEnded,
 };
 
 struct MessageHeader {

@@ -485,9 +485,20 @@ void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by
     if (group->second.empty()) {
       groups_.erase(group);
       registry_.close_session(kNoWorker, record.group, now_ms);
+      tell_end(record);
     }
   }
   table_.header().ended[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
+}
+
+void Flows::tell_end(const FlowRecord& record) {
+  if (!tell_ || record.kind != FlowKind::kRtc) return;
+  ipc::FlowEnded message;
+  message.session = record.group;
+  message.client = record.signaller;
+  message.role = record.role;
+  message.key.assign(record.get(FlowField::kKey));
+  tell_(ipc::encode(message));
 }
 
 }  // namespace weir

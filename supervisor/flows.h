@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "common/base/fd.h"
@@ -36,6 +37,8 @@ class Flows {
 
   Flows(ipc::FlowWriter table, Registry& registry, Send send);
 
+  // Who passes the ends of WebRTC sessions on to the operator's server.
+  void on_ended(std::function<void(ByteView message)> tell) { tell_ = std::move(tell); }
   // At start and after each reload.
   void apply(const Config& config);
   int reader_fd() const { return table_.reader_fd(); }
@@ -137,6 +140,7 @@ class Flows {
                  std::uint64_t now_ms);
   void end(std::uint32_t slot, ipc::FlowEndReason reason, std::uint32_t asked_by,
            std::uint64_t now_ms);
+  void tell_end(const ipc::FlowRecord& record);
   void answer_created(std::uint32_t page, std::uint32_t request, ipc::FlowStatus status,
                       std::uint32_t slot);
   void refuse_assign(std::uint32_t page, std::uint32_t request, ipc::FlowRef flow,
@@ -156,6 +160,7 @@ class Flows {
   void expire_silent(std::uint64_t now_ms);
 
   // flows_restore.cc
+  void count_session(const ipc::FlowRecord& record, std::uint64_t now_ms);
   bool take_up(std::uint32_t slot, ipc::FlowRecord record, std::uint64_t now_ms);
   void rebind(std::uint64_t now_ms);
   void match_origins(std::uint64_t now_ms);
@@ -163,6 +168,7 @@ class Flows {
   ipc::FlowWriter table_;
   Registry& registry_;
   Send send_;
+  std::function<void(ByteView)> tell_;
   std::uint64_t signal_timeout_ms_ = 30000;
   std::array<std::uint64_t, ipc::kFlowKinds> idle_timeout_ms_ = {60000, 15000};
   bool frozen_ = false;

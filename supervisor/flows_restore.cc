@@ -25,6 +25,9 @@ constexpr std::uint32_t kNoWorker = kNoSlot;
 constexpr std::size_t index(FlowKind kind) {
   return static_cast<std::size_t>(kind);
 }
+constexpr ipc::EndpointKind endpoint_kind(FlowKind kind) {
+  return kind == FlowKind::kSrt ? ipc::EndpointKind::kSrt : ipc::EndpointKind::kRtc;
+}
 
 }  // namespace
 
@@ -51,6 +54,7 @@ bool Flows::take_up(std::uint32_t slot, FlowRecord record, std::uint64_t now_ms)
   }
   if (!table_.restore(slot, record)) return false;
   remember(slot, record, now_ms);
+  count_session(record, now_ms);
   unmatched_.push_back({slot, record.generation});
   if (record.state == FlowState::kConnected) {
     metas_[slot].ownerless_ms = now_ms;
@@ -114,24 +118,33 @@ void Flows::match_origins(std::uint64_t now_ms) {
     const std::uint32_t slot = table_.find(flow);
     if (slot == kNoSlot) continue;
     FlowRecord record = table_.get(slot);
-    const auto protocol =
-        record.kind == FlowKind::kSrt ? ipc::EndpointKind::kSrt : ipc::EndpointKind::kRtc;
-    const ipc::OriginRef origin = registry_.find_endpoint(protocol, record.origin_endpoint);
+    ipc::OriginRef origin =
+        registry_.find_endpoint(endpoint_kind(record.kind), record.origin_endpoint);
+    // Its media may have come to a port that only its answer named.
+    if (origin.slot == kNoSlot) {
+      origin = registry_.find_host(endpoint_kind(record.kind), record.origin_endpoint);
+    }
     if (origin.slot == kNoSlot) {
       unmatched_.push_back(flow);
       continue;
     }
     record.origin = origin;
     table_.put(slot, record);
-    ipc::SessionOpen open;
-    open.session = record.group;
-    open.origin = origin;
-    open.protocol = protocol;
-    open.role = record.role;
-    open.client = record.signaller;
-    open.key.assign(record.get(FlowField::kKey));
-    registry_.open_session(kNoWorker, open, now_ms);  // the group's first; nothing for the others
+    registry_.close_session(kNoWorker, record.group, now_ms);  // it counted without its origin
+    count_session(record, now_ms);
   }
+}
+
+// Among all sessions, and with its stream and origin if that is known. Once a group.
+void Flows::count_session(const FlowRecord& record, std::uint64_t now_ms) {
+  ipc::SessionOpen open;
+  open.session = record.group;
+  open.origin = record.origin;
+  open.protocol = endpoint_kind(record.kind);
+  open.role = record.role;
+  open.client = record.signaller;
+  open.key.assign(record.get(FlowField::kKey));
+  registry_.open_session(kNoWorker, open, now_ms);
 }
 
 void Flows::adopt(std::uint32_t slot, const FlowRecord& record, UniqueFd upstream,

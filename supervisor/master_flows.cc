@@ -52,6 +52,7 @@ Result<void> Master::set_up_flows() {
                    const auto found = processes_.find(page);
                    return found != processes_.end() && send_bytes(found->second, page, bytes, fd);
                  });
+  flows_->on_ended([this](ByteView message) { pass_to_http(message); });
   session_file_ = std::move(store->file);
   const std::uint64_t now = monotonic_ms();
   flows_->apply(*config_);
@@ -68,6 +69,17 @@ Result<void> Master::set_up_flows() {
   flows_->restore(store->saved, now);
   if (session_file_) return session_file_->publish();
   return {};
+}
+
+// To one http worker that takes clients: any of them can tell the operator's server.
+void Master::pass_to_http(ByteView message) {
+  const Generation* current = in_phase(Phase::kCurrent);
+  if (current == nullptr) return;
+  for (const Seat& seat : current->seats) {
+    const auto found = processes_.find(seat.page);
+    if (seat.row->kind != ipc::WorkerKind::kHttp || found == processes_.end()) continue;
+    if (send_bytes(found->second, seat.page, message, -1)) return;
+  }
 }
 
 void Master::serve_flows(Generation& generation, const Seat& seat) {

@@ -62,6 +62,9 @@ class Registry {
   bool knows(ipc::OriginRef origin) const { return find(origin) != nullptr; }
   // Whose endpoint of this kind that is; kNoSlot when it is nobody's.
   ipc::OriginRef find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoint) const;
+  // The only origin at this address that names no endpoint of that kind; none when there are
+  // several.
+  ipc::OriginRef find_host(ipc::EndpointKind without, const Endpoint& address) const;
   // A dial's or a probe's outcome.
   void report(ipc::OriginRef origin, ipc::DialOutcome outcome, std::uint64_t now_ms);
   ipc::Reply register_origin(const ipc::OriginRegister& message, std::uint64_t now_ms);

@@ -301,6 +301,23 @@ std::uint32_t Registry::find_same_endpoint(const ipc::OriginRecord& record) cons
   return ipc::kNoSlot;
 }
 
+OriginRef Registry::find_host(ipc::EndpointKind without, const Endpoint& address) const {
+  OriginRef found;
+  for (const std::uint32_t slot : used_) {
+    const ipc::OriginRecord& record = origins_[slot].record;
+    if (record.endpoint_count[static_cast<std::size_t>(without)] > 0) continue;
+    bool here = false;
+    for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
+      for (std::size_t i = 0; i < record.endpoint_count[kind]; ++i) {
+        here = here || record.endpoints[kind][i].same_address(address);
+      }
+    }
+    if (here && found.slot != ipc::kNoSlot) return {};
+    if (here) found = ref_of(slot);
+  }
+  return found;
+}
+
 // Which origin here is that one of the predecessor; kNoSlot: none.
 std::uint32_t Registry::find_adopted(const ipc::OriginRecord& record) const {
   const std::uint32_t same = find_same_endpoint(record);

@@ -582,6 +582,33 @@ TEST_CASE("what one signalling made ends together and counts once") {
   CHECK(rig.base.registry.sessions() == 0);
 }
 
+TEST_CASE("the end of what one signalling made is told once, and not of SRT") {
+  FlowRig rig;
+  std::vector<FlowEnded> told;
+  rig.flows.on_ended([&](ByteView bytes) {
+    told.emplace_back();
+    REQUIRE(decode(bytes, told.back()));
+  });
+  const FlowRef first = rig.created(1);
+  rig.created(2, 1);
+  rig.end(kHttp, WorkerKind::kHttp, first, FlowEndReason::kDeleted);
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].session == 1);
+  CHECK(told[0].key.view() == "v/a/s1");
+  CHECK(told[0].client.port == 0);
+  rig.created(3);
+  rig.pass(60000);  // nobody came
+  REQUIRE(told.size() == 2);
+  CHECK(told[1].session == 3);
+  FlowCreate srt = rig.offer(4);
+  srt.kind = FlowKind::kSrt;
+  srt.texts.set(FlowField::kUsername, "");
+  srt.texts.set(FlowField::kPassword, "");
+  rig.say(kSrt, WorkerKind::kSrt, srt);
+  rig.pass(60000);
+  CHECK(told.size() == 2);
+}
+
 TEST_CASE("no descriptor left: this session is refused, the others stay") {
   FlowRig rig;
   rig.serve(kRtcA, 0, 1);

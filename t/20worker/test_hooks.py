@@ -10,6 +10,7 @@ import pytest
 from rtmp_helpers import client, in_threads, noise_tags, player, publisher, quiet, wait_end, wait_quiet
 from weirtest import RtmpError, free_port, poll
 from weirtest.httporigin import HttpConnection, HttpOrigin
+from weirtest.rtcorigin import RtcOrigin, RtcWeir, offer_sdp
 
 
 class HookServer(HttpOrigin):
@@ -306,3 +307,42 @@ def test_unknown_host_fails_by_policy(lab):
     with player(weir, "a") as link:
         link.read_media(3)
     assert "host of a hook is not known" in weir.log() and _result(weir, "failed") == 1
+
+
+def test_webrtc_begins_and_ends_are_told_once(lab):
+    """Whatever ends a session, and when the origin refuses: one on_stop or on_unpublish, with the
+    client_id of its beginning."""
+    server = HookServer(lab)
+    refusing = []
+    origin = RtcOrigin(lab, hooks={
+        "POST": lambda call, _body: call.answer(404, b"no") if refusing else False})
+    weir = RtcWeir(lab, [origin], {
+        "hooks": _hooks(server, "on_play", "on_publish", "on_stop", "on_unpublish", cache_ttl=0),
+        "rtc": {"signal_timeout": "2s"}}, workers=2)
+
+    def begin(kind, stream):
+        answer = weir.post(f"/{kind}/live/{stream}?token=x", offer_sdp("cl" + stream))
+        return answer.fields.get("location")
+
+    def ended(begun, stopped, stream):
+        start = [b for b in server.seen(begun) if b["stream"] == stream]
+        assert len(start) == 1 and start[0]["param"] == "?token=x"
+        stop = poll(f"{stopped} of {stream}",
+                    lambda: [b for b in server.seen(stopped) if b["stream"] == stream], 20)
+        keys = ("client_id", "ip", "vhost", "app", "stream", "stream_url")
+        assert [stop[0][k] for k in keys] == [start[0][k] for k in keys]
+
+    assert weir.request("DELETE", weir.target(begin("whip", "deleted"))).status == 200
+    ended("on_publish", "on_unpublish", "deleted")
+    begin("whep", "kicked")
+    row = poll("the session", lambda: [r for r in weir.weir.api("sessions?protocol=rtc")["sessions"]
+                                       if r["stream"].endswith("kicked")])[0]
+    assert weir.weir.request(f"/api/v1/sessions/{row['id']}", "DELETE")[0] == 200
+    ended("on_play", "on_stop", "kicked")
+    assert begin("whep", "abandoned")
+    ended("on_play", "on_stop", "abandoned")
+    refusing.append(True)
+    assert begin("whip", "refused") is None
+    ended("on_publish", "on_unpublish", "refused")
+    time.sleep(0.3)
+    assert len(server.bodies) == 8

@@ -6,6 +6,7 @@ import threading
 import time
 
 from weirtest import HttpConnection, HttpOrigin, free_port, poll
+from weirtest.tls import Ca, TlsFront
 from weirtest.rtcorigin import (FRAGMENT, SDP, RtcOrigin, RtcWeir, candidates_of, offer_sdp,
                                 password_of)
 
@@ -196,6 +197,72 @@ def test_restart_and_trickle(lab):
     # The new pair can be found before the client has it; the old one still can.
     log = weir.weir.log()
     assert "webrtc session restarted" in log
+
+
+def test_origins_that_cannot_change_a_session(lab):
+    """What an origin says about a PATCH is the client's to know (RFC 9725, 4.3.2 and 4.3.3)."""
+    said = []
+    origin = RtcOrigin(lab, hooks={
+        "PATCH": lambda call, _body: call.answer(said[-1], b"no", {"Allow": "DELETE"})})
+    weir = RtcWeir(lab, [origin])
+    target = weir.target(weir.post(WHIP, offer_sdp("abcd")).fields["location"])
+    fragment = "a=ice-ufrag:abcd\r\na=ice-pwd:" + password_of("abcd") + "\r\n"
+    for status in (405, 422, 501):
+        said.append(status)
+        answer = weir.request("PATCH", target, fragment, Content_Type=FRAGMENT, If_Match='"e1"')
+        assert answer.status == status and answer.body == b"no"
+        assert answer.fields["allow"] == "DELETE"
+    assert weir.request("DELETE", target).status == 200
+    again = target.partition("weir-session=")
+    other = again[0] + again[1] + "f" * 48
+    assert weir.request("DELETE", other).status == 200, "the origin's word, no session of ours"
+
+
+def test_nack_goes_to_the_origin_of_its_session(lab):
+    """SRS's drill for losses names the session by its USERNAME."""
+    asked = []
+
+    def nack(call, number):
+        if not call.path.startswith("/rtc/v1/nack/"):
+            return False
+        asked.append((number, call.path))
+        call.answer(200, b'{"code":0}', {"Content-Type": "application/json"})
+        return True
+    origins = [RtcOrigin(lab, hooks={"POST": lambda call, _body, n=n: nack(call, n)}) for n in range(3)]
+    weir = RtcWeir(lab, origins)
+    for number in range(6):
+        body = json.dumps({"streamurl": f"webrtc://weir.test/live/s{number}",
+                           "sdp": offer_sdp(f"cl{number:04d}")})
+        answer = weir.request("POST", "/rtc/v1/play/", body)
+        assert answer.status == 200, answer.body
+        name = json.loads(answer.body)["sessionid"]
+        home = next(n for n, origin in enumerate(origins) if name in origin.sessions)
+        path = f"/rtc/v1/nack/?username={name.replace(':', '%3A')}&drop=3"
+        done = weir.request("POST", path, "")
+        assert (done.status, json.loads(done.body)) == (200, {"code": 0})
+        assert asked[-1] == (home, path)
+    assert weir.request("POST", "/rtc/v1/nack/?username=who:knows&drop=3", "").status == 404
+    assert weir.request("POST", "/rtc/v1/nack/", "").status == 404
+    assert len(asked) == 6
+
+
+def test_https_origin(lab):
+    """Signalling to an API that speaks TLS, whose certificate must be right."""
+    ca = Ca(lab)
+    origin = RtcOrigin(lab)
+    front = TlsFront(lab, ca.issue("origin.test", ips=["127.0.0.1"]), origin.api_port)
+    weir = RtcWeir(lab, [f"https://127.0.0.1:{front.port}"], {"tls": {"origin_ca": str(ca.file)}})
+    offer = offer_sdp("abcd")
+    answer = weir.post(WHIP, offer)
+    assert answer.status == 201, answer.body
+    assert origin.offers[0][1] == offer
+    assert candidates_of(answer.body.decode())[0] == ("udp", "203.0.113.7", weir.rtc_port)
+    assert weir.request("DELETE", weir.target(answer.fields["location"])).status == 200
+    assert len(origin.deleted) == 1 and front.connections == 2
+    weir.weir.reload({**weir.sections, "tls": {"origin_ca": str(Ca(lab, "other").file)}})
+    assert weir.post(WHIP, offer).status == 503
+    assert len(origin.offers) == 1
+    weir.weir.wait_log("certificate verify failed")
 
 
 def test_resources_through_another_weir(lab):

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from weirtest import free_port, poll
+from weirtest.load import process_gone
 from weirtest.rtcorigin import FRAGMENT, RtcWeir, candidates_of, offer_sdp, password_of
 from weirtest.stun import (MediaOrigin, RtcClient, binding_request, is_stun, kind_and_transaction,
                            mapped_address, number_of, numbered, udp_socket)
@@ -400,6 +401,74 @@ def test_restart_of_the_service(lab):
     assert len(origin.names) == 10  # the origin sees the same addresses
 
 
+@pytest.mark.parametrize("number,media", [(3, True), (1, False)])
+def test_restored_sessions_count_and_keep_their_origin(lab, number, media):
+    """After a restart sessions are counted as before, and their streams are where they were, also when
+    an origin's media port is known from its answers only."""
+    origins = [MediaOrigin(lab) for _ in range(number)]
+    weir = RtcWeir(lab, [origin.api for origin in origins], media=media)
+    clients = [RtcClient(weir, f"live/s{n}") for n in range(6)]
+    for client in clients:
+        client.prove()
+        assert client.echo(1)
+    unproven = RtcClient(weir, "live/s6")
+
+    def view():
+        return (weir.weir.api("summaries")["sessions"],
+                {row["stream"]: row["origin_name"] for row in weir.weir.streams()},
+                sorted(row["id"] + row["origin_name"] for row in weir.weir.api("sessions")["sessions"]),
+                sum(row["publishers"] for row in weir.weir.origins()))
+    before = view()
+    assert before[0] == 7 and before[3] == 7
+    weir.weir.stop()
+    weir.weir.start()
+    poll("the sessions are back", lambda: view() == before)
+    poll("and served", lambda: sessions(weir) == 6)
+    assert all(client.echo(2) for client in clients)
+    for stream in range(7):  # a player finds the origin of its publisher
+        offers = [len(origin.api.offers) for origin in origins]
+        RtcClient(weir, f"live/s{stream}", what="whep")
+        home = before[1][f"s{stream}"]
+        assert [len(o.api.offers) - was for o, was in zip(origins, offers)] == \
+            [int(home == f"o{n + 1}") for n in range(len(origins))]
+    assert unproven.delete().status == 200
+    for client in clients:
+        assert client.delete().status == 200
+    poll("the players are left", lambda: weir.weir.api("summaries")["sessions"] == 7)
+
+
+def test_upgrade_loses_nothing(lab):
+    """SIGUSR2: another program takes over, with each session's socket and place in the table."""
+    pid_file = lab.path("upgrade.pid")
+    origin, weir = bring_up(lab, workers=2)
+    weir.weir.stop()
+    weir.weir.rewrite({**weir.sections, "pid_file": str(pid_file)})
+    weir.weir.start()
+    traffic = Traffic(lab, weir, origin, 20)
+    traffic.flowing()
+
+    def listed():
+        rows = weir.weir.api("sessions?count=100")["sessions"]
+        return sorted((row["id"], row["session"], row["upstream"]) for row in rows)
+    before, old = listed(), weir.weir.pid
+    assert len(before) == 20
+    weir.weir.signal(signal.SIGUSR2)
+    new = poll("the new master", lambda: pid_file.exists() and
+               int(pid_file.read_text() or 0) not in (0, old) and int(pid_file.read_text()), 30)
+    lab.at_close(lambda: process_gone(new) or os.kill(new, signal.SIGKILL))
+    assert weir.weir.process.wait(30) == 0
+    traffic.flowing()
+    assert listed() == before
+    assert traffic.finish() == (0, 0)
+    assert len(origin.names) == 20
+    assert weir.weir.api("summaries")["sessions"] == 20
+    for client in traffic.clients:
+        assert client.delete().status == 200
+    poll("empty tables", lambda: sessions(weir) == 0 and listed() == [])
+    os.kill(new, signal.SIGTERM)
+    poll("the end of the new master", lambda: process_gone(new))
+
+
 def test_ice_over_tcp(lab):
     port = free_port()
     origin, weir = bring_up(lab, {"tcp_listen": f"127.0.0.1:{port}"})
@@ -477,13 +546,24 @@ def test_stun_server(lab):
 
 
 def test_silent_ends(lab):
-    """A silent client and a silent origin end their sessions, with different reasons, and one line
-    in the access log each."""
+    """A silent client, a silent origin and one whose port is closed end their sessions, each with a
+    reason of its own, and one line in the access log."""
     path = lab.path("access.log")
-    origin, weir = bring_up(lab, {"idle_timeout": "30s"}, name="idle")
+    origin, dead = MediaOrigin(lab), MediaOrigin(lab)
+    weir = RtcWeir(lab, [origin.api, dead.api], {"rtc": {"idle_timeout": "30s"}}, name="idle")
     weir.weir.reload(config={**weir.sections, "access_log": {
         "target": "file", "file": str(path), "format": "json"}})
-    quiet, deaf = RtcClient(weir, "live/quiet"), RtcClient(weir, "live/deaf")
+    streams = iter(f"live/none{n}" for n in range(20))
+    while not dead.api.offers:
+        gone = RtcClient(weir, next(streams))
+    gone.prove()
+    assert gone.echo(1)
+    dead.close()
+
+    def on_live_origin(name):
+        tries = (RtcClient(weir, f"live/{n}/{name}") for n in range(20))
+        return next(client for client in tries if client.username in origin.api.sessions)
+    quiet, deaf = on_live_origin("quiet"), on_live_origin("deaf")
     quiet.prove()
     deaf.prove()
     origin.names.pop(origin.peers[deaf.username])
@@ -492,16 +572,19 @@ def test_silent_ends(lab):
     while time.monotonic() < deadline and sessions(weir) > 0:
         origin.send(quiet.username, numbered(1))
         deaf.send(numbered(1))
+        gone.send(numbered(1))
         time.sleep(0.5)
     assert sessions(weir) == 0
-    for reason in ("client_silent", "origin_silent"):
+    for reason in ("client_silent", "origin_silent", "origin_gone"):
         assert count(weir, "weir_session_ends_total", protocol="rtc", reason=reason) == 1
 
     def rows():
         lines = path.read_text().splitlines() if path.exists() else []
         found = [row for row in map(json.loads, lines) if row["protocol"] == "rtc"]
         return {row["stream"].rpartition("/")[2]: row for row in found}
-    poll("the access log", lambda: len(rows()) == 2)
+    poll("the access log", lambda: len(rows()) == 3)
+    assert [row["reason"] for name, row in rows().items() if name.startswith("none")] == ["origin_gone"]
+    assert "reason=origin_gone" in weir.weir.log() and "why=origin_gone" in weir.weir.log()
     assert rows()["quiet"]["reason"] == "client_silent"
     assert rows()["deaf"]["reason"] == "origin_silent"
     assert rows()["deaf"]["bytes_from_client"] > 1000

@@ -106,7 +106,8 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       pool_(static_cast<std::size_t>(config.http.pool_size), config.http.pool_timeout),
       api_(base, state_, origin_tls_, config.http_api.timeout,
            [this](std::uint64_t call, const ApiAnswer& what) { on_api_answer(call, what); }),
-      rtc_({base, config_, state_, flows_, link_, counters_, hooks_, next_session_}, hint_key_,
+      rtc_({base, config_, state_, flows_, link_, counters_, hooks_, origin_tls_, next_session_},
+           hint_key_,
            [this](std::uint64_t owner, const RtcAnswer& what) { on_rtc_answer(owner, what); }),
       acceptor_(base, std::move(context_.listeners),
                 {kDescriptorsEach, proxy_settings(config, config.http.request_timeout)}, counters_,
@@ -202,6 +203,9 @@ void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
   } else if (type == ipc::MessageType::kFlowCreated) {
     ipc::FlowCreated message;
     if (ipc::decode(bytes, message)) rtc_.on_flow_created(message);
+  } else if (type == ipc::MessageType::kFlowEnded) {
+    ipc::FlowEnded message;
+    if (ipc::decode(bytes, message)) rtc_.on_flow_ended(message);
   } else if (type == ipc::MessageType::kSessionEnd) {
     ipc::SessionEnd order;
     if (!ipc::decode(bytes, order)) return;

@@ -27,7 +27,10 @@ struct RtcSignal::Call {
   bool silent = false;  // nobody waits for the answer
   Stage stage = Stage::kRouting;
   RtcRequest request;
-  std::string offer;  // the client's SDP
+  std::string offer;      // the client's SDP
+  SessionId session = 0;  // of what the offer makes
+  bool let_in = false;    // the operator's server is told when it is over
+  bool creating = false;  // the master has been asked for it, and tells of its end
   ipc::OriginRef origin;
   Endpoint endpoint;
   std::vector<ipc::OriginRef> failed;

@@ -143,7 +143,7 @@ void RtcSignal::on_offer_answer(Call& call) {
 void RtcSignal::record_next(Call& call) {
   const RtcFlow& flow = call.made.flows[call.recorded];
   ipc::FlowCreate create;
-  create.session = process_.next_session++;
+  create.session = call.recorded == 0 ? call.session : process_.next_session++;
   create.group = call.group;
   create.role = call.request.plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
   create.origin = call.origin;
@@ -163,6 +163,7 @@ void RtcSignal::record_next(Call& call) {
     return;
   }
   if (call.group == 0) call.group = create.session;
+  call.creating = true;
   master_requests_.emplace(call.master_request, call.id);
   arm(call, kMasterTimeoutMs);
 }
@@ -179,6 +180,7 @@ void RtcSignal::on_flow_created(const ipc::FlowCreated& message) {
     return;
   }
   if (!made) {
+    call->creating = call->recorded > 0;
     refuse_record(*call, to_string(message.status));
     return;
   }
@@ -369,6 +371,7 @@ void RtcSignal::finish(Call& call, RtcAnswer answer) {
   answer.origin = call.origin;
   forget_master_request(call);
   if (call.hook != 0) process_.hooks.cancel(call.hook);
+  if (call.let_in && !call.creating) tell_stop(call);
   const std::uint64_t owner = call.owner;
   const bool silent = call.silent;
   calls_.erase(call.id);

@@ -38,6 +38,18 @@ std::vector<Endpoint> find_tcp_addresses(const Config& config) {
   return out;
 }
 
+HookEvent hook_event(HookAction action, SessionId session, const Endpoint& client,
+                     std::string_view key) {
+  HookEvent event;
+  event.action = action;
+  event.session = session;
+  event.client = client;
+  event.vhost = key.substr(0, key.find('/'));
+  event.app = key.substr(event.vhost.size() + 1, key.rfind('/') - event.vhost.size() - 1);
+  event.stream = key.substr(key.rfind('/') + 1);
+  return event;
+}
+
 }  // namespace
 
 RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnAnswer on_answer)
@@ -98,18 +110,13 @@ void RtcSignal::begin(Call& call) {
 void RtcSignal::ask_hook(Call& call) {
   const RtcPlan& plan = call.request.plan;
   const HookAction action = plan.publisher ? HookAction::kPublish : HookAction::kPlay;
+  if (plan.step == RtcStep::kOffer) call.session = process_.next_session++;
   if (plan.step != RtcStep::kOffer || !process_.hooks.wants(action)) {
+    call.let_in = plan.step == RtcStep::kOffer;
     find_origin(call);
     return;
   }
-  const std::string_view key = plan.key;
-  HookEvent event;
-  event.action = action;
-  event.session = call.request.session;
-  event.client = call.request.client;
-  event.vhost = key.substr(0, key.find('/'));
-  event.app = key.substr(event.vhost.size() + 1, key.rfind('/') - event.vhost.size() - 1);
-  event.stream = key.substr(key.rfind('/') + 1);
+  HookEvent event = hook_event(action, call.session, call.request.client, plan.key);
   event.param = http_hook_param(plan.param);
   event.tc_url = call.request.base + "/" + event.app;
   event.page_url = call.request.page;
@@ -127,6 +134,7 @@ void RtcSignal::ask_hook(Call& call) {
 
 void RtcSignal::on_verdict(Call& call, const HookVerdict& verdict) {
   if (verdict.allowed) {
+    call.let_in = true;
     find_origin(call);
     return;
   }
@@ -136,6 +144,24 @@ void RtcSignal::on_verdict(Call& call, const HookVerdict& verdict) {
       .field("stream", call.request.plan.key)
       .field("reason", verdict.why);
   fail(call, 403, "not allowed");
+}
+
+// A client that was let in has got no session.
+void RtcSignal::tell_stop(const Call& call) {
+  const RtcPlan& plan = call.request.plan;
+  HookEvent event = hook_event(plan.publisher ? HookAction::kUnpublish : HookAction::kStop,
+                               call.session, call.request.client, plan.key);
+  event.param = http_hook_param(plan.param);
+  event.tc_url = call.request.base + "/" + event.app;
+  process_.hooks.tell(event);
+}
+
+void RtcSignal::on_flow_ended(const ipc::FlowEnded& message) {
+  const std::string_view key = message.key.view();
+  if (key.find('/') == key.rfind('/')) return;  // no stream's: from a session file
+  const bool publisher = message.role == ipc::Role::kPublisher;
+  process_.hooks.tell(hook_event(publisher ? HookAction::kUnpublish : HookAction::kStop,
+                                 message.session, message.client, key));
 }
 
 // False: it was answered.
@@ -265,10 +291,6 @@ void RtcSignal::dial(Call& call, ipc::OriginRef origin) {
     return;
   }
   if (!same) call.endpoint = record.endpoints[kApi][0];
-  if (call.endpoint.scheme == Scheme::kHttps || call.endpoint.scheme == Scheme::kTls) {
-    dial_failed(call, ipc::DialOutcome::kOk, "an https endpoint, which is not supported here");
-    return;
-  }
   process_.counters.add(Counter::kHttpDials);
   auto dialed = net::start_connect(call.endpoint, {0, process_.config.http.stall_timeout});
   if (!dialed) {
@@ -279,11 +301,20 @@ void RtcSignal::dial(Call& call, ipc::OriginRef origin) {
   }
   call.side = Side{};
   call.side.fd = std::move(*dialed);
+  if (is_tls(call.endpoint)) {
+    const std::string_view name(record.tls_name, sizeof record.tls_name);
+    call.side.tls = process_.tls.connect(call.side.fd.get(), call.endpoint,
+                                         std::string(name.substr(0, name.find('\0'))));
+    if (!call.side.tls) {
+      dial_failed(call, ipc::DialOutcome::kOk, "TLS to origins cannot be had");
+      return;
+    }
+  }
   call.stage = Stage::kConnecting;
   call.response =
       std::make_unique<CollectedResponse>(call.request.method, limits::kSignalBodyBytes);
   arm(call, process_.config.http.dial_timeout);
-  if (!poller_.add(call.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET, call.id)) {
+  if (!poller_.add(call.side.fd.get(), kSideEvents, call.id)) {
     dial_failed(call, ipc::DialOutcome::kOk, "no place in the event set");
   }
 }
@@ -322,28 +353,38 @@ RtcSignal::Call* RtcSignal::find(CallId id) {
   return found == calls_.end() ? nullptr : found->second.get();
 }
 
+// False: it goes on with the next event, or has failed.
+bool RtcSignal::finish_connect(Call& call) {
+  if (const int error = net::take_socket_error(call.side.fd.get()); error != 0) {
+    dial_failed(call, dial_outcome(error), std::strerror(error));
+    return false;
+  }
+  if (!call.side.writable) return false;
+  const IoStatus status = call.side.shaking() ? call.side.handshake() : IoStatus::kOk;
+  if (status == IoStatus::kBlocked) return false;
+  if (status == IoStatus::kEnded) {
+    dial_failed(call, ipc::DialOutcome::kTls, tls_failure_text(*call.side.tls));
+    return false;
+  }
+  call.stage = Stage::kAnswering;
+  call.side.out.append(call.request.head);
+  call.side.out.append("\r\n");
+  call.side.out.append(call.request.body);
+  arm(call, process_.config.http.answer_timeout);
+  ipc::OriginRecord record;
+  if (process_.state.read_origin(call.origin, record) && record.failures_in_row > 0) {
+    ipc::DialResult result;
+    result.origin = call.origin;
+    process_.link.send(result);
+  }
+  return true;
+}
+
 void RtcSignal::on_ready(std::uint64_t token, std::uint32_t events) {
   Call* call = find(token);
   if (call == nullptr || !call->side.fd) return;
   call->side.note(events);
-  if (call->stage == Stage::kConnecting) {
-    if (const int error = net::take_socket_error(call->side.fd.get()); error != 0) {
-      dial_failed(*call, dial_outcome(error), std::strerror(error));
-      return;
-    }
-    if (!call->side.writable) return;
-    call->stage = Stage::kAnswering;
-    call->side.out.append(call->request.head);
-    call->side.out.append("\r\n");
-    call->side.out.append(call->request.body);
-    arm(*call, process_.config.http.answer_timeout);
-    ipc::OriginRecord record;
-    if (process_.state.read_origin(call->origin, record) && record.failures_in_row > 0) {
-      ipc::DialResult result;
-      result.origin = call->origin;
-      process_.link.send(result);
-    }
-  }
+  if (call->stage == Stage::kConnecting && !finish_connect(*call)) return;
   if (call->stage == Stage::kAnswering) serve(*call);
 }
 

@@ -31,6 +31,7 @@
 #include "workers/core/event_ptr.h"
 #include "workers/core/hook_client.h"
 #include "workers/core/master_link.h"
+#include "workers/core/origin_tls.h"
 #include "workers/core/poller.h"
 #include "workers/http/rtc_answer_session.h"
 #include "workers/http/rtc_plan_session.h"
@@ -74,6 +75,7 @@ class RtcSignal {
     MasterLink& link;
     ipc::Counters& counters;
     HookClient& hooks;
+    OriginTls& tls;
     SessionId& next_session;
   };
   RtcSignal(const Process& process, const route::HintKey& hint_key, OnAnswer on_answer);
@@ -86,6 +88,8 @@ class RtcSignal {
   // False: it is not for a call of this object.
   bool on_route_answer(const ipc::RouteAnswer& message);
   void on_flow_created(const ipc::FlowCreated& message);
+  // A session of any worker has ended: the operator's server is told.
+  void on_flow_ended(const ipc::FlowEnded& message);
   std::size_t size() const { return calls_.size(); }
 
  private:
@@ -96,6 +100,7 @@ class RtcSignal {
   void begin(Call& call);
   bool read_srs_body(Call& call);
   void ask_hook(Call& call);
+  void tell_stop(const Call& call);
   void on_verdict(Call& call, const HookVerdict& verdict);
   void find_origin(Call& call);
   bool find_by_hint(Call& call) const;
@@ -103,6 +108,7 @@ class RtcSignal {
   void ask_master(Call& call);
   void dial(Call& call, ipc::OriginRef origin);
   void on_ready(std::uint64_t token, std::uint32_t events);
+  bool finish_connect(Call& call);
   void serve(Call& call);
   void dial_failed(Call& call, ipc::DialOutcome outcome, std::string_view error);
   void on_timeout(CallId id);

@@ -53,6 +53,7 @@ RtcWorker::Heard RtcWorker::heard_by(std::uint32_t index, std::uint8_t path) {
 void RtcWorker::on_way(std::uint32_t index, const Way& way, const Proof& proof) {
   UdpFlow& flow = relay_.flow(index);
   const std::uint8_t path = path_at(index, way);
+  if (path == kNoPath) return;
   auto mover = std::find_if(movers_.begin(), movers_.end(), [&](const Mover& each) {
     return each.flow == flow.ref && each.way == way;
   });
