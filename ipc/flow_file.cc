@@ -45,6 +45,7 @@ bool plausible_texts(const FlowRecord& r) {
   const std::string_view key = r.get(FlowField::kKey);
   if (key.empty() || key.size() > limits::kStreamKeyBytes) return false;
   if (r.get(FlowField::kResource).size() > limits::kFlowResourceBytes) return false;
+  if (r.get(FlowField::kParam).size() > limits::kFlowParamBytes) return false;
   const bool second =
       !r.get(FlowField::kSecondUsername).empty() || !r.get(FlowField::kSecondPassword).empty();
   if (r.kind == FlowKind::kSrt) {

@@ -48,7 +48,7 @@ struct FlowCreate {
   Endpoint origin_endpoint;         // of the media: what the upstream socket connects to
   Endpoint signaller;               // the client's address as the signalling saw it
   std::uint32_t srt_caller_id = 0;  // kSrt: the client's socket id
-  // kRtc: kUsername, kPassword, kKey, kResource. kSrt: kKey.
+  // kRtc: kUsername, kPassword, kKey, kResource. kSrt: kKey. Both: kParam.
   FlowText texts;
 };
 
@@ -132,9 +132,11 @@ struct FlowStatsRow {
   FlowCounters since;
   std::uint64_t activity_ms = 0;  // CLOCK_MONOTONIC; 0: none
   std::uint64_t stun_ms = 0;
+  std::uint32_t srt_rtt_us = 0;  // 0: as before
+  std::uint32_t srt_rtt_variance_us = 0;
 };
-static_assert(sizeof(FlowStatsRow) == 64);
-inline constexpr std::size_t kFlowStatsRows = 60;
+static_assert(sizeof(FlowStatsRow) == 88);
+inline constexpr std::size_t kFlowStatsRows = 45;
 struct FlowStats {
   static constexpr auto kType = MessageType::kFlowStats;
   MessageHeader header;
@@ -151,15 +153,17 @@ struct FlowEnd {
   FlowEndReason reason = FlowEndReason::kIdle;
 };
 
-// A WebRTC session has ended, for whatever reason: to one http worker, which tells the operator's
-// server (docs/HOOKS.md).
+// To the control worker, if hooks.on_stop or on_unpublish wants to hear of it: the last flow of a
+// group has ended. Not of an SRT session that came to nothing (kRefused): its worker tells that.
 struct FlowEnded {
   static constexpr auto kType = MessageType::kFlowEnded;
   MessageHeader header;
-  SessionId session = 0;  // the first one of its group
-  Endpoint client;        // as the signalling saw it
+  SessionId session = 0;  // of the group
+  FlowKind kind = FlowKind::kRtc;
   Role role = Role::kPlayer;
-  KeyTail key;
+  std::uint8_t reserved[6] = {};
+  Endpoint client;
+  FlowText texts;  // kKey, kParam
 };
 
 // A UDP worker may read its slot sockets from now on; until then they belong to the generation

@@ -21,7 +21,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kFlowMagic = 0x464C4557;  // "WELF"
-inline constexpr std::uint32_t kFlowVersion = 1;
+inline constexpr std::uint32_t kFlowVersion = 2;
 
 // A reference to a flow that stays safe when the slot is reused.
 struct FlowRef {
@@ -51,12 +51,13 @@ enum class FlowField : std::uint8_t {
   kSecondPassword,
   kKey,       // stream key
   kResource,  // path and query at the origin's API that ends the session there; may be empty
+  kParam,     // what hooks get as `param` when the session ends; may be empty
 };
-inline constexpr std::size_t kFlowFields = 6;
+inline constexpr std::size_t kFlowFields = 7;
 
 struct FlowText {
   std::uint16_t length[kFlowFields] = {};
-  std::uint16_t reserved[2] = {};
+  std::uint16_t reserved = 0;
   char bytes[limits::kFlowTextBytes] = {};
 
   // REQUIRES: valid().
@@ -72,7 +73,9 @@ struct FlowCounters {
   std::uint64_t bytes_from_client = 0;
   std::uint64_t packets_to_client = 0;
   std::uint64_t bytes_to_client = 0;
-  std::uint64_t drops = 0;  // packets given up by a worker, both ways
+  std::uint64_t drops = 0;             // packets given up by a worker, both ways
+  std::uint64_t lost_from_client = 0;  // SRT: packets that the receivers reported as missing
+  std::uint64_t lost_to_client = 0;
 };
 
 // Times are CLOCK_MONOTONIC in ms; header.boot_id says of which boot.
@@ -97,13 +100,15 @@ struct FlowRecord {
   std::uint64_t created_ms = 0;
   std::uint64_t activity_ms = 0;  // last packet of either side that the owner told of
   std::uint64_t stun_ms = 0;      // last proven STUN request, or SRT control packet
+  std::uint32_t srt_rtt_us = 0;   // between the ends, as a receiver told last; 0: not told yet
+  std::uint32_t srt_rtt_variance_us = 0;
   FlowCounters counters;
   FlowText text;
 
   std::string_view get(FlowField field) const { return text.get(field); }
 };
-static_assert(sizeof(FlowRecord) == 1024);
-static_assert(sizeof(FlowRecord::text) == 800);
+static_assert(sizeof(FlowRecord) == 1088);
+static_assert(sizeof(FlowRecord::text) == 840);
 
 // Why the master refused something; in the order of FlowStatus (ipc/messages.h).
 inline constexpr std::size_t kFlowStatuses = 13;

@@ -48,7 +48,7 @@ constexpr std::array<MessageRule, 24> kMessageRules = {{
     {MessageType::kFlowCreated, "flow_created", false, kSignalling},
     {MessageType::kFlowAssign, "flow_assign", false, kUdp},
     {MessageType::kFlowRelease, "flow_release", false, kUdp},
-    {MessageType::kFlowEnded, "flow_ended", false, bit(WorkerKind::kHttp)},
+    {MessageType::kFlowEnded, "flow_ended", false, kControlOnly},
 }};
 
 }  // namespace

@@ -65,6 +65,8 @@ Flows::Flows(ipc::FlowWriter table, Registry& registry, Send send)
 void Flows::apply(const Config& config) {
   signal_timeout_ms_ = config.rtc.signal_timeout;
   idle_timeout_ms_ = {config.rtc.idle_timeout, config.srt.idle_timeout};
+  tells_stop_ = !config.hooks.on_stop.empty();
+  tells_unpublish_ = !config.hooks.on_unpublish.empty();
 }
 
 bool Flows::on_message(std::uint32_t page, WorkerKind kind, ipc::MessageType type, ByteView bytes,
@@ -404,6 +406,12 @@ void Flows::count(std::uint32_t page, const ipc::FlowStats& stats, std::uint64_t
     sum.packets_to_client = add_bounded(sum.packets_to_client, row.since.packets_to_client);
     sum.bytes_to_client = add_bounded(sum.bytes_to_client, row.since.bytes_to_client);
     sum.drops = add_bounded(sum.drops, row.since.drops);
+    sum.lost_from_client = add_bounded(sum.lost_from_client, row.since.lost_from_client);
+    sum.lost_to_client = add_bounded(sum.lost_to_client, row.since.lost_to_client);
+    if (row.srt_rtt_us != 0) {
+      record.srt_rtt_us = row.srt_rtt_us;
+      record.srt_rtt_variance_us = row.srt_rtt_variance_us;
+    }
     record.activity_ms = std::max(record.activity_ms, std::min(row.activity_ms, now_ms));
     record.stun_ms = std::max(record.stun_ms, std::min(row.stun_ms, now_ms));
     table_.put(slot, record);
@@ -485,20 +493,10 @@ void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by
     if (group->second.empty()) {
       groups_.erase(group);
       registry_.close_session(kNoWorker, record.group, now_ms);
-      tell_end(record);
+      note_end(record, reason);
     }
   }
   table_.header().ended[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
-}
-
-void Flows::tell_end(const FlowRecord& record) {
-  if (!tell_ || record.kind != FlowKind::kRtc) return;
-  ipc::FlowEnded message;
-  message.session = record.group;
-  message.client = record.signaller;
-  message.role = record.role;
-  message.key.assign(record.get(FlowField::kKey));
-  tell_(ipc::encode(message));
 }
 
 }  // namespace weir

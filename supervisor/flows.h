@@ -16,7 +16,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "common/base/fd.h"
@@ -37,8 +36,6 @@ class Flows {
 
   Flows(ipc::FlowWriter table, Registry& registry, Send send);
 
-  // Who passes the ends of WebRTC sessions on to the operator's server.
-  void on_ended(std::function<void(ByteView message)> tell) { tell_ = std::move(tell); }
   // At start and after each reload.
   void apply(const Config& config);
   int reader_fd() const { return table_.reader_fd(); }
@@ -49,7 +46,8 @@ class Flows {
                   std::uint64_t now_ms);
 
   // flows_owners.cc: workers come and go. A worker serves when it is READY and its generation
-  // current: it gets Serve and the ownerless sessions that fall to its slot.
+  // current: it gets Serve and the ownerless sessions that fall to its slot. A control worker is
+  // the one that hears of ended sessions, for hooks.
   void worker_serves(std::uint32_t page, ipc::WorkerKind kind, unsigned slot, unsigned slots,
                      std::uint64_t now_ms);
   // It was told to drain: its sessions over UDP go to its successor.
@@ -140,7 +138,6 @@ class Flows {
                  std::uint64_t now_ms);
   void end(std::uint32_t slot, ipc::FlowEndReason reason, std::uint32_t asked_by,
            std::uint64_t now_ms);
-  void tell_end(const ipc::FlowRecord& record);
   void answer_created(std::uint32_t page, std::uint32_t request, ipc::FlowStatus status,
                       std::uint32_t slot);
   void refuse_assign(std::uint32_t page, std::uint32_t request, ipc::FlowRef flow,
@@ -158,6 +155,8 @@ class Flows {
   void expire_signalled(std::uint64_t now_ms);
   void expire_ownerless(std::uint64_t now_ms);
   void expire_silent(std::uint64_t now_ms);
+  void note_end(const ipc::FlowRecord& last, ipc::FlowEndReason reason);
+  void send_ends();
 
   // flows_restore.cc
   void count_session(const ipc::FlowRecord& record, std::uint64_t now_ms);
@@ -168,7 +167,6 @@ class Flows {
   ipc::FlowWriter table_;
   Registry& registry_;
   Send send_;
-  std::function<void(ByteView)> tell_;
   std::uint64_t signal_timeout_ms_ = 30000;
   std::array<std::uint64_t, ipc::kFlowKinds> idle_timeout_ms_ = {60000, 15000};
   bool frozen_ = false;
@@ -188,6 +186,10 @@ class Flows {
   std::uint64_t next_second_ms_ = 0;
   std::uint64_t next_rebind_ms_ = 0;
   std::uint64_t retry_ms_ = 0;  // assignments wait for room in a channel; 0: none do
+  bool tells_stop_ = false;     // hooks.on_stop wants to hear of players' ends
+  bool tells_unpublish_ = false;
+  std::uint32_t teller_ = ipc::kNoSlot;  // page of the control worker that makes these calls
+  std::deque<ipc::FlowEnded> ended_;     // not sent yet
   Registry::LogGate refusal_log_;
   LogBudget move_log_{20};  // clients may move as often as they like
 };

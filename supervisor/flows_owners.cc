@@ -10,6 +10,7 @@ namespace weir {
 namespace {
 
 using ipc::FlowEndReason;
+using ipc::FlowField;
 using ipc::FlowKind;
 using ipc::FlowState;
 using ipc::kNoSlot;
@@ -110,6 +111,10 @@ void Flows::make_ownerless(std::uint32_t slot, std::uint64_t now_ms) {
 
 void Flows::worker_serves(std::uint32_t page, WorkerKind kind, unsigned slot, unsigned slots,
                           std::uint64_t now_ms) {
+  if (kind == WorkerKind::kControl) {
+    teller_ = page;
+    send_ends();
+  }
   if (!serves_flows(kind) || slots == 0) return;
   Worker& heir = worker(page, kind, now_ms);
   if (heir.slots != 0) return;
@@ -152,6 +157,7 @@ void Flows::find_owners(std::uint32_t page, const Worker& heir, std::uint64_t no
 }
 
 void Flows::worker_drains(std::uint32_t page, std::uint64_t now_ms) {
+  if (page == teller_) teller_ = kNoSlot;
   const auto found = workers_.find(page);
   if (found == workers_.end() || found->second.slots == 0) return;
   found->second.draining = true;
@@ -165,6 +171,7 @@ void Flows::worker_drains(std::uint32_t page, std::uint64_t now_ms) {
 }
 
 void Flows::worker_gone(std::uint32_t page, std::uint64_t now_ms) {
+  if (page == teller_) teller_ = kNoSlot;
   std::erase_if(pending_creates_, [page](const auto& each) { return each.page == page; });
   if (workers_.erase(page) == 0 || frozen_) return;
   // The page's next process is another one.
@@ -236,6 +243,28 @@ void Flows::expire_silent(std::uint64_t now_ms) {
   }
 }
 
+// What an SRT caller tried in vain is no session; its worker knows whether another try follows.
+void Flows::note_end(const ipc::FlowRecord& last, FlowEndReason reason) {
+  const bool wanted = last.role == ipc::Role::kPublisher ? tells_unpublish_ : tells_stop_;
+  const bool in_vain = last.kind == FlowKind::kSrt && reason == FlowEndReason::kRefused;
+  if (!wanted || in_vain || ended_.size() >= limits::kHookCalls) return;
+  ipc::FlowEnded& message = ended_.emplace_back();
+  message.session = last.group;
+  message.kind = last.kind;
+  message.role = last.role;
+  message.client = last.signaller;
+  message.texts.set(FlowField::kKey, last.get(FlowField::kKey));
+  message.texts.set(FlowField::kParam, last.get(FlowField::kParam));
+  send_ends();
+}
+
+// As far as the channel takes them; the rest with a later tick, or when there is a control worker.
+void Flows::send_ends() {
+  while (teller_ != kNoSlot && !ended_.empty() && send_(teller_, ipc::encode(ended_.front()), -1)) {
+    ended_.pop_front();
+  }
+}
+
 void Flows::tick(std::uint64_t now_ms) {
   table_.header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
   if (frozen_) return;
@@ -247,6 +276,7 @@ void Flows::tick(std::uint64_t now_ms) {
   expire_signalled(now_ms);
   if (now_ms < next_second_ms_) return;
   next_second_ms_ = now_ms + kSecondMs;
+  send_ends();
   if (adopting_) return;
   expire_ownerless(now_ms);
   expire_silent(now_ms);

@@ -148,7 +148,6 @@ class Master {
   // master_flows.cc: sessions of WebRTC and SRT
   Result<void> set_up_flows();
   void raise_descriptor_limit();
-  void pass_to_http(ByteView message);
   void serve_flows(Generation& generation, const Seat& seat);
   void serve_all_flows(Generation& generation);
   bool stays_for_flows(ipc::WorkerKind kind) const;

@@ -52,7 +52,6 @@ Result<void> Master::set_up_flows() {
                    const auto found = processes_.find(page);
                    return found != processes_.end() && send_bytes(found->second, page, bytes, fd);
                  });
-  flows_->on_ended([this](ByteView message) { pass_to_http(message); });
   session_file_ = std::move(store->file);
   const std::uint64_t now = monotonic_ms();
   flows_->apply(*config_);
@@ -71,19 +70,8 @@ Result<void> Master::set_up_flows() {
   return {};
 }
 
-// To one http worker that takes clients: any of them can tell the operator's server.
-void Master::pass_to_http(ByteView message) {
-  const Generation* current = in_phase(Phase::kCurrent);
-  if (current == nullptr) return;
-  for (const Seat& seat : current->seats) {
-    const auto found = processes_.find(seat.page);
-    if (seat.row->kind != ipc::WorkerKind::kHttp || found == processes_.end()) continue;
-    if (send_bytes(found->second, seat.page, message, -1)) return;
-  }
-}
-
 void Master::serve_flows(Generation& generation, const Seat& seat) {
-  if (!serves_flows(seat.row->kind)) return;
+  if (!serves_flows(seat.row->kind) && seat.row->kind != ipc::WorkerKind::kControl) return;
   const auto slots =
       std::count_if(generation.seats.begin(), generation.seats.end(),
                     [&seat](const Seat& other) { return other.row->kind == seat.row->kind; });
@@ -92,6 +80,9 @@ void Master::serve_flows(Generation& generation, const Seat& seat) {
 }
 
 void Master::serve_all_flows(Generation& generation) {
+  for (const Seat& seat : generation.seats) {
+    if (seat.row->kind == ipc::WorkerKind::kControl) serve_flows(generation, seat);
+  }
   for (const ipc::WorkerKind kind : kFlowWorkers) {
     bool any = false;
     for (const Seat& seat : generation.seats) {

@@ -454,7 +454,8 @@ void Registry::apply(const Config& config, std::uint64_t now_ms) {
   limits_[static_cast<std::size_t>(ipc::EndpointKind::kRtc)] = {
       static_cast<std::uint64_t>(config.rtc.max_sessions_per_address), 0};
   limits_[static_cast<std::size_t>(ipc::EndpointKind::kSrt)] = {
-      static_cast<std::uint64_t>(config.srt.max_sessions_per_address), 0};
+      static_cast<std::uint64_t>(config.srt.max_sessions_per_address),
+      static_cast<std::uint64_t>(config.srt.max_players_per_stream)};
   send_client_ip_ = config.rtmp.send_client_ip;
   proxy_protocol_ = proxy_version(config.origin_proxy_protocol);
 

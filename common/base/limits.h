@@ -36,7 +36,8 @@ inline constexpr std::size_t kIcePasswordMin = 22;
 inline constexpr std::size_t kIcePasswordMax = 256;
 inline constexpr std::size_t kIceUsernameBytes = 2 * kIceUfragMax + 1;  // answer:offer
 inline constexpr std::size_t kFlowResourceBytes = 512;
-inline constexpr std::size_t kFlowTextBytes = 784;
+inline constexpr std::size_t kFlowParamBytes = 512;
+inline constexpr std::size_t kFlowTextBytes = 824;
 
 // WebRTC signalling: a session description or fragment. One frame of ICE over TCP (RFC 4571).
 inline constexpr std::size_t kSdpBytes = 64 * 1024;

@@ -166,6 +166,16 @@ TEST_CASE("round trip time and losses in clear") {
   CHECK(lost_packets(from_hex(test::kAck)) == 0);
 }
 
+TEST_CASE("a shutdown names its receiver") {
+  std::uint8_t buffer[kShutdownBytes];
+  const ByteView packet = write_shutdown(buffer, 0x01020304);
+  Header header;
+  REQUIRE(parse_header(packet, header));
+  CHECK(header.is(ControlType::kShutdown));
+  CHECK(header.destination == 0x01020304);
+  CHECK(packet.size() == 20);
+}
+
 TEST_CASE("a cookie is good for its address, its socket, and two slots") {
   const HashSeed seed{1, 2};
   Endpoint peer = *parse_ip("198.51.100.7");

@@ -1,7 +1,6 @@
 """Callbacks to the operator's own server: what it is asked and told, what its answers do, and what
 happens when it is dead, slow or talks nonsense."""
 
-import json
 import threading
 import time
 
@@ -9,37 +8,9 @@ import pytest
 
 from rtmp_helpers import client, in_threads, noise_tags, player, publisher, quiet, wait_end, wait_quiet
 from weirtest import RtmpError, free_port, poll
+from weirtest.hookserver import HookServer
 from weirtest.httporigin import HttpConnection, HttpOrigin
 from weirtest.rtcorigin import RtcOrigin, RtcWeir, offer_sdp
-
-
-class HookServer(HttpOrigin):
-    """Answers `verdict(body)`: a text with 200, (status, text), or None for no answer at all."""
-
-    def __init__(self, lab, verdict=lambda body: "0", **options):
-        self.verdict = verdict
-        self.bodies = []
-        super().__init__(lab, self._hook, **options)
-
-    def _hook(self, call):
-        assert call.method == "POST" and call.fields["content-type"] == "application/json"
-        body = json.loads(call.body)
-        self.bodies.append(body)
-        answer = self.verdict(body)
-        if answer is None:
-            call.close()
-        elif isinstance(answer, bytes):
-            call.send(answer)
-            call.close()
-        else:
-            status, text = answer if isinstance(answer, tuple) else (200, answer)
-            call.answer(status, text.encode())
-
-    def url(self, path="/hook"):
-        return f"http://127.0.0.1:{self.http_port}{path}"
-
-    def seen(self, action):
-        return [b for b in self.bodies if b["action"] == action]
 
 
 def _hooks(server, *actions, **options):
@@ -329,7 +300,7 @@ def test_webrtc_begins_and_ends_are_told_once(lab):
         assert len(start) == 1 and start[0]["param"] == "?token=x"
         stop = poll(f"{stopped} of {stream}",
                     lambda: [b for b in server.seen(stopped) if b["stream"] == stream], 20)
-        keys = ("client_id", "ip", "vhost", "app", "stream", "stream_url")
+        keys = ("client_id", "ip", "vhost", "app", "stream", "stream_url", "param")
         assert [stop[0][k] for k in keys] == [start[0][k] for k in keys]
 
     assert weir.request("DELETE", weir.target(begin("whip", "deleted"))).status == 200

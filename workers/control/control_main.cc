@@ -1,4 +1,5 @@
-// The control worker's process: event loop, link to the master, HTTP server, API, prober.
+// The control worker's process: event loop, link to the master, HTTP server, API, prober, and the
+// hooks at the end of WebRTC and SRT sessions, which outlive the workers that carry them.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "workers/control/http_server.h"
 #include "workers/control/prober.h"
 #include "workers/core/event_ptr.h"
+#include "workers/core/hook_client.h"
 #include "workers/core/master_link.h"
 #include "workers/core/worker_main.h"
 
@@ -35,7 +37,9 @@ class ControlWorker {
     return link_.send(message) ? message.header.request : 0;
   }
   void on_message(ipc::MessageType type, ByteView bytes);
+  void tell_end(const ipc::FlowEnded& ended);
   void drain();
+  void maybe_leave();
   void leave() { event_base_loopexit(base_, nullptr); }
 
   event_base* base_;
@@ -47,8 +51,10 @@ class ControlWorker {
   Api api_;
   HttpServer server_;
   Prober prober_;
+  HookClient hooks_;
   EventPtr expire_timer_;
   bool draining_ = false;
+  bool served_ = false;  // draining, and the last connection has gone
 };
 
 ApiSettings api_settings(const Config& config) {
@@ -104,10 +110,15 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
       server_(
           base, std::move(context.listeners), http_settings(config), counters_,
           {[this](const HttpRequest& request, HttpToken token) { api_.on_request(request, token); },
-           [this](int) { api_.count_refusal(); }, [this] { leave(); }}),
+           [this](int) { api_.count_refusal(); },
+           [this] {
+             served_ = true;
+             maybe_leave();
+           }}),
       prober_(base, state_, counters_,
               {config.balance.probe_interval, config.balance.probe_timeout},
-              [this](ipc::ProbeResult& result) { link_.send(result); }) {
+              [this](ipc::ProbeResult& result) { link_.send(result); }),
+      hooks_(base, config, counters_, [this] { maybe_leave(); }) {
   expire_timer_.reset(event_new(
       base, -1, EV_PERSIST,
       [](evutil_socket_t, short, void* self) {
@@ -127,15 +138,31 @@ void ControlWorker::run() {
 
 void ControlWorker::on_message(ipc::MessageType type, ByteView bytes) {
   ipc::Reply reply;
+  ipc::FlowEnded ended;
   if (type == ipc::MessageType::kReply && ipc::decode(bytes, reply)) api_.on_reply(reply);
+  if (type == ipc::MessageType::kFlowEnded && ipc::decode(bytes, ended)) tell_end(ended);
+}
+
+void ControlWorker::tell_end(const ipc::FlowEnded& ended) {
+  if (!ended.texts.valid()) return;
+  const bool publisher = ended.role == ipc::Role::kPublisher;
+  HookEvent event = udp_hook_event(
+      publisher ? HookAction::kUnpublish : HookAction::kStop, ended.session, ended.client,
+      ended.texts.get(ipc::FlowField::kKey), ended.texts.get(ipc::FlowField::kParam));
+  if (ended.kind == ipc::FlowKind::kSrt) event.tc_url = srt_tc_url(event);
+  hooks_.tell(event);
 }
 
 // The next generation's control worker takes over; also called when the master is gone. Requests
-// that are under way have deadlines of their own, so this ends.
+// and calls that are under way have deadlines of their own, so this ends.
 void ControlWorker::drain() {
   if (std::exchange(draining_, true)) return;
   prober_.stop();
   server_.stop();
+}
+
+void ControlWorker::maybe_leave() {
+  if (served_ && hooks_.idle()) leave();
 }
 
 }  // namespace

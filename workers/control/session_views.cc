@@ -11,12 +11,21 @@ namespace weir::control {
 namespace {
 
 constexpr std::size_t kShownUfrag = 4;
+constexpr std::size_t kShownSocketId = 4;  // hexadecimal digits, the last ones
 
 std::uint64_t since(std::uint64_t then, std::uint64_t now) {
   return then != 0 && now > then ? now - then : 0;
 }
 std::string address(const Endpoint& endpoint) {
   return endpoint.empty() ? std::string() : to_string(endpoint);
+}
+// Not whole: whoever knows it can speak for its owner.
+std::string shown_socket_id(std::uint32_t id) {
+  std::string out;
+  for (std::size_t i = kShownSocketId; id != 0 && i-- > 0;) {
+    out.push_back("0123456789abcdef"[(id >> (4 * i)) & 0xF]);
+  }
+  return out;
 }
 std::uint64_t sessions_in(const ipc::FlowView& flows) {
   std::uint64_t used = 0;
@@ -72,7 +81,12 @@ JsonPtr session_row(const ipc::StateView& state, const ipc::FlowRecord& flow, st
   add_text(json, "role", to_string(flow.role));
   add_text(json, "transport", to_string(flow.transport));
   add_text(json, "stream", flow.get(ipc::FlowField::kKey));
-  add_text(json, "ufrag", flow.get(ipc::FlowField::kUsername).substr(0, kShownUfrag));
+  if (flow.kind == ipc::FlowKind::kRtc) {
+    add_text(json, "ufrag", flow.get(ipc::FlowField::kUsername).substr(0, kShownUfrag));
+  } else {
+    add_text(json, "caller_socket", shown_socket_id(flow.srt_caller_id));
+    add_text(json, "origin_socket", shown_socket_id(flow.srt_listener_id));
+  }
   ipc::OriginRecord origin;
   const bool there = state.read_origin(flow.origin, origin);
   const std::string_view name(origin.name, sizeof origin.name);
@@ -94,6 +108,12 @@ JsonPtr session_row(const ipc::StateView& state, const ipc::FlowRecord& flow, st
   add_number(json, "packets_to_client", flow.counters.packets_to_client);
   add_number(json, "bytes_to_client", flow.counters.bytes_to_client);
   add_number(json, "drops", flow.counters.drops);
+  if (flow.kind == ipc::FlowKind::kSrt) {
+    add_number(json, "lost_from_client", flow.counters.lost_from_client);
+    add_number(json, "lost_to_client", flow.counters.lost_to_client);
+    add_number(json, "rtt_us", flow.srt_rtt_us);
+    add_number(json, "rtt_variance_us", flow.srt_rtt_variance_us);
+  }
   return row;
 }
 

@@ -70,6 +70,25 @@ std::string hook_body(const HookEvent& event, const HookSender& sender) {
   return out + "}";
 }
 
+HookEvent udp_hook_event(HookAction action, SessionId session, const Endpoint& client,
+                         std::string_view key, std::string_view param) {
+  HookEvent event;
+  event.action = action;
+  event.session = session;
+  event.client = client;
+  const std::size_t first = std::min(key.find('/'), key.size());
+  const std::size_t last = key.rfind('/');
+  event.vhost = key.substr(0, first);
+  if (first < last && last != key.npos) event.app = key.substr(first + 1, last - first - 1);
+  if (last != key.npos) event.stream = key.substr(last + 1);
+  event.param = param;
+  return event;
+}
+
+std::string srt_tc_url(const HookEvent& event) {
+  return "srt://" + event.vhost + "/" + event.app;
+}
+
 std::string rtmp_hook_param(std::string_view tc_url, std::string_view app,
                             std::string_view stream) {
   for (const std::string_view text : {stream, app, tc_url}) {

@@ -34,6 +34,12 @@ struct HookEvent {
   std::string page_url;
 };
 
+// Of a session of WebRTC or SRT: `key` is the whole stream key. Without tcUrl.
+HookEvent udp_hook_event(HookAction action, SessionId session, const Endpoint& client,
+                         std::string_view key, std::string_view param);
+// What an SRT caller has in place of one.
+std::string srt_tc_url(const HookEvent& event);
+
 // Who asks: told in the body as SRS does.
 struct HookSender {
   std::string server_id;

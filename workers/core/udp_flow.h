@@ -82,6 +82,8 @@ struct UdpFlow {
   std::uint64_t stun_ms = 0;           // last proof; SRT: last control packet
   std::uint64_t refused_since_ms = 0;  // the origin's port is closed since then; 0: it is not
   std::uint64_t reported_ms = 0;       // activity that the master knows of
+  std::uint32_t rtt_us = 0;            // SRT: between the ends, as a receiver told last
+  std::uint32_t rtt_variance_us = 0;
   ipc::FlowCounters total;
   ipc::FlowCounters reported;
 

@@ -23,7 +23,10 @@ ipc::FlowCounters since(const ipc::FlowCounters& now, const ipc::FlowCounters& b
   return {now.packets_from_client - before.packets_from_client,
           now.bytes_from_client - before.bytes_from_client,
           now.packets_to_client - before.packets_to_client,
-          now.bytes_to_client - before.bytes_to_client, now.drops - before.drops};
+          now.bytes_to_client - before.bytes_to_client,
+          now.drops - before.drops,
+          now.lost_from_client - before.lost_from_client,
+          now.lost_to_client - before.lost_to_client};
 }
 
 }  // namespace
@@ -174,6 +177,8 @@ std::uint32_t UdpRelay::adopt(const ipc::FlowAssign& assign, const ipc::FlowReco
   flow.created_ms = record.created_ms;
   flow.client_ms = flow.origin_ms = monotonic_ms();
   flow.stun_ms = record.stun_ms;
+  flow.rtt_us = record.srt_rtt_us;
+  flow.rtt_variance_us = record.srt_rtt_variance_us;
   by_slot_[assign.flow.slot] = index;
   counters_.add(settings_.counters.flows);
   if (assign.header.request == 0) counters_.add(settings_.counters.takeovers);
@@ -454,7 +459,9 @@ bool UdpRelay::add_row(UdpFlow& flow, ipc::FlowStats& message) {
   const std::uint64_t activity = std::max(flow.client_ms, flow.origin_ms);
   if (activity <= flow.reported_ms && flow.total.drops == flow.reported.drops) return false;
   ipc::FlowStatsRow& row = message.rows[message.row_count++];
-  row = {flow.ref, since(flow.total, flow.reported), activity, flow.stun_ms};
+  row = {flow.ref,    since(flow.total, flow.reported),
+         activity,    flow.stun_ms,
+         flow.rtt_us, flow.rtt_variance_us};
   flow.reported = flow.total;
   flow.reported_ms = activity;
   return true;

@@ -203,9 +203,6 @@ void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
   } else if (type == ipc::MessageType::kFlowCreated) {
     ipc::FlowCreated message;
     if (ipc::decode(bytes, message)) rtc_.on_flow_created(message);
-  } else if (type == ipc::MessageType::kFlowEnded) {
-    ipc::FlowEnded message;
-    if (ipc::decode(bytes, message)) rtc_.on_flow_ended(message);
   } else if (type == ipc::MessageType::kSessionEnd) {
     ipc::SessionEnd order;
     if (!ipc::decode(bytes, order)) return;

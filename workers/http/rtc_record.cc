@@ -156,6 +156,12 @@ void RtcSignal::record_next(Call& call) {
   if (call.location.size() <= limits::kFlowResourceBytes) {
     create.texts.set(ipc::FlowField::kResource, call.location);
   }
+  const HookAction at_end =
+      call.request.plan.publisher ? HookAction::kUnpublish : HookAction::kStop;
+  const std::string param = http_hook_param(call.request.plan.param);
+  if (process_.hooks.wants(at_end) && param.size() <= limits::kFlowParamBytes) {
+    create.texts.set(ipc::FlowField::kParam, param);  // where it does not fit, the end goes without
+  }
   call.stage = Stage::kRecording;
   create.header.request = call.master_request = process_.link.next_request();
   if (!fits || !process_.link.send(create)) {

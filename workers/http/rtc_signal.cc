@@ -38,18 +38,6 @@ std::vector<Endpoint> find_tcp_addresses(const Config& config) {
   return out;
 }
 
-HookEvent hook_event(HookAction action, SessionId session, const Endpoint& client,
-                     std::string_view key) {
-  HookEvent event;
-  event.action = action;
-  event.session = session;
-  event.client = client;
-  event.vhost = key.substr(0, key.find('/'));
-  event.app = key.substr(event.vhost.size() + 1, key.rfind('/') - event.vhost.size() - 1);
-  event.stream = key.substr(key.rfind('/') + 1);
-  return event;
-}
-
 }  // namespace
 
 RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnAnswer on_answer)
@@ -116,8 +104,8 @@ void RtcSignal::ask_hook(Call& call) {
     find_origin(call);
     return;
   }
-  HookEvent event = hook_event(action, call.session, call.request.client, plan.key);
-  event.param = http_hook_param(plan.param);
+  HookEvent event = udp_hook_event(action, call.session, call.request.client, plan.key,
+                                   http_hook_param(plan.param));
   event.tc_url = call.request.base + "/" + event.app;
   event.page_url = call.request.page;
   call.stage = Stage::kAsking;
@@ -149,19 +137,11 @@ void RtcSignal::on_verdict(Call& call, const HookVerdict& verdict) {
 // A client that was let in has got no session.
 void RtcSignal::tell_stop(const Call& call) {
   const RtcPlan& plan = call.request.plan;
-  HookEvent event = hook_event(plan.publisher ? HookAction::kUnpublish : HookAction::kStop,
-                               call.session, call.request.client, plan.key);
-  event.param = http_hook_param(plan.param);
+  HookEvent event =
+      udp_hook_event(plan.publisher ? HookAction::kUnpublish : HookAction::kStop, call.session,
+                     call.request.client, plan.key, http_hook_param(plan.param));
   event.tc_url = call.request.base + "/" + event.app;
   process_.hooks.tell(event);
-}
-
-void RtcSignal::on_flow_ended(const ipc::FlowEnded& message) {
-  const std::string_view key = message.key.view();
-  if (key.find('/') == key.rfind('/')) return;  // no stream's: from a session file
-  const bool publisher = message.role == ipc::Role::kPublisher;
-  process_.hooks.tell(hook_event(publisher ? HookAction::kUnpublish : HookAction::kStop,
-                                 message.session, message.client, key));
 }
 
 // False: it was answered.

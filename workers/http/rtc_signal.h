@@ -88,8 +88,6 @@ class RtcSignal {
   // False: it is not for a call of this object.
   bool on_route_answer(const ipc::RouteAnswer& message);
   void on_flow_created(const ipc::FlowCreated& message);
-  // A session of any worker has ended: the operator's server is told.
-  void on_flow_ended(const ipc::FlowEnded& message);
   std::size_t size() const { return calls_.size(); }
 
  private:

@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "ipc/flow_messages.h"
+#include "workers/core/hook_client.h"
 #include "workers/core/udp_flow.h"
 #include "workers/srt/srt_session.h"
 
 namespace weir::srt {
 
 enum class DialStage : std::uint8_t {
+  kAsking,    // the operator's own server is asked (hooks)
   kRouting,   // the master is asked for an origin
   kCreating,  // the master makes the session
   kClaiming,  // the master makes the socket to the origin
@@ -35,9 +37,11 @@ struct Dial {
   ClientKey key;      // the client's address and its own socket id
   ClientPacket from;  // where its answers go; without bytes
   SessionId id = 0;
-  DialStage stage = DialStage::kRouting;
-  std::uint32_t request = 0;  // the master's answer that is awaited
-  ipc::FlowRef ref;           // of the session at the present origin; none yet if slot is kNoSlot
+  DialStage stage = DialStage::kAsking;
+  HookClient::Ticket hook = 0;  // kAsking
+  bool let_in = false;          // its end is to be told, by us unless the master has the session
+  std::uint32_t request = 0;    // the master's answer that is awaited
+  ipc::FlowRef ref;             // of the session at the present origin; none yet if slot is kNoSlot
   std::uint32_t flow = kNoFlow;
   ipc::OriginRef origin;
   Endpoint endpoint;  // of the origin

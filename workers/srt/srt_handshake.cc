@@ -88,6 +88,7 @@ void SrtWorker::on_conclusion(const ClientPacket& packet, std::uint32_t caller_i
     flush(known);
     return;
   }
+  if (!access_.allows(packet.key.address)) return deny(packet, now);
   ipc::FlowRecord record;
   const auto hit = table_.find_srt_caller(packet.key.address, caller_id, record);
   if (hit && record.srt_listener_id != 0) {
@@ -111,16 +112,30 @@ void SrtWorker::on_conclusion(const ClientPacket& packet, std::uint32_t caller_i
   } else if (hit) {
     resume(dial, hit->flow, record);
   } else {
-    find_route(dial);
+    ask_hook(dial);
   }
   flush(dial);
 }
 
 // Says no without keeping anything.
-void SrtWorker::overload(const ClientPacket& packet, std::uint64_t now) {
+void SrtWorker::turn_away(const ClientPacket& packet, Reject code, std::uint64_t now) {
   Session handshake(options_, packet.bytes, packet.key.address, now);
-  if (handshake.state() != SessionState::kRejected) handshake.reject(Reject::kOverload, now);
+  if (handshake.state() != SessionState::kRejected) handshake.reject(code, now);
   relay_.reply(packet, handshake.to_client());
+}
+
+void SrtWorker::deny(const ClientPacket& packet, std::uint64_t now) {
+  turn_away(packet, Reject::kForbidden, now);
+  counters_.add(Counter::kAccessHandshake);
+  std::uint64_t suppressed = 0;
+  if (!refusals_.take(now, suppressed)) return;
+  LogLine(LogLevel::kWarn, "SRT caller refused, the access option denies it")
+      .field("client", to_string(packet.key.address))
+      .field("held_back", suppressed);
+}
+
+void SrtWorker::overload(const ClientPacket& packet, std::uint64_t now) {
+  turn_away(packet, Reject::kOverload, now);
   counters_.add(Counter::kSrtOverload);
   std::uint64_t suppressed = 0;
   if (!refusals_.take(now, suppressed)) return;
@@ -137,6 +152,7 @@ void SrtWorker::resume(Dial& dial, ipc::FlowRef ref, const ipc::FlowRecord& reco
   dial.ref = ref;
   dial.origin = record.origin;
   dial.endpoint = record.origin_endpoint;
+  dial.let_in = true;
   const std::uint32_t index = relay_.find(ref);
   if (index != kNoFlow) {
     start(dial, index);
@@ -243,6 +259,8 @@ void SrtWorker::create(Dial& dial, ipc::OriginRef origin) {
   message.origin_endpoint = dial.endpoint;
   message.signaller = dial.key.address;
   message.srt_caller_id = dial.key.id;
+  // Where it does not fit, the hook at the end goes without it.
+  message.texts.set(ipc::FlowField::kParam, end_event(dial).param);
   dial.stage = DialStage::kCreating;
   dial.request = message.header.request;
   if (!message.texts.set(ipc::FlowField::kKey, dial.handshake.key().text) || !link_.send(message)) {
@@ -368,6 +386,7 @@ void SrtWorker::on_rejected(Dial& dial) {
         .field("held_back", suppressed);
   }
   leave_origin(dial);
+  tell_end(dial);
   finish(dial);
 }
 
@@ -376,6 +395,7 @@ void SrtWorker::finish(Dial& dial) {
   dial.done_ms = monotonic_ms();
   requests_.erase(dial.request);
   dial.request = 0;
+  hooks_.cancel(std::exchange(dial.hook, 0));
   --half_open_;
   counters_.sub(Counter::kSrtHandshaking);
 }

@@ -2,6 +2,7 @@
 #include "workers/srt/srt_worker.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -66,6 +67,7 @@ SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Confi
       counters_(std::move(counters)),
       doorman_{cookie_seed(table_.header().seed)},
       options_(session_options(config)),
+      access_(parse_access_list(config.srt.access).value_or(AccessList{})),
       access_log_(base),
       link_(base, std::move(context_.channel), context_.kind, counters_,
             {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
@@ -75,6 +77,7 @@ SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Confi
              }}),
       relay_(base, {config.srt.relay_delay, config.srt.idle_timeout, true, kRelayCounters}, *this,
              link_, table_, counters_, std::move(context_.udp_sockets)),
+      hooks_(base, config, counters_, [this] { maybe_leave(); }),
       timer_(event_new(
           base, -1, EV_PERSIST,
           [](evutil_socket_t, short, void* self) { static_cast<SrtWorker*>(self)->on_timer(); },
@@ -163,10 +166,15 @@ void SrtWorker::watch(std::uint32_t index, const Header& header, ByteView packet
     closing_.push_back(flow.ref);
     wake();
   } else if (header.is(ControlType::kAck)) {
-    if (const auto info = ack_info(packet)) watch_of(index).rtt_us = info->rtt_us;
+    if (const auto info = ack_info(packet)) {
+      flow.rtt_us = info->rtt_us;
+      flow.rtt_variance_us = info->rtt_variance_us;
+      counters_.add(Counter::kSrtRttReports);
+      counters_.add(Counter::kSrtRttMicroseconds, info->rtt_us);
+    }
   } else if (header.is(ControlType::kNak)) {
     const std::uint32_t lost = lost_packets(packet);
-    watch_of(index).lost += lost;
+    (of_client ? flow.total.lost_to_client : flow.total.lost_from_client) += lost;
     counters_.add(of_client ? Counter::kSrtLostToClients : Counter::kSrtLostFromClients, lost);
   }
 }
@@ -182,6 +190,8 @@ std::string SrtWorker::origin_text(ipc::OriginRef ref, const Endpoint& endpoint)
 void SrtWorker::on_begin(std::uint32_t index) {
   UdpFlow& flow = relay_.flow(index);
   watch_of(index) = Watch{};
+  ipc::FlowRecord record;
+  if (table_.read(flow.ref, record)) watch_of(index).caller_id = record.srt_caller_id;
   const auto waiting = by_slot_.find(flow.ref.slot);
   if (waiting != by_slot_.end()) {
     const auto found = dials_.find(waiting->second);
@@ -201,12 +211,13 @@ void SrtWorker::on_begin(std::uint32_t index) {
 
 void SrtWorker::on_end(std::uint32_t index, const UdpEnd& end) {
   const UdpFlow& flow = relay_.flow(index);
-  const Watch seen = std::exchange(watch_of(index), Watch{});
+  tell_ends(index, std::exchange(watch_of(index), Watch{}), end);
   Dial* dial = dial_of(index);
   by_flow_.erase(index);
   if (dial != nullptr) {
     dial->flow = kNoFlow;
     dial->ref = {};
+    if (end.reason != ipc::FlowEndReason::kRefused) dial->let_in = false;  // the master tells it
     // A try at an origin that came to nothing is no session that ended.
     if (dial->handshake.state() != SessionState::kEstablished) {
       const bool moved =
@@ -220,11 +231,26 @@ void SrtWorker::on_end(std::uint32_t index, const UdpEnd& end) {
     counters_.add(Counter::kSrtMovedAway);
   } else {
     counters_.add(counter_of(end.why));
-    log_end(flow, seen, end);
+    log_end(flow, end);
   }
 }
 
-void SrtWorker::log_end(const UdpFlow& flow, const Watch& seen, const UdpEnd& end) {
+// Both ends hear of an end that neither has asked for: a client can call again at once, and an
+// origin has the stream free for it.
+void SrtWorker::tell_ends(std::uint32_t index, const Watch& seen, const UdpEnd& end) {
+  const UdpClientPath* client = relay_.flow(index).client();
+  const bool theirs = end.reason == ipc::FlowEndReason::kMoved ||
+                      end.reason == ipc::FlowEndReason::kClosed ||
+                      end.reason == ipc::FlowEndReason::kRefused;
+  if (theirs || client == nullptr) return;
+  std::array<std::uint8_t, kShutdownBytes> buffer;
+  relay_.forward(index, write_shutdown(buffer, client->key.id));
+  if (seen.caller_id == 0) return;
+  relay_.reply({client->key, client->local, client->socket, {}},
+               write_shutdown(buffer, seen.caller_id));
+}
+
+void SrtWorker::log_end(const UdpFlow& flow, const UdpEnd& end) {
   const UdpClientPath* client = flow.client();
   const std::string origin = origin_text(flow.origin, flow.origin_endpoint);
   const std::uint64_t now = monotonic_ms();
@@ -238,8 +264,9 @@ void SrtWorker::log_end(const UdpFlow& flow, const Watch& seen, const UdpEnd& en
       .field("packets_from_client", flow.total.packets_from_client)
       .field("packets_to_client", flow.total.packets_to_client)
       .field("drops", flow.total.drops)
-      .field("lost", seen.lost)
-      .field("rtt_us", seen.rtt_us)
+      .field("lost_from_client", flow.total.lost_from_client)
+      .field("lost_to_client", flow.total.lost_to_client)
+      .field("rtt_us", flow.rtt_us)
       .field("ms", age);
   AccessRecord record;
   record.session = flow.session;
@@ -288,6 +315,11 @@ void SrtWorker::drain(std::uint64_t deadline_ms) {
   drain_deadline_ms_ = deadline_ms;
   counters_.sub(Counter::kSrtHandshaking, half_open_);
   half_open_ = 0;
+  // Those that are in the table are resumed, or ended by the master.
+  for (auto& [key, dial] : dials_) {
+    hooks_.cancel(dial.hook);
+    if (dial.stage == DialStage::kRouting || dial.stage == DialStage::kCreating) tell_end(dial);
+  }
   requests_.clear();
   by_flow_.clear();
   by_slot_.clear();
@@ -304,7 +336,8 @@ void SrtWorker::quit() {
 
 // Sessions live on at the next worker; but what the master is making for us is ours to end.
 void SrtWorker::maybe_leave() {
-  if (relay_.draining() && (creates_.empty() || !link_.connected())) event_base_loopbreak(base_);
+  const bool creating = !creates_.empty() && link_.connected();
+  if (relay_.draining() && !creating && hooks_.idle()) event_base_loopbreak(base_);
 }
 
 // Not within the relay's work, where no session may end, but right after it.

@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "common/base/access_list.h"
 #include "common/base/log_budget.h"
 #include "common/config/config.h"
 #include "ipc/counters.h"
@@ -18,6 +19,7 @@
 #include "ipc/route_reader.h"
 #include "ipc/worker_entry.h"
 #include "workers/core/access_logger.h"
+#include "workers/core/hook_client.h"
 #include "workers/core/master_link.h"
 #include "workers/core/udp_relay.h"
 #include "workers/srt/srt_dial.h"
@@ -35,9 +37,8 @@ class SrtWorker final : private UdpProtocol {
   using Dials = std::unordered_map<ClientKey, Dial, ClientKeyHash>;
   // What is read of a flow's control packets.
   struct Watch {
-    std::uint32_t rtt_us = 0;  // last one that an end told of
-    std::uint64_t lost = 0;    // packets that an end missed, at first
-    std::string_view closing;  // a SHUTDOWN has passed: who sent it
+    std::uint32_t caller_id = 0;  // the client's socket id
+    std::string_view closing;     // a SHUTDOWN has passed: who sent it
   };
 
   // UdpProtocol
@@ -61,13 +62,23 @@ class SrtWorker final : private UdpProtocol {
   void maybe_leave();
   void wake();
   void on_timer();
-  void log_end(const UdpFlow& flow, const Watch& watch, const UdpEnd& end);
+  void tell_ends(std::uint32_t flow, const Watch& watch, const UdpEnd& end);
+  void log_end(const UdpFlow& flow, const UdpEnd& end);
   std::string origin_text(ipc::OriginRef ref, const Endpoint& endpoint) const;
+
+  // srt_hooks.cc: the operator's own server
+  HookEvent hook_event(const Dial& dial, HookAction action) const;
+  HookEvent end_event(const Dial& dial) const;
+  void ask_hook(Dial& dial);
+  void on_verdict(Dial& dial, const HookVerdict& verdict);
+  void tell_end(Dial& dial);
 
   // srt_handshake.cc: from the induction to the established connection
   void on_handshake(const ClientPacket& packet);
   void on_conclusion(const ClientPacket& packet, std::uint32_t caller_id, std::uint64_t now);
+  void turn_away(const ClientPacket& packet, Reject code, std::uint64_t now);
   void overload(const ClientPacket& packet, std::uint64_t now);
+  void deny(const ClientPacket& packet, std::uint64_t now);
   void resume(Dial& dial, ipc::FlowRef ref, const ipc::FlowRecord& record);
   void find_route(Dial& dial);
   void ask_master(Dial& dial);
@@ -97,9 +108,11 @@ class SrtWorker final : private UdpProtocol {
   ipc::Counters counters_;
   DoormanOptions doorman_;
   SessionOptions options_;
+  AccessList access_;
   AccessLogger access_log_;
   MasterLink link_;
   UdpRelay relay_;
+  HookClient hooks_;
   EventPtr timer_;
   Dials dials_;
   std::size_t half_open_ = 0;                              // dials that are not done

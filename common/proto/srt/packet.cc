@@ -181,6 +181,16 @@ bool stream_id_of(const Handshake& handshake, std::string& out) {
   return true;
 }
 
+ByteView write_shutdown(MutableBytes out, std::uint32_t destination) {
+  constexpr auto kType = static_cast<std::uint32_t>(ControlType::kShutdown);
+  store_be32(out.data(), kControlBit | kType << 16);
+  store_be32(out.data() + 4, 0);
+  store_be32(out.data() + kTimestampAt, 0);
+  store_be32(out.data() + kDestinationAt, destination);
+  store_be32(out.data() + kHeaderBytes, 0);
+  return out.first(kShutdownBytes);
+}
+
 std::optional<AckInfo> ack_info(ByteView datagram) {
   Header header;
   if (!parse_header(datagram, header) || !header.is(ControlType::kAck)) return std::nullopt;

@@ -144,6 +144,13 @@ bool next_extension(ByteView& extensions, Extension& out);
 // empty. False: longer than 512 bytes.
 bool stream_id_of(const Handshake& handshake, std::string& out);
 
+// ---- the end (3.2.7)
+
+// With one empty word behind the header, as libsrt has it.
+inline constexpr std::size_t kShutdownBytes = kHeaderBytes + 4;
+// REQUIRES: out has kShutdownBytes. Returns that part of it.
+ByteView write_shutdown(MutableBytes out, std::uint32_t destination);
+
 // ---- statistics in clear
 
 // Of a full acknowledgement (3.2.4); empty for a light one and for any other packet.
