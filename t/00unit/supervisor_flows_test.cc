@@ -599,6 +599,7 @@ TEST_CASE("control hears once of each signalling that has ended, when hooks want
   publisher.role = Role::kPublisher;  // nobody asked for on_unpublish
   const FlowRef third = rig.create(publisher).flow;
   rig.serve(kRtcA, 0, 1);
+  rig.next(kRtcA);
   rig.claim(kRtcA, first, 4001);
   rig.end(kRtcA, WorkerKind::kRtc, first, FlowEndReason::kIdle);
   rig.end(kHttp, WorkerKind::kHttp, third, FlowEndReason::kDeleted);

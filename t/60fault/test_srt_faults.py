@@ -1,0 +1,169 @@
+"""SRT when something goes wrong: workers that die during handshakes, origins that are dead, stopped
+or say no, and callers that leave without a word."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from weirtest import poll
+from weirtest.srt import REJ_GATEWAY, SrtError, call, srt_weir
+from weirtest.srtraw import REJECTED, Crowd, RawOrigin, RawProcess
+
+PATIENT = {"balance": {"probe_interval": 0, "max_fails": 1000}}
+
+
+class Callers:
+    """libsrt's callers, one a thread, and how each of them fared."""
+
+    def __init__(self, weir, names, **options):
+        self.took = {}
+        self.refused = {}
+        self.open = []
+        self.threads = [threading.Thread(target=self._call, args=(weir, name, options), daemon=True)
+                        for name in names]
+        for thread in self.threads:
+            thread.start()
+
+    def _call(self, weir, name, options):
+        begin = time.monotonic()
+        try:
+            self.open.append(call(weir.srt_port, name, **options))
+        except SrtError as error:
+            self.refused[name] = error.reason
+        self.took[name] = time.monotonic() - begin
+
+    def wait(self):
+        for thread in self.threads:
+            thread.join(60)
+        assert len(self.took) == len(self.threads), "callers hang"
+        return self
+
+    def close(self):
+        for each in self.open:
+            each.close()
+
+
+def empty(weir, descriptors, timeout=40):
+    poll("no session", lambda: weir.metric("weir_sessions", protocol="srt") == 0
+         and weir.metric("weir_udp_sessions", protocol="srt") == 0, timeout, 0.1)
+    poll("no descriptor more", lambda: weir.descriptors() <= descriptors, timeout, 0.1)
+
+
+def kill_all(weir, kind):
+    def present():
+        pids = weir.pids(kind)
+        return len(pids) == weir.workers_wanted and set(pids)
+
+    before = poll("all workers", present)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    poll("other workers", lambda: (now := present()) and not now & before, 30)
+    weir.wait_ready()
+
+
+def test_workers_die_during_handshakes(lab):
+    """The origin has the conclusions and has not answered when all workers are killed, twice. With
+    the origin's answer all callers are connected; without it they are told."""
+    origin = RawOrigin(lab)
+    weir = srt_weir(lab, [origin], {**PATIENT, "srt": {"origin_timeout": "25s",
+                                                       "handshake_timeout": "30s"}}, workers=2)
+    before = weir.descriptors()
+    origin.mode = "hold"
+    callers = Callers(weir, [f"live/{n}" for n in range(20)], conntimeo=40000)
+    for lap in range(2):
+        poll("the conclusions at the origin", lambda: len(origin.asked) == 20, 30)
+        kill_all(weir, "srt")
+    origin.mode = "ok"
+    callers.wait()
+    assert not callers.refused and len(origin.sessions) == 20
+    assert weir.metric("weir_udp_sessions", protocol="srt", state="connected") == 20
+    callers.close()
+    empty(weir, before)
+    origin.mode = "hold"
+    origin.asked.clear()
+    brief = srt_weir(lab, [origin], PATIENT, name="brief")
+    before = brief.descriptors()
+    callers = Callers(brief, [f"live/{n}" for n in range(10)], conntimeo=40000)
+    poll("the conclusions at the origin", lambda: len(origin.asked) == 10, 30)
+    kill_all(brief, "srt")
+    callers.wait()
+    assert set(callers.refused.values()) == {REJ_GATEWAY} and len(callers.refused) == 10
+    empty(brief, before)
+
+
+@pytest.mark.parametrize("fault", ["dead", "stopped", "rejecting"])
+def test_one_bad_origin_of_three(lab, fault):
+    """Callers of the others are connected in less than a second; its own are moved or refused."""
+    bad = RawProcess(lab) if fault != "rejecting" else RawOrigin(lab)
+    weir = srt_weir(lab, [bad, RawOrigin(lab), RawOrigin(lab)], PATIENT)
+    before = weir.descriptors()
+    names = [f"live/{n}" for n in range(30)]
+    crowd = Crowd(weir.srt_port)
+    crowd.connect(range(1, 31), "live/{}")
+    homes = {row["stream"]: row["origin_name"] for row in weir.streams()}
+    crowd.shut_down()
+    poll("no session", lambda: weir.metric("weir_udp_sessions", protocol="srt") == 0, 20)
+    names = [name for name, home in homes.items() if home == "o1"]
+    others = [name for name, home in homes.items() if home != "o1"]
+    assert len(names) >= 8 and len(others) >= 16
+    if fault == "dead":
+        bad.process.kill()
+    elif fault == "stopped":
+        bad.process.signal(signal.SIGSTOP)
+    else:
+        bad.mode = "reject"
+    slowest = 99.0
+    for attempt in range(5):  # the machine may be busy: one quiet moment is enough
+        stuck = Callers(weir, [f"live/{name}" for name in names[2 * attempt:2 * attempt + 2]])
+        took = []
+        for name in others[:20]:
+            begin = time.monotonic()
+            call(weir.srt_port, f"live/{name}").close()
+            took.append(time.monotonic() - begin)
+        slowest = min(slowest, max(took))
+        stuck.wait()
+        if fault == "rejecting":
+            assert set(stuck.refused.values()) == {REJECTED - 1000} and not stuck.open
+        else:
+            assert not stuck.refused, "another origin has room for them"
+        stuck.close()
+        if slowest < 1:
+            break
+    print(f"{fault}: 20 set-ups at the others, the slowest {slowest * 1000:.0f} ms")
+    assert slowest < 1
+    empty(weir, before)
+
+
+def test_a_thousand_leave_without_a_word(lab):
+    """Their sessions end, the origin hears of it, and nothing of them is left."""
+    origin = RawOrigin(lab)
+    weir = srt_weir(lab, [origin], {**PATIENT, "srt": {"idle_timeout": "10s"},
+                                    "log": {"level": "warn"}}, workers=2)
+    before = weir.descriptors()
+    crowds = [Crowd(weir.srt_port) for _ in range(4)]
+
+    def connect():
+        for number, crowd in enumerate(crowds):
+            crowd.connect(range(1 + number * 250, 251 + number * 250), "live/{}")
+        assert weir.metric("weir_udp_sessions", protocol="srt") == 1000
+
+    connect()  # what tables and allocators take at first they keep
+    for crowd in crowds:
+        crowd.shut_down()
+    empty(weir, before)
+    memory = weir.pss()
+    told = set(origin.shut_downs)
+    crowds = [Crowd(weir.srt_port) for _ in range(4)]
+    connect()
+    for crowd in crowds:
+        crowd.close()
+    empty(weir, before, 60)
+    assert weir.metric("weir_session_ends_total", protocol="srt", reason="client_silent") == 1000
+    poll("SHUTDOWN of all", lambda: len(origin.shut_downs - told) == 1000, 20)
+    assert all(row["publishers"] + row["players"] == 0 for row in weir.streams())
+    grown = weir.pss() - memory
+    print(f"memory: {memory >> 10} kB, {grown >> 10} kB more after another 1000 sessions")
+    assert grown < 2 << 20
