@@ -180,7 +180,12 @@ void Flows::worker_gone(std::uint32_t page, std::uint64_t now_ms) {
     if (!meta.live) continue;
     if (meta.owner == page) make_ownerless(slot, now_ms);
     if (meta.last_owner == page) meta.last_owner = kNoSlot;
-    if (meta.creator == page) meta.creator = kNoSlot;
+    if (meta.creator != page) continue;
+    meta.creator = kNoSlot;
+    // Of an SRT handshake nobody else knows yet; its caller begins anew at another worker.
+    const bool orphan = meta.kind == FlowKind::kSrt && meta.owner == kNoSlot &&
+                        table_.get(slot).state == FlowState::kSignalled;
+    if (orphan) end(slot, FlowEndReason::kSignalTimeout, kNoSlot, now_ms);
   }
   // A worker of another slot may have become the heir: after a reload with fewer slots this one was
   // the last of its generation to leave.

@@ -584,6 +584,29 @@ TEST_CASE("what one signalling made ends together and counts once") {
   CHECK(rig.base.registry.sessions() == 0);
 }
 
+TEST_CASE("what a dead SRT worker had not claimed yet is nobody's") {
+  FlowRig rig;
+  rig.flows.worker_serves(kSrt, WorkerKind::kSrt, 0, 1, rig.base.now);
+  rig.next(kSrt);
+  FlowCreate m = rig.offer(1);
+  m.kind = FlowKind::kSrt;
+  m.srt_caller_id = 7;
+  for (const auto field : {FlowField::kUsername, FlowField::kPassword, FlowField::kResource}) {
+    m.texts.set(field, "");
+  }
+  rig.say(kSrt, WorkerKind::kSrt, m);
+  const FlowRef unclaimed = rig.next(kSrt).created.flow;
+  m.session = 2;
+  m.srt_caller_id = 8;
+  rig.say(kSrt, WorkerKind::kSrt, m);
+  const FlowRef claimed = rig.next(kSrt).created.flow;
+  rig.say(kSrt, WorkerKind::kSrt, FlowRig::from(claimed, 4001));
+  CHECK(rig.next(kSrt).assign.status == FlowStatus::kOk);
+  rig.flows.worker_gone(kSrt, rig.base.now);
+  CHECK_FALSE(rig.exists(unclaimed));
+  CHECK(rig.exists(claimed));
+}
+
 TEST_CASE("control hears once of each signalling that has ended, when hooks want it") {
   FlowRig rig;
   const FlowRef unheard = rig.created(1);

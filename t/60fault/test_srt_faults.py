@@ -167,3 +167,29 @@ def test_a_thousand_leave_without_a_word(lab):
     grown = weir.pss() - memory
     print(f"memory: {memory >> 10} kB, {grown >> 10} kB more after another 1000 sessions")
     assert grown < 2 << 20
+
+
+def test_a_new_port_is_another_client(lab):
+    """Nothing in SRT's packets proves that a client has got another port of its NAT: from there
+    nothing reaches the origin and nothing ends. The session goes on at the old port until it is
+    silent; then the origin hears of the end, and the client calls again."""
+    origin = RawOrigin(lab)
+    weir = srt_weir(lab, [origin], {**PATIENT, "srt": {"idle_timeout": "10s"}}, workers=2)
+    before = weir.descriptors()
+    old, new = Crowd(weir.srt_port), Crowd(weir.srt_port)
+    old.connect([1], "#!::r=live/a,m=publish")
+    origin_id = old.origin_ids[1]
+    new.origin_ids = {1: origin_id}
+    for number in range(20):
+        new.send_data(origin_id, number)
+    new.shut_down()
+    poll("they came", lambda: weir.metric("weir_packets_unknown_total", protocol="srt") >= 21, 20)
+    old.send_data(origin_id, 77)
+    poll("a packet from the old port", lambda: origin.data, 20)
+    assert [packet[:4] for _, packet in origin.data] == [bytes([0, 0, 0, 77])]
+    assert not origin.shut_downs
+    new.connect([1], "#!::r=live/b,m=publish")
+    assert weir.metric("weir_udp_sessions", protocol="srt", state="connected") == 2
+    new.shut_down()
+    poll("the origin hears of the end", lambda: origin_id in origin.shut_downs, 40)
+    empty(weir, before)

@@ -58,6 +58,7 @@ class Listener:
         self.asked = {}          # (address, socket id): its last conclusion
         self.sessions = {}       # the same of those that heard yes: the id given
         self.shut_downs = set()  # ids of ours
+        self.data = []           # (address, packet) of data packets
 
     def serve(self):
         try:
@@ -67,6 +68,8 @@ class Listener:
             return  # closed
 
     def take(self, packet, peer):
+        if packet[:1] < b"\x80":
+            self.data.append((peer, packet))
         if packet[:2] == b"\x80\x05":
             self.shut_downs.add(struct.unpack_from("!I", packet, 12)[0])
         if packet[:2] != b"\x80\x00" or len(packet) < 64:
@@ -150,6 +153,9 @@ class Crowd:
                 answers[number] = (kind_of(packet), struct.unpack_from("!I", packet, 44)[0],
                                    socket_id_of(packet))
         return answers
+
+    def send_data(self, origin_id, number):
+        self.socket.send(struct.pack("!IIII", number, 0xE0000001, 0, origin_id) + b"x" * 188)
 
     def shut_down(self):
         for other in self.origin_ids.values():
