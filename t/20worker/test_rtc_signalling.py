@@ -402,24 +402,24 @@ def test_sessions_are_recorded_and_ended(lab):
 
 
 def test_abandoned_sessions(lab):
-    """A thousand answers that nobody uses: the tables return to empty."""
+    """Ten thousand answers that nobody uses: the tables return to empty."""
     origin = RtcOrigin(lab)
     weir = RtcWeir(lab, [origin], {"rtc": {"signal_timeout": "3s"}}, workers=2)
 
     def many(start):
         with HttpConnection(weir.port) as client:
-            for number in range(start, start + 125):
+            for number in range(start, start + 1250):
                 sdp = offer_sdp(f"u{number:06d}", ("audio",))
                 client.send(f"POST /whep/live/s{number % 20} HTTP/1.1\r\nHost: x\r\nContent-Type: {SDP}"
                             f"\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}")
                 assert client.read_answer().status == 201
-    threads = [threading.Thread(target=many, args=(125 * n,)) for n in range(8)]
+    threads = [threading.Thread(target=many, args=(1250 * n,)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(origin.sessions) == 1000
-    assert weir.weir.metric("weir_rtc_signalled_total") == 1000
+    assert len(origin.sessions) == 10000
+    assert weir.weir.metric("weir_rtc_signalled_total") == 10000
     poll("nobody plays", lambda: counts(weir, "players") == 0, 30, 0.2)
     assert weir.weir.api("summaries")["sessions"] == 0
 

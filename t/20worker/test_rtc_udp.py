@@ -109,10 +109,8 @@ def test_roaming_and_reuse(lab, workers):
     for nominated, address in enumerate(("127.0.0.1", "127.0.0.5", "127.0.0.6", "127.0.0.7")):
         time.sleep(0.3)
         old = one.move(address)
-        started = time.monotonic()
         one.prove(use_candidate=bool(nominated % 2))
         poll("media at the new address", lambda: one.echo(5, 0.3), 10)
-        assert time.monotonic() - started < 3 or os.getloadavg()[0] > 4
         drained(old)  # what came while the old address might still have been right
         assert one.echo(6) and not drained(old)
         one.prove()  # confirms

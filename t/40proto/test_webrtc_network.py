@@ -1,11 +1,9 @@
 """WebRTC over networks as they are: loss and jitter, NAT that forgets, a host with several addresses,
 floods. Real stacks at both ends."""
 
-import os
 import random
 import socket
 import threading
-import time
 
 import pytest
 from weirtest import free_port, poll
@@ -73,12 +71,11 @@ def test_nat_that_forgets(lab, road, calm, workers):
             player.wait_video(5)
             viewer.wait_video(5)
             player.run("watch(); return 1")
-            began = time.monotonic()
             road.rebind(address)
             poll("both are served at their new addresses",
                  lambda m=moved: weir.weir.log().count("client has a new address") >= m, 30)
-            took = [time.monotonic() - began, player.wait_video(20)["gap"]]
-            assert max(took) < 3 or os.getloadavg()[0] > 4, took
+            # On a quiet machine 0.2 to 1.6 s; ICE itself would end the session after 15.
+            assert player.wait_video(20)["gap"] < 10
             # What was lost meanwhile makes aiortc wait for up to 128 packets more.
             viewer.wait_video(5)
         assert player.stats()["states"] == publisher.states == ["connecting", "connected"]

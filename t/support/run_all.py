@@ -24,8 +24,8 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# By lane, with the ports of each; suites with network namespaces of one address stay in one lane.
-LANES = {"10000-21000": ["40proto", "50reload"], "21000-32000": ["10ipc", "20worker", "60fault"]}
+# By lane, with the ports of each, from which the addresses of network namespaces follow, too.
+LANES = {"10000-21000": ["40proto"], "21000-32000": ["10ipc", "20worker", "60fault", "50reload"]}
 PYTHON = "/usr/bin/python3"
 RETRIED = 3  # failed tests of all suites together that are given a second run
 NICE = ["nice", "-n", "19"]

@@ -13,8 +13,9 @@ import os
 import subprocess
 
 _CLONE_NEWNET = 0x40000000
-# Runs side by side should not have the same addresses.
-numbers = itertools.count(os.getpid() * 7)
+# 1 to 250, for addresses. The two lanes of run_all.py, which have ports of their own, never share one.
+_LANE = int(os.environ.get("WEIR_TEST_PORTS", "10000-32000").split("-")[0]) // 11000 % 2
+numbers = (n % 125 + 125 * _LANE + 1 for n in itertools.count(os.getpid() * 7))
 
 
 def _setns(path):
@@ -81,7 +82,7 @@ class Link(Namespace):
 
     def __init__(self, lab, number=None):
         self.lab = lab
-        number = number or next(numbers) % 250 + 1
+        number = number or next(numbers)
         super().__init__(lab, f"wt{os.getpid()}r{number}")
         self.near, self.far = f"10.98.{number}.1", f"10.98.{number}.2"
         self.device = f"wtr{os.getpid() % 100000}n{number}"
