@@ -318,12 +318,14 @@ OriginRef Registry::find_host(ipc::EndpointKind without, const Endpoint& address
   return found;
 }
 
-// Which origin here is that one of the predecessor; kNoSlot: none.
+// Which origin here is that one of the predecessor; kNoSlot: none. One of the configuration may
+// have no RTMP endpoint, but then its name is its own; those that registered may share a name.
 std::uint32_t Registry::find_adopted(const ipc::OriginRecord& record) const {
   const std::uint32_t same = find_same_endpoint(record);
-  if (same != ipc::kNoSlot) return same;
+  if (same != ipc::kNoSlot || !record.is_static) return same;
   for (const std::uint32_t slot : used_) {
-    if (text_of(origins_[slot].record.name) == text_of(record.name)) return slot;
+    const ipc::OriginRecord& here = origins_[slot].record;
+    if (here.is_static && text_of(here.name) == text_of(record.name)) return slot;
   }
   return ipc::kNoSlot;
 }

@@ -250,6 +250,47 @@ TEST_CASE("an upgraded master knows the origins and the streams of the one befor
   CHECK(rig.place("v/a/3", Role::kPlayer) == idle);
 }
 
+TEST_CASE("an upgraded master knows every origin whose server id two processes share") {
+  Rig old;
+  old.say("a", "1", 1);
+  old.say("a", "2", 2);
+  old.say("a", "1", 1);  // still alive: they share the id from now on
+  old.say("a", "2", 2);
+  REQUIRE(old.writer.header().origins_used.load() == 2);
+  Rig rig;
+  rig.registry.adopt(Rig::map(old.writer));
+  CHECK(rig.writer.header().origins_used.load() == 2);
+}
+
+TEST_CASE("an upgraded master knows origins without RTMP by their names in the configuration") {
+  Rig old;
+  Rig rig;
+  for (Rig* each : {&old, &rig}) {
+    for (const char* name : {"east", "west"}) {
+      weir::OriginConfig web;
+      web.name = name;
+      web.http = {Rig::endpoint(80, name[0] == 'e' ? 1 : 2)};
+      each->config.origins.push_back(web);
+    }
+    each->apply();
+  }
+  const auto place = [](Rig& at, const std::string& key) {
+    weir::ipc::RouteRequest request;
+    request.protocol = weir::ipc::EndpointKind::kHttp;
+    request.key.assign(key);
+    const weir::ipc::RouteAnswer answer = at.registry.route(request, at.now);
+    REQUIRE(answer.status == weir::ipc::RouteStatus::kOk);
+    return std::string(at.origin(answer.origin).name);
+  };
+  const std::string first = place(old, "v/a/1");
+  const std::string second = place(old, "v/a/2");
+  CHECK(first != second);
+  old.writer.header().heartbeat_ms.store(old.now);
+  rig.registry.adopt(Rig::map(old.writer));
+  CHECK(place(rig, "v/a/2") == second);  // alone it would give the first stream the first origin
+  CHECK(place(rig, "v/a/1") == first);
+}
+
 TEST_CASE("drained and vanished origins of the old master") {
   Rig old;
   old.add("a", 1);
