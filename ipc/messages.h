@@ -107,11 +107,12 @@ struct SessionClose {
 
 enum class DialOutcome : std::uint8_t { kOk, kRefused, kTimeout, kHandshake, kTls, kOther };
 
-// Outcome of a dial. kOk is sent only when the record shows failures, to clear them.
+// A dial that failed before the origin's endpoint had said a word. kOk is not sent.
 struct DialResult {
   static constexpr auto kType = MessageType::kDialResult;
   MessageHeader header;
   OriginRef origin;
+  EndpointKind endpoint = EndpointKind::kRtmp;
   DialOutcome outcome = DialOutcome::kOk;
 };
 
@@ -119,6 +120,7 @@ struct ProbeResult {
   static constexpr auto kType = MessageType::kProbeResult;
   MessageHeader header;
   OriginRef origin;
+  EndpointKind endpoint = EndpointKind::kRtmp;
   DialOutcome outcome = DialOutcome::kOk;
 };
 

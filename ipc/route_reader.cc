@@ -13,11 +13,11 @@ namespace {
 // lies beyond is a question to the master.
 constexpr std::uint32_t kProbeLimit = 128;
 
-// What a look-up reads of the records: a stream up to its key, an origin up to its drain flag.
+// What a look-up reads of the records: a stream up to its key, an origin up to its endpoint counts.
 constexpr std::size_t kKeyWord = offsetof(StreamRecord, key) / 8;
 static_assert(offsetof(StreamRecord, key) % 8 == 0);
-constexpr std::size_t kOriginWords = 1;
-static_assert(offsetof(OriginRecord, draining) < kOriginWords * 8);
+constexpr std::size_t kOriginWords = 2;
+static_assert(offsetof(OriginRecord, weight) == kOriginWords * 8);
 
 bool fits(std::uint64_t offset, std::uint64_t count, std::size_t size, std::uint64_t total) {
   return offset % 8 == 0 && offset <= total && count <= (total - offset) / size;
@@ -37,8 +37,9 @@ bool consistent(const StateHeader& header, std::uint64_t mapped) {
 }
 
 // A session of this role may join without the master's word.
-bool serves(const OriginRecord& origin, const StreamRecord& stream, Role role) {
+bool serves(const OriginRecord& origin, const StreamRecord& stream, Role role, EndpointKind kind) {
   if (origin.state != OriginState::kUp) return false;
+  if (origin.endpoint_count[static_cast<std::size_t>(kind)] == 0) return false;
   if (!origin.draining) return true;
   if (role == Role::kPublisher) return stream.publishers > 0;
   return stream.publishers > 0 || stream.players > 0;
@@ -101,7 +102,8 @@ bool StateView::find_key(std::string_view key, StreamRecord& out) const {
   return false;
 }
 
-std::optional<OriginRef> StateView::find_route(std::string_view key, Role role) const {
+std::optional<OriginRef> StateView::find_route(std::string_view key, Role role,
+                                               EndpointKind kind) const {
   if (key.empty() || key.size() > limits::kStreamKeyBytes) return std::nullopt;
   StreamRecord stream;
   if (!find_key(key, stream)) return std::nullopt;
@@ -110,7 +112,7 @@ std::optional<OriginRef> StateView::find_route(std::string_view key, Role role) 
   if (ref.slot >= header_->origin_capacity ||
       !origins_[ref.slot].read_part(origin, kOriginWords,
                                     [](const auto&) { return kOriginWords; }) ||
-      origin.generation != ref.generation || !serves(origin, stream, role)) {
+      origin.generation != ref.generation || !serves(origin, stream, role, kind)) {
     return std::nullopt;
   }
   return ref;

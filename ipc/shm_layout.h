@@ -19,7 +19,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
-inline constexpr std::uint32_t kStateVersion = 2;
+inline constexpr std::uint32_t kStateVersion = 3;
 inline constexpr std::uint32_t kMaxWorkers = 1024;  // processes that may exist at once
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
@@ -73,6 +73,9 @@ struct OriginRecord {
   bool is_static = false;  // from the configuration: never dies of TTL
   bool draining = false;   // takes no new stream
   bool send_client_ip = false;
+  std::uint8_t endpoint_count[kEndpointKinds] = {};
+  std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
+  std::uint8_t reserved[2] = {};
   std::uint32_t weight = 1;
   std::uint32_t streams = 0;     // stream slots that point here
   std::uint32_t publishers = 0;  // sessions of all workers
@@ -90,9 +93,6 @@ struct OriginRecord {
   char device_id[kTextBytes] = {};
   char tls_name[kTextBytes] = {};  // in its certificate; "": its IP address
   Endpoint ip;
-  std::uint8_t endpoint_count[kEndpointKinds] = {};
-  std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
-  std::uint8_t reserved[6] = {};
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
 };
 static_assert(sizeof(OriginRecord) == 880);

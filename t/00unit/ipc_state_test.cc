@@ -34,6 +34,7 @@ OriginRef add_origin(StateWriter& writer, OriginState state = OriginState::kUp) 
   const std::uint32_t slot = writer.take_origin(record.generation);
   REQUIRE(slot != kNoSlot);
   record.state = state;
+  record.endpoint_count[static_cast<std::size_t>(EndpointKind::kRtmp)] = 1;
   writer.put_origin(slot, record);
   return {slot, record.generation};
 }
@@ -51,25 +52,29 @@ TEST_CASE("a stream is found by its key, and only while its origin is up and the
   StateWriter writer = make_writer(4, 16);
   const StateView view = make_view(writer);
   const OriginRef ref = add_origin(writer);
-  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer).has_value());
+  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kRtmp).has_value());
   const std::uint32_t slot = writer.add_stream("v/a/s", at(ref));
-  CHECK(view.find_route("v/a/s", Role::kPlayer) == ref);
-  CHECK(view.find_route("v/a/s", Role::kPublisher) == ref);
-  CHECK_FALSE(view.find_route("v/a/t", Role::kPlayer).has_value());
-  CHECK_FALSE(view.find_route("", Role::kPlayer).has_value());
-  CHECK_FALSE(view.find_route(std::string(600, 'x'), Role::kPlayer).has_value());
+  CHECK(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kRtmp) == ref);
+  CHECK(view.find_route("v/a/s", Role::kPublisher, EndpointKind::kRtmp) == ref);
+  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kHttp).has_value());
+  CHECK_FALSE(view.find_route("v/a/t", Role::kPlayer, EndpointKind::kRtmp).has_value());
+  CHECK_FALSE(view.find_route("", Role::kPlayer, EndpointKind::kRtmp).has_value());
+  CHECK_FALSE(
+      view.find_route(std::string(600, 'x'), Role::kPlayer, EndpointKind::kRtmp).has_value());
   for (const OriginState state : {OriginState::kEjected, OriginState::kDead, OriginState::kFree}) {
     OriginRecord record;
     record.generation = ref.generation;
     record.state = state;
+    record.endpoint_count[0] = 1;
     writer.put_origin(ref.slot, record);
-    CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer).has_value());
+    CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kRtmp).has_value());
   }
   OriginRecord other;
   other.generation = ref.generation + 1;
   other.state = OriginState::kUp;
+  other.endpoint_count[0] = 1;
   writer.put_origin(ref.slot, other);
-  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer).has_value());
+  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kRtmp).has_value());
   writer.erase_stream(slot);
   StreamRecord gone;
   CHECK_FALSE(view.read_stream(slot, gone));
@@ -83,10 +88,13 @@ TEST_CASE("a draining origin serves only streams that live there") {
   origin.generation = ref.generation;
   origin.state = OriginState::kUp;
   origin.draining = true;
+  origin.endpoint_count[0] = 1;
   writer.put_origin(ref.slot, origin);
   const std::uint32_t slot = writer.add_stream("v/a/s", at(ref));
   StreamRecord stream = writer.stream(slot);
-  const auto hit = [&](Role role) { return view.find_route("v/a/s", role).has_value(); };
+  const auto hit = [&](Role role) {
+    return view.find_route("v/a/s", role, EndpointKind::kRtmp).has_value();
+  };
   CHECK_FALSE(hit(Role::kPlayer));
   CHECK_FALSE(hit(Role::kPublisher));
   stream.players = 1;
@@ -126,7 +134,7 @@ TEST_CASE("the stream index agrees with a map after any order of inserts and era
     if (step % 50 == 0) {
       for (const auto& [name, where] : model) {
         CHECK(writer.find_stream(name) == where);
-        CHECK(view.find_route(name, Role::kPlayer).has_value());
+        CHECK(view.find_route(name, Role::kPlayer, EndpointKind::kRtmp).has_value());
       }
     }
   }

@@ -116,8 +116,9 @@ struct Rig {
     ipc::StreamRecord record;
     return view.find_stream(key, record);
   }
-  std::optional<ipc::OriginRef> hit(const std::string& key, ipc::Role role) const {
-    return view.find_route(key, role);
+  std::optional<ipc::OriginRef> hit(const std::string& key, ipc::Role role,
+                                    ipc::EndpointKind kind = ipc::EndpointKind::kRtmp) const {
+    return view.find_route(key, role, kind);
   }
   void apply() { registry.apply(config, now); }
 

@@ -32,6 +32,7 @@ struct Table {
     OriginRecord origin;
     const std::uint32_t slot = writer.take_origin(origin.generation);
     origin.state = OriginState::kUp;
+    origin.endpoint_count[0] = 1;
     writer.put_origin(slot, origin);
     ref = {slot, origin.generation};
   }
@@ -58,7 +59,7 @@ void route_hit(benchmark::State& state) {
   std::uint64_t hits = 0;
   for (auto _ : state) {
     i = (i + 7919) % keys.size();
-    hits += view.find_route(keys[i], Role::kPlayer).has_value() ? 1U : 0U;
+    hits += view.find_route(keys[i], Role::kPlayer, EndpointKind::kRtmp).has_value() ? 1U : 0U;
   }
   if (hits != static_cast<std::uint64_t>(state.iterations()))
     state.SkipWithError("a stream was not found");

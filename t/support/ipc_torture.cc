@@ -59,6 +59,7 @@ bool whole(const StreamRecord& r) {
 OriginRecord make_origin(std::uint64_t stamp, std::uint32_t generation) {
   OriginRecord r;
   r.generation = generation;
+  r.endpoint_count[0] = 1;
   r.state = stamp % 5 == 0 ? OriginState::kEjected : OriginState::kUp;
   r.dials_failed = stamp;
   r.ejected_until_ms = mix(stamp);
@@ -87,7 +88,7 @@ bool look(const StateView& view, std::uint64_t random) {
   const std::string key = key_of(random % kKeys);
   StreamRecord stream;
   if (view.find_stream(key, stream) && (!whole(stream) || stream.key_text() != key)) return false;
-  view.find_route(key, Role::kPlayer);
+  view.find_route(key, Role::kPlayer, EndpointKind::kRtmp);
   if (view.read_stream(static_cast<std::uint32_t>(random >> 32) % kStreams, stream) &&
       !whole(stream)) {
     return false;

@@ -89,7 +89,7 @@ void Prober::collect() {
     if (origin.endpoint_count[kRtmp] > 0) {
       due_.push_back({ref, origin.endpoints[kRtmp][0], origin.proxy_protocol});
     } else if (origin.endpoint_count[kSrt] > 0) {
-      due_.push_back({ref, origin.endpoints[kSrt][0], 0, true});
+      due_.push_back({ref, origin.endpoints[kSrt][0], 0, ipc::EndpointKind::kSrt});
     }
   }
   const std::uint64_t ticks = std::max<std::uint64_t>(1, settings_.interval_ms / kTickMs);
@@ -113,12 +113,13 @@ void Prober::tick() {
 }
 
 void Prober::start(const Due& due) {
-  auto fd = due.srt ? connect_udp(due.endpoint) : net::start_connect(due.endpoint, {});
+  auto fd = due.kind == ipc::EndpointKind::kSrt ? connect_udp(due.endpoint)
+                                                : net::start_connect(due.endpoint, {});
   if (!fd) {
     // Our own lack of descriptors or ports says nothing about the origin.
     const int error = fd.error().sys_errno;
     if (error == EMFILE || error == ENFILE || error == EADDRNOTAVAIL || error == ENOMEM) return;
-    report(due.origin, outcome_of(error));
+    report(due.origin, due.kind, outcome_of(error));
     return;
   }
   probes_.emplace_front();
@@ -130,7 +131,7 @@ void Prober::start(const Due& due) {
   // An origin that expects a PROXY header wants one that says it is no client's connection.
   if (due.proxy_protocol != 0) probe.hello = proxy_header(due.proxy_protocol, {}, {});
   probe.hello.insert(probe.hello.end(), hello().begin(), hello().end());
-  probe.srt = due.srt;
+  probe.kind = due.kind;
   probe.fd = std::move(*fd);
   probe.deadline_ms = monotonic_ms() + settings_.timeout_ms;
   if (!wait_for(probe, EV_WRITE)) probes_.erase(probe.self);
@@ -148,7 +149,7 @@ bool Prober::wait_for(Probe& probe, short what) {
 }
 
 void Prober::on_ready(Probe& probe, short what) {
-  if (probe.srt) {
+  if (probe.kind == ipc::EndpointKind::kSrt) {
     (what & EV_WRITE) != 0 ? ask_srt(probe) : read_srt(probe);
     return;
   }
@@ -246,11 +247,12 @@ void Prober::read_srt(Probe& probe) {
 // Ends the probe: `probe` is gone afterwards.
 void Prober::finish(Probe& probe, ipc::DialOutcome outcome) {
   const ipc::OriginRef origin = probe.origin;
+  const ipc::EndpointKind kind = probe.kind;
   probes_.erase(probe.self);
-  report(origin, outcome);
+  report(origin, kind, outcome);
 }
 
-void Prober::report(ipc::OriginRef origin, ipc::DialOutcome outcome) {
+void Prober::report(ipc::OriginRef origin, ipc::EndpointKind kind, ipc::DialOutcome outcome) {
   const bool ok = outcome == ipc::DialOutcome::kOk;
   counters_.add(ok ? ipc::Counter::kProbesOk : ipc::Counter::kProbesFailed);
   if (ok) {
@@ -261,6 +263,7 @@ void Prober::report(ipc::OriginRef origin, ipc::DialOutcome outcome) {
   }
   ipc::ProbeResult result;
   result.origin = origin;
+  result.endpoint = kind;
   result.outcome = outcome;
   send_(result);
 }

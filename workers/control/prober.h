@@ -40,13 +40,13 @@ class Prober {
     ipc::OriginRef origin;
     Endpoint endpoint;
     std::uint8_t proxy_protocol = 0;
-    bool srt = false;
+    ipc::EndpointKind kind = ipc::EndpointKind::kRtmp;
   };
   struct Probe {
     Prober* prober = nullptr;
     ipc::OriginRef origin;
     Scheme scheme = Scheme::kDefault;
-    bool srt = false;
+    ipc::EndpointKind kind = ipc::EndpointKind::kRtmp;
     UniqueFd fd;
     bool connected = false;
     std::vector<std::uint8_t> hello;
@@ -67,7 +67,7 @@ class Prober {
   void ask_srt(Probe& probe);
   void read_srt(Probe& probe);
   void finish(Probe& probe, ipc::DialOutcome outcome);
-  void report(ipc::OriginRef origin, ipc::DialOutcome outcome);
+  void report(ipc::OriginRef origin, ipc::EndpointKind kind, ipc::DialOutcome outcome);
 
   event_base* base_;
   const ipc::StateView& state_;

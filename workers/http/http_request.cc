@@ -363,7 +363,8 @@ void HttpWorker::route(std::uint32_t index) {
     dial(index, x.origin, false);
     return;
   }
-  if (const auto route = state_.find_route(x.key, ipc::Role::kPlayer)) {
+  const auto route = state_.find_route(x.key, ipc::Role::kPlayer, ipc::EndpointKind::kHttp);
+  if (route) {
     counters_.add(Counter::kRouteHits);
     dial(index, *route, false);
     return;
@@ -557,12 +558,6 @@ void HttpWorker::on_connected(std::uint32_t index) {
   if (is_tls(x.endpoint) && !shake_origin(index)) return;
   if (x.proxy_protocol != 0 && !x.upstream.tls) x.upstream.out.append(proxy_header_of(index));
   send_request(x);
-  ipc::OriginRecord record;
-  if (state_.read_origin(x.origin, record) && record.failures_in_row > 0) {
-    ipc::DialResult result;
-    result.origin = x.origin;
-    link_.send(result);
-  }
   pump(index);
 }
 
@@ -582,6 +577,7 @@ void HttpWorker::origin_failed(std::uint32_t index, ipc::DialOutcome outcome,
   if (outcome != ipc::DialOutcome::kOk && outcome != ipc::DialOutcome::kHandshake) {
     ipc::DialResult result;
     result.origin = x.origin;
+    result.endpoint = ipc::EndpointKind::kHttp;
     result.outcome = outcome;
     link_.send(result);
   }

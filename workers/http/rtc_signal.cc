@@ -166,7 +166,9 @@ void RtcSignal::find_origin(Call& call) {
     return;
   }
   const ipc::Role role = plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
-  const auto route = plan.key.empty() ? std::nullopt : process_.state.find_route(plan.key, role);
+  const auto route = plan.key.empty()
+                         ? std::nullopt
+                         : process_.state.find_route(plan.key, role, ipc::EndpointKind::kApi);
   if (route) {
     process_.counters.add(Counter::kRouteHits);
     dial(call, *route);
@@ -305,6 +307,7 @@ void RtcSignal::dial_failed(Call& call, ipc::DialOutcome outcome, std::string_vi
   if (outcome != ipc::DialOutcome::kOk) {
     ipc::DialResult result;
     result.origin = call.origin;
+    result.endpoint = ipc::EndpointKind::kApi;
     result.outcome = outcome;
     process_.link.send(result);
   }
@@ -351,12 +354,6 @@ bool RtcSignal::finish_connect(Call& call) {
   call.side.out.append("\r\n");
   call.side.out.append(call.request.body);
   arm(call, process_.config.http.answer_timeout);
-  ipc::OriginRecord record;
-  if (process_.state.read_origin(call.origin, record) && record.failures_in_row > 0) {
-    ipc::DialResult result;
-    result.origin = call.origin;
-    process_.link.send(result);
-  }
   return true;
 }
 

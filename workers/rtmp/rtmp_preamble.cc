@@ -182,12 +182,6 @@ bool RtmpWorker::step(std::uint32_t index) {
       (state == State::kReplay || state == State::kAnswers || state == State::kRelay)) {
     p.stage = Stage::kTalking;
     p.deadline_ms = monotonic_ms() + config_.rtmp.answer_timeout;
-    ipc::OriginRecord record;
-    if (state_.read_origin(conns_[index].origin, record) && record.failures_in_row > 0) {
-      ipc::DialResult result;
-      result.origin = conns_[index].origin;
-      link_.send(result);
-    }
   }
   if (p.stage == Stage::kTalking && !p.opened && p.session.origin_answered()) open_session(index);
   if (p.stage == Stage::kTalking && p.session.origin_refused() && !p.opened) {
@@ -344,8 +338,8 @@ void RtmpWorker::find_route(std::uint32_t index) {
 void RtmpWorker::route(std::uint32_t index) {
   Conn& conn = conns_[index];
   conn.preamble->stage = Stage::kRouting;
-  const auto route =
-      state_.find_route(conn.key, conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer);
+  const ipc::Role role = conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  const auto route = state_.find_route(conn.key, role, ipc::EndpointKind::kRtmp);
   if (route) {
     counters_.add(Counter::kRouteHits);
     dial(index, *route);
@@ -482,6 +476,7 @@ void RtmpWorker::origin_failed(std::uint32_t index, ipc::DialOutcome outcome,
   counters_.add(counter_of(outcome));
   ipc::DialResult result;
   result.origin = conn.origin;
+  result.endpoint = ipc::EndpointKind::kRtmp;
   result.outcome = outcome;
   if (!our_fault) link_.send(result);
   p.failed.push_back(conn.origin);

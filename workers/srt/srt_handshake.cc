@@ -172,7 +172,7 @@ void SrtWorker::find_route(Dial& dial) {
       return;
     }
   }
-  const auto route = state_.find_route(key, role_of(dial));
+  const auto route = state_.find_route(key, role_of(dial), ipc::EndpointKind::kSrt);
   if (route) {
     counters_.add(Counter::kRouteHits);
     create(dial, *route);
@@ -351,12 +351,6 @@ void SrtWorker::on_established(Dial& dial) {
   counters_.add(Counter::kSrtEstablished);
   const bool publisher = role_of(dial) == ipc::Role::kPublisher;
   counters_.add(publisher ? Counter::kSrtPublishTotal : Counter::kSrtPlayTotal);
-  ipc::OriginRecord record;
-  if (state_.read_origin(dial.origin, record) && record.failures_in_row != 0) {
-    ipc::DialResult result;
-    result.origin = dial.origin;
-    link_.send(result);
-  }
   LogLine(LogLevel::kInfo, "SRT session established")
       .session(dial.id)
       .field("stream", handshake.key().text)
@@ -436,6 +430,7 @@ void SrtWorker::origin_failed(Dial& dial, ipc::DialOutcome outcome, std::string_
   if (judged && !our_fault) {
     ipc::DialResult result;
     result.origin = dial.origin;
+    result.endpoint = ipc::EndpointKind::kSrt;
     result.outcome = outcome;
     link_.send(result);
   }
