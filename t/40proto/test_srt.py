@@ -12,7 +12,7 @@ import pytest
 
 from weirtest import poll
 from weirtest import srt
-from weirtest.lab import free_port
+from weirtest import free_port
 from weirtest.srt import SrtError, SrtOrigin, call, receive, send_all, srt_weir
 from weirtest.srtwire import Raw, conclusion, handshake, kind_of
 

@@ -13,7 +13,7 @@ import pytest
 
 from weirtest import poll
 from weirtest import srt
-from weirtest.lab import free_port
+from weirtest import free_port
 from weirtest.media import make_flv
 from weirtest.srt import Source, SrtError, SrtOrigin, assert_piece, call, receive, send_all, srt_weir
 

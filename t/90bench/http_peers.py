@@ -6,7 +6,7 @@ options, nginx without buffering for live streams (its own default for files).
 
 import subprocess
 
-from weirtest.lab import free_port
+from weirtest import free_port
 from weirtest.weir import config_text, merge
 
 from machine import pinned

@@ -23,7 +23,7 @@ import sys
 REPO = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "t" / "support"))
 
-from weirtest.lab import Lab, free_port  # noqa: E402
+from weirtest import Lab, free_port  # noqa: E402
 from weirtest.rtcorigin import RtcOrigin, RtcWeir, offer_sdp, password_of  # noqa: E402
 
 from machine import cores, family, machine, on_core, raise_descriptor_limit  # noqa: E402

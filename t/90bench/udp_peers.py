@@ -1,6 +1,6 @@
 """nginx stream (udp), the peer of the UDP benchmarks."""
 
-from weirtest.lab import poll
+from weirtest import poll
 from weirtest.origin import nginx_modules
 
 from machine import family, on_core

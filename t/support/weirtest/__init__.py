@@ -38,8 +38,9 @@ Link(lab)     a network namespace beside ours, with loss if wanted (root only): 
 from .fakeorigin import Behaviour, FakeOrigin
 from .flv import assert_same_media, packets
 from .httporigin import HttpConnection, HttpOrigin
-from .lab import Lab, Process, build_dir, free_port, poll, repo_dir
+from .lab import Lab
 from .origin import NotifyServer, Origin
+from .process import Process, build_dir, free_port, poll, repo_dir
 from .rtmp import Message, RtmpClient, RtmpError
 from .weir import Weir
 

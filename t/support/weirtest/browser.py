@@ -10,7 +10,7 @@ import json
 import urllib.error
 import urllib.request
 
-from .lab import free_port
+from .process import free_port
 
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
           "--disable-background-networking", "--disable-component-update", "--disable-sync",

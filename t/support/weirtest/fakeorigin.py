@@ -20,7 +20,7 @@ import time
 
 from . import rtmp
 from .flv import Tag
-from .lab import free_port, poll
+from .process import free_port, poll
 
 
 @dataclasses.dataclass

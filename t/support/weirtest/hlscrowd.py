@@ -15,7 +15,7 @@ import random
 import re
 import threading
 
-from .lab import poll
+from .process import poll
 
 
 class _Closed(Exception):

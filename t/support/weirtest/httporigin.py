@@ -13,7 +13,7 @@ import contextlib
 import socket
 import threading
 
-from .lab import free_port
+from .process import free_port
 
 REASONS = {200: "OK", 206: "Partial Content", 302: "Found", 304: "Not Modified", 404: "Not Found"}
 

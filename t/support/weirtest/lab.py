@@ -1,231 +1,41 @@
-"""Lab: temporary directory, ports and processes of one test."""
+"""Lab: what a test starts, by name. The classes are in their own files."""
 
-import itertools
-import os
-import pathlib
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-
-# Weir's own default ports, among them those that a configuration of a test does not name.
-_RESERVED = {11935, 11985, 12025, 18000, 18080, 20080}
-# Below the ephemeral range; suites that run side by side are given a part each.
-_FIRST, _END = map(int, os.environ.get("WEIR_TEST_PORTS", "10000-32000").split("-"))
-_ports = itertools.count((os.getpid() * 131) % (_END - _FIRST))
+from . import media as media_tools
+from .fakeorigin import FakeOrigin
+from .origin import NotifyServer, Origin
+from .process import ProcessLab
+from .weir import Weir
 
 
-def repo_dir():
-    return pathlib.Path(__file__).resolve().parents[3]
-
-
-def build_dir():
-    return pathlib.Path(os.environ.get("WEIR_BUILD", repo_dir() / "build")).resolve()
-
-
-def free_port(udp=False):
-    """A port that is free now and is not given out twice."""
-    for _ in range(4000):
-        port = _FIRST + next(_ports) % (_END - _FIRST)
-        if port in _RESERVED:
-            continue
-        kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("0.0.0.0", port))
-                return port
-            except OSError:
-                continue
-    raise RuntimeError("no free port")
-
-
-def poll(what, predicate, timeout=10.0, interval=0.02):
-    """Value of predicate() once it is truthy; AssertionError that names `what` at the deadline."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = predicate()
-        if value:
-            return value
-        if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {timeout} s: {what} (last value: {value!r})")
-        time.sleep(interval)
-
-
-def port_open(port, host="127.0.0.1"):
-    try:
-        socket.create_connection((host, port), 1).close()
-        return True
-    except OSError:
-        return False
-
-
-class Process:
-    """One child in its own session; stdout and stderr go to <lab>/<name>.log."""
-
-    def __init__(self, lab, argv, name, env=None, stdin=None, stdout=None, preexec=None):
-        self.name = name
-        self.argv = [str(a) for a in argv]
-        self.log_path = lab.path(f"{name}.log")
-        with open(self.log_path, "ab") as log:
-            self.popen = subprocess.Popen(
-                self.argv, stdin=stdin or subprocess.DEVNULL, stdout=stdout or log, stderr=log,
-                env={**os.environ, **(env or {})}, start_new_session=True, cwd=lab.dir,
-                preexec_fn=preexec)
-
-    @property
-    def pid(self):
-        return self.popen.pid
-
-    @property
-    def alive(self):
-        return self.popen.poll() is None
-
-    def log(self):
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-
-    def _check_alive(self, what):
-        if not self.alive:
-            raise AssertionError(f"{self.name} ended with {self.popen.returncode} before {what}:\n"
-                                 + self.log()[-3000:])
-
-    def wait_log(self, text, timeout=10.0):
-        def seen():
-            if text in self.log():
-                return True
-            self._check_alive(f"it wrote {text!r}")
-            return False
-        poll(f"{text!r} in the log of {self.name}", seen, timeout)
-
-    def wait_port(self, port, timeout=10.0, host="127.0.0.1"):
-        def seen():
-            self._check_alive(f"port {port} was open")
-            return port_open(port, host)
-        poll(f"port {port} of {self.name}", seen, timeout)
-
-    def wait(self, timeout=30.0):
-        """Exit status; AssertionError at the deadline."""
-        try:
-            return self.popen.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} still runs after {timeout} s:\n"
-                                 + self.log()[-3000:]) from None
-
-    def signal(self, number):
-        if self.alive:
-            self.popen.send_signal(number)
-
-    def stop(self, timeout=10.0):
-        """TERM, then KILL at the deadline. Exit status."""
-        if self.alive:
-            self.popen.send_signal(signal.SIGCONT)
-            self.popen.terminate()
-            try:
-                self.popen.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self.kill()
-        return self.popen.returncode
-
-    def kill(self):
-        """KILL for the process and what it forked into its session."""
-        try:
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.popen.wait(10)
-
-
-class Lab:
+class Lab(ProcessLab):
     """Owns what a test starts. Use as a context manager, or take the fixture `lab`."""
 
-    def __init__(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weirtest-"))
-        self.dir.chmod(0o755)  # workers that dropped root read their files here
-        self.processes = []
-        self.closers = []
-        self.failed = False
-        self._names = itertools.count(1)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        self.failed = self.failed or kind is not None
-        self.close()
-
-    def path(self, name):
-        return self.dir / name
-
-    def start(self, argv, name=None, **options):
-        """Starts a process that the lab will end."""
-        name = name or pathlib.Path(str(argv[0])).name
-        process = Process(self, argv, f"{name}-{next(self._names)}", **options)
-        self.processes.append(process)
-        return process
-
-    def run(self, argv, timeout=60.0, name=None, check=True, **options):
-        """Runs a process to its end. Returns it; its status is asserted to be 0 unless check=False."""
-        process = self.start(argv, name, **options)
-        status = process.wait(timeout)
-        if check and status != 0:
-            raise AssertionError(f"{process.name} ended with {status}:\n{process.log()[-3000:]}")
-        return process
-
-    def at_close(self, function):
-        self.closers.append(function)
-
-    def close(self):
-        for process in reversed(self.processes):
-            process.kill()
-        for function in reversed(self.closers):
-            function()
-        if self.failed:
-            for log in sorted(self.dir.glob("*.log")):
-                text = log.read_text(errors="replace")
-                if text.strip():
-                    print(f"---- {log.name}\n{text[-4000:]}", file=sys.stderr)
-        if os.environ.get("WEIRTEST_KEEP") != "1":
-            shutil.rmtree(self.dir, ignore_errors=True)
-
-    # ---- shorthands; the classes are in their own files
     def origin(self, **options):
-        from .origin import Origin
         return Origin(self, **options)
 
     def weir(self, **options):
-        from .weir import Weir
         return Weir(self, **options)
 
     def fake_origin(self, *behaviour, **options):
-        from .fakeorigin import FakeOrigin
         return FakeOrigin(self, *behaviour, **options)
 
     def notify(self, **options):
-        from .origin import NotifyServer
         return NotifyServer(self, **options)
 
     def media(self, **options):
-        from . import media
-        return media.make_flv(**options)
+        return media_tools.make_flv(**options)
 
     def publish(self, path, url, **options):
-        from . import media
-        return media.publish(self, path, url, **options)
+        return media_tools.publish(self, path, url, **options)
 
     def play(self, url, **options):
-        from . import media
-        return media.play(self, url, **options)
+        return media_tools.play(self, url, **options)
 
     def rtmpdump(self, url, **options):
-        from . import media
-        return media.rtmpdump(self, url, **options)
+        return media_tools.rtmpdump(self, url, **options)
 
     def gst_publish(self, path, url, **options):
-        from . import media
-        return media.gst_publish(self, path, url, **options)
+        return media_tools.gst_publish(self, path, url, **options)
 
     def gst_play(self, url, **options):
-        from . import media
-        return media.gst_play(self, url, **options)
+        return media_tools.gst_play(self, url, **options)

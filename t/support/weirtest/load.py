@@ -16,7 +16,7 @@ import signal
 import struct
 import time
 
-from .lab import build_dir, free_port, poll
+from .process import build_dir, free_port, poll
 from .rtmp import RtmpClient, RtmpError
 
 FPS = 5

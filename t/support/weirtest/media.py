@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 from . import flv
-from .lab import poll
+from .process import poll
 
 _cache = {}
 

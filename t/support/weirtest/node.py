@@ -7,7 +7,7 @@ import json
 import os
 import urllib.request
 
-from .lab import build_dir, free_port, poll, repo_dir
+from .process import build_dir, free_port, poll, repo_dir
 
 
 def node_modules():

@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 import xml.etree.ElementTree
 
-from .lab import free_port, poll
+from .process import free_port, poll
 
 
 def nginx_modules():

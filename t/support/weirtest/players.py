@@ -15,7 +15,7 @@ import re
 import subprocess
 
 from .httporigin import HttpConnection
-from .lab import poll
+from .process import poll
 
 _SLICES = (1, 5)
 _GST = {

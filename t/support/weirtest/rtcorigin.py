@@ -12,7 +12,7 @@ import re
 import urllib.parse
 
 from .httporigin import HttpConnection, HttpOrigin
-from .lab import free_port
+from .process import free_port
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"

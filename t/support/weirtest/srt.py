@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from .lab import free_port, poll
+from .process import free_port, poll
 from .weir import Weir, merge
 
 MTU_PAYLOAD = 1316

@@ -15,13 +15,10 @@ import sys
 import threading
 import time
 
-if __package__:
-    from .lab import free_port, poll
-    from .srtwire import conclusion, handshake, kind_of
-else:
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-    from weirtest.lab import free_port, poll
-    from weirtest.srtwire import conclusion, handshake, kind_of
+from .process import free_port, poll
+from .srtwire import conclusion, handshake, kind_of
+
+SUPPORT = pathlib.Path(__file__).resolve().parents[1]
 
 COOKIE = 0x0C00C1E5
 CONCLUSION = 0xFFFFFFFF
@@ -109,7 +106,8 @@ class RawOrigin(Listener):
 class RawProcess:
     def __init__(self, lab):
         self.port = free_port(udp=True)
-        self.process = lab.start([sys.executable, __file__, self.port], "raw-origin")
+        self.process = lab.start([sys.executable, "-m", "weirtest.srtraw", self.port], "raw-origin",
+                                 env={"PYTHONPATH": str(SUPPORT)})
         self.process.wait_log("listens")
 
 

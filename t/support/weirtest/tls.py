@@ -17,7 +17,7 @@ import subprocess
 import threading
 
 from .httporigin import HttpConnection
-from .lab import free_port
+from .process import free_port
 
 
 def openssl(*argv, text=None):

@@ -16,7 +16,7 @@ import urllib.request
 
 from . import netns
 from .browser import Browser
-from .lab import free_port, poll
+from .process import free_port, poll
 from .road import Road
 
 SUPPORT = pathlib.Path(__file__).resolve().parents[1] / "webrtc"

@@ -7,7 +7,7 @@ import signal
 import urllib.error
 import urllib.request
 
-from .lab import build_dir, free_port, poll
+from .process import build_dir, free_port, poll
 
 _SAMPLE = re.compile(r'^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)')
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
