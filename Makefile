@@ -16,7 +16,6 @@ WARN := -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wnon-v
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -D_GLIBCXX_ASSERTIONS -fPIE
 OPT  ?= -O2 -g
 STD  := -std=c++20 -I. -pthread
-CPPFLAGS += -DWEIR_VERSION='"$(VERSION)"'
 ALL_CXXFLAGS = $(STD) $(OPT) $(WARN) $(HARDEN) $(SANITIZE) $(CPPFLAGS) $(CXXFLAGS)
 ALL_LDFLAGS  = -pie -Wl,-z,relro,-z,now -pthread $(SANITIZE) $(LDFLAGS)
 LIBS_EVENT := -levhtp -levent_openssl -levent_pthreads -levent -lcjson -lssl -lcrypto
@@ -43,9 +42,19 @@ all: $(BUILD)/weir  ## build/weir, the release binary (default)
 $(BUILD)/weir: $(WEIR_OBJS)
 	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT)
 
-$(BUILD)/%.o: %.cc Makefile packaging/VERSION
+# Objects depend on the command that makes them, not on this file: the stamp changes when it does.
+COMPILE = $(CXX) $(ALL_CXXFLAGS) -MMD -MP -c
+$(BUILD)/compile.stamp: FORCE
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
+	@echo '$(subst ','\'',$(COMPILE))' | cmp -s - $@ || echo '$(subst ','\'',$(COMPILE))' > $@
+.PHONY: FORCE
+FORCE:
+$(BUILD)/%.o: %.cc $(BUILD)/compile.stamp
+	@mkdir -p $(@D)
+	$(COMPILE) -o $@ $<
+# The version is in one object.
+$(BUILD)/common/base/version.o: CPPFLAGS += -DWEIR_VERSION='"$(VERSION)"'
+$(BUILD)/common/base/version.o: packaging/VERSION
 
 # Unit tests: t/00unit/<layer>_<what>_test.cc, one doctest binary a layer, linked only with what the
 # layer may use. That pure layers link without libevent and OpenSSL is itself a test.
@@ -126,6 +135,7 @@ FUZZ_BINS := $(patsubst t/fuzz/%_fuzz.cc,build/fuzz/%,$(wildcard t/fuzz/*_fuzz.c
 FUZZ_SRCS := $(wildcard common/base/*.cc common/proto/*/*.cc common/proto/*.cc common/route/*.cc common/config/*.cc workers/*/*_session.cc)
 FUZZ_OBJS := $(patsubst %.cc,build/fuzz/obj/%.o,$(FUZZ_SRCS))
 FUZZ_FLAGS := $(STD) -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+build/fuzz/obj/common/base/version.o: FUZZ_FLAGS += -DWEIR_VERSION='"$(VERSION)"'
 build/fuzz/obj/%.o: %.cc
 	@mkdir -p $(@D)
 	$(CLANGXX) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "supervisor/command_line.h"
 #include "supervisor/dump.h"
 #include "supervisor/master.h"
@@ -241,7 +242,7 @@ int main(int argc, char** argv) {
   weir::remember_arguments(argc, argv);
   switch (line->action) {
     case weir::Action::kVersion:
-      std::printf("weir %s\n", WEIR_VERSION);
+      std::printf("weir %s\n", weir::version().data());
       return kFine;
     case weir::Action::kHelp:
       std::fputs(weir::usage(), stdout);

@@ -14,6 +14,7 @@
 #include "common/base/access_log.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "common/net/tls_server.h"
 #include "common/net/tls_ticket.h"
 #include "ipc/counters.h"
@@ -118,7 +119,7 @@ Result<void> Master::set_up() {
 
 int Master::run() {
   LogLine(LogLevel::kNotice, "Weir starts")
-      .field("version", WEIR_VERSION)
+      .field("version", version())
       .field("config", options_.config_path.empty() ? "built-in defaults" : options_.config_path);
   auto done = set_up();
   if (done) {

@@ -3,34 +3,27 @@
 #include <cstdio>
 #include <ctime>
 
+#include "common/base/utf8.h"
+
 namespace weir {
 namespace {
 
 constexpr std::string_view kCut = "...";
 
-// The length of the UTF-8 sequence (RFC 3629) of two to four bytes that `text` begins with; 0 when
-// there is none that may stand in a line: not valid, or one of the control characters U+0080-009F.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(0);
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
-  }
-  const unsigned second = byte(1);
-  const bool wrong = (lead == 0xC2 && second < 0xA0) ||  // controls
-                     (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90) ||  // long
-                     (lead == 0xED && second > 0x9F) ||  // surrogates
-                     (lead == 0xF4 && second > 0x8F);    // too high
-  return wrong ? 0 : length;
+// Bytes of the character that `text` begins with; 0 when none begins there that may stand in a
+// line: not valid UTF-8, or one of the control characters U+0080-009F.
+std::size_t line_character(std::string_view text) {
+  const std::size_t length = utf8_length(text);
+  const bool control =
+      text.front() == '\xC2' && length == 2 && static_cast<unsigned char>(text[1]) < 0xA0;
+  return control ? 0 : length;
 }
 
 // The first character of `value` as it stands between quotes; how many bytes it was made of.
 std::size_t escape_one(std::string_view value, std::string& out) {
   const char c = value.front();
   const auto byte = static_cast<unsigned char>(c);
-  const std::size_t length = byte < 0x80 ? 1 : utf8_length(value);
+  const std::size_t length = line_character(value);
   if (c == '"' || c == '\\') {
     out += '\\';
     out += c;
@@ -66,7 +59,7 @@ bool needs_quotes(std::string_view value) {
   while (!value.empty()) {
     const char c = value.front();
     const auto byte = static_cast<unsigned char>(c);
-    const std::size_t length = byte < 0x80 ? 1 : utf8_length(value);
+    const std::size_t length = line_character(value);
     if (byte <= 0x20 || byte == 0x7F || c == '"' || c == '\\' || c == '=' || length == 0) {
       return true;
     }

@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "common/base/utf8.h"
 #include "workers/control/registration.h"
-#include "workers/control/text.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view body = weir::as_text({data, size});
@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   for (const char* text : {result->server, result->service, result->pid}) {
-    if (text[0] == '\0' || !weir::control::is_valid_utf8(text)) std::abort();
+    if (text[0] == '\0' || !weir::is_valid_utf8(text)) std::abort();
   }
   if (result->ip.empty() || result->endpoint_count[0] == 0) std::abort();
   for (std::size_t kind = 0; kind < weir::ipc::kEndpointKinds; ++kind) {

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "common/base/version.h"
 #include "workers/control/json.h"
 #include "workers/control/registration.h"
 #include "workers/control/session_views.h"
@@ -336,7 +337,7 @@ HttpResponse Api::versions(const HttpRequest&) {
   const JsonPtr json = make_object();
   add_number(json.get(), "code", 0);
   add_text(json.get(), "signature", "Weir");
-  add_text(json.get(), "version", WEIR_VERSION);
+  add_text(json.get(), "version", version());
   return answer(json.get());
 }
 

@@ -1,5 +1,6 @@
 #include "workers/control/http_message.h"
 
+#include "common/base/version.h"
 #include "workers/control/json.h"
 
 namespace weir::control {
@@ -59,7 +60,10 @@ std::string_view to_string(HttpMethod method) {
 std::string to_wire(const HttpResponse& response, bool keep_alive, bool head_only) {
   std::string out = "HTTP/1.1 ";
   out.append(std::to_string(response.status)).append(" ").append(reason(response.status));
-  out.append("\r\nServer: weir/" WEIR_VERSION "\r\nContent-Type: ").append(response.content_type);
+  out.append("\r\nServer: weir/")
+      .append(version())
+      .append("\r\nContent-Type: ")
+      .append(response.content_type);
   out.append("\r\nContent-Length: ").append(std::to_string(response.body.size())).append("\r\n");
   for (const auto& [name, value] : response.headers) {
     out.append(name).append(": ").append(value).append("\r\n");

@@ -1,6 +1,6 @@
 #include "workers/control/json.h"
 
-#include "workers/control/text.h"
+#include "common/base/utf8.h"
 
 namespace weir::control {
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/version.h"
 #include "workers/control/text.h"
 #include "workers/control/views.h"
 
@@ -149,7 +150,7 @@ void write_master(Exposition& out, const ipc::StateHeader& header) {
   out.sample("weir_table_refused_total", "table=\"origins\"", load(header.origins_refused));
   out.sample("weir_table_refused_total", "table=\"streams\"", load(header.streams_refused));
   out.family("weir_build_info", "gauge", "1, with the version as label.");
-  out.sample("weir_build_info", label("version", WEIR_VERSION), 1);
+  out.sample("weir_build_info", label("version", version()), 1);
   out.single("process_start_time_seconds", "gauge", "When the master started, Unix time.",
              header.started_wall_ms / 1000);
 }

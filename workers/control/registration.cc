@@ -9,6 +9,7 @@
 
 #include "common/base/endpoint.h"
 #include "common/base/limits.h"
+#include "common/base/utf8.h"
 #include "workers/control/json.h"
 #include "workers/control/text.h"
 

@@ -1,4 +1,4 @@
-// Text helpers of the System API: UTF-8, percent-escapes, query parameters, times, label values,
+// Text helpers of the System API: percent-escapes, query parameters, times, label values,
 // and the comparison of secrets. Pure.
 #pragma once
 
@@ -8,11 +8,6 @@
 #include <string_view>
 
 namespace weir::control {
-
-// RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
-bool is_valid_utf8(std::string_view text);
-// Each byte that is no part of valid UTF-8, and NUL, becomes U+FFFD.
-std::string to_valid_utf8(std::string_view text);
 
 // Undoes %XX, and + for a space when asked. Empty for a broken escape.
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space);

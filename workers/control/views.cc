@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "common/base/version.h"
 #include "workers/control/text.h"
 
 namespace weir::control {
@@ -222,7 +223,7 @@ JsonPtr summaries_answer(const ipc::StateView& state, const ipc::CountersView& c
   JsonPtr answer = make_object();
   cJSON* json = answer.get();
   add_number(json, "code", 0);
-  add_text(json, "version", WEIR_VERSION);
+  add_text(json, "version", version());
   add_text(json, "started", iso_time(header.started_wall_ms));
   add_number(json, "uptime_ms", since(header.started_wall_ms, now_wall_ms));
   add_number(json, "generation", load(header.generation));

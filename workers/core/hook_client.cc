@@ -11,6 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/limits.h"
+#include "common/base/version.h"
 #include "common/net/crypto.h"
 #include "common/net/tcp.h"
 #include "common/proto/http/chunked.h"
@@ -164,7 +165,7 @@ std::uint64_t HookClient::begin(const HookEvent& event, std::optional<HookKey> k
   writer.request("POST", target.url.target)
       .field(http::HeaderId::kHost, target.url.authority)
       .field(http::HeaderId::kContentType, "application/json")
-      .field(http::HeaderId::kUserAgent, "Weir/" WEIR_VERSION)
+      .field(http::HeaderId::kUserAgent, "Weir/" + std::string(version()))
       .field(http::HeaderId::kConnection, "keep-alive")
       .body({http::Framing::kLength, body.size()});
   writer.finish();

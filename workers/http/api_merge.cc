@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "common/base/utf8.h"
+
 namespace weir::http {
 namespace {
 

@@ -67,26 +67,6 @@ bool plan_collection(std::string_view rest, Method method, ApiPlan& plan) {
   return true;
 }
 
-// Bytes of the UTF-8 sequence at the front of `text`; 0 when there is none.
-std::size_t sequence_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xC2 && first < 0xE0   ? 2U
-                             : first >= 0xE0 && first < 0xF0 ? 3U
-                             : first >= 0xF0 && first < 0xF5 ? 4U
-                                                             : 0U;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80U) return 0;
-  }
-  const unsigned second = byte(1);
-  const bool overlong = (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90);
-  const bool outside = (first == 0xED && second >= 0xA0) || (first == 0xF4 && second >= 0x90);
-  return overlong || outside ? 0 : length;
-}
-
 }  // namespace
 
 ApiPlan plan_api(Method method, std::string_view path, std::string_view query) {
@@ -144,22 +124,6 @@ bool carries_token(std::string_view token, std::string_view authorization, std::
   const auto parameter = find_param(query, "token");
   std::string decoded;
   return parameter && percent_decode(*parameter, decoded) && equal_secrets(decoded, token);
-}
-
-std::string to_valid_utf8(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  while (!text.empty()) {
-    const std::size_t length = sequence_length(text);
-    if (length == 0) {
-      out += "\xEF\xBF\xBD";
-      text.remove_prefix(1);
-    } else {
-      out += text.substr(0, length);
-      text.remove_prefix(length);
-    }
-  }
-  return out;
 }
 
 }  // namespace weir::http

@@ -62,8 +62,4 @@ bool carries_token(std::string_view token, std::string_view authorization, std::
 // public.
 bool may_change(std::string_view token, const Endpoint& peer, const NetworkList& trusted);
 
-// Each byte that is no part of valid UTF-8 becomes U+FFFD (RFC 3629), so that a stream's odd name
-// cannot spoil an answer.
-std::string to_valid_utf8(std::string_view text);
-
 }  // namespace weir::http

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "common/base/version.h"
 #include "workers/http/http_worker.h"
 
 namespace weir::http {
@@ -48,7 +49,7 @@ void HttpWorker::begin_api(std::uint32_t index, const RequestHead& head) {
   }
   if (plan.kind == ApiKind::kRefused || plan.kind == ApiKind::kVersions) {
     const ApiAnswer own = plan.kind == ApiKind::kVersions
-                              ? api_versions(WEIR_VERSION, static_cast<std::uint64_t>(::getppid()))
+                              ? api_versions(version(), static_cast<std::uint64_t>(::getppid()))
                               : api_error(plan.status, plan.code, plan.error);
     answer(index, {own.status, kJson, own.body, plan.allow, close});
     return;
