@@ -21,8 +21,8 @@ TEST_CASE("UTF-8: what is valid, and what becomes of the rest") {
   CHECK(to_valid_utf8(std::string_view("a\0b", 3)) ==
         "a\xEF\xBF\xBD"
         "b");
-  for (const std::string_view bad :
-       {"\x80", "\xC0\xAF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF8", "\xE2\x82"}) {
+  for (const std::string_view bad : {"\x80", "\xC0\xAF", "\xE0\x80\x80", "\xED\xA0\x80",
+                                     "\xF4\x90\x80\x80", "\xF8", "\xE2\x82"}) {
     std::string expected;
     for (std::size_t i = 0; i < bad.size(); ++i) expected += "\xEF\xBF\xBD";
     CHECK(to_valid_utf8(bad) == expected);

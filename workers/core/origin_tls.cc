@@ -26,13 +26,19 @@ std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
 }
 
 std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
-                                                   const ipc::OriginRecord& record,
-                                                   ByteView first) {
+                                                   const std::string& name, ByteView first) {
   // A fresh socket takes these few bytes at once; if not, the handshake fails too.
   if (!first.empty()) {
     static_cast<void>(::send(fd, first.data(), first.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
   }
-  return connect(fd, to, {record.tls_name, ::strnlen(record.tls_name, sizeof record.tls_name)});
+  return connect(fd, to, name);
+}
+
+std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
+                                                   const ipc::OriginRecord& record,
+                                                   ByteView first) {
+  return connect(fd, to, {record.tls_name, ::strnlen(record.tls_name, sizeof record.tls_name)},
+                 first);
 }
 
 }  // namespace weir

@@ -29,6 +29,8 @@ class OriginTls {
   std::unique_ptr<net::TlsStream> connect(int fd, const Endpoint& to, const std::string& name);
   // `first` goes out in the clear before the handshake: a PROXY protocol header, or nothing.
   // REQUIRES: fd is connected.
+  std::unique_ptr<net::TlsStream> connect(int fd, const Endpoint& to, const std::string& name,
+                                          ByteView first);
   std::unique_ptr<net::TlsStream> connect(int fd, const Endpoint& to,
                                           const ipc::OriginRecord& record, ByteView first);
 

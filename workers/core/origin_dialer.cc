@@ -1,0 +1,376 @@
+#include "workers/core/origin_dialer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "common/base/clock.h"
+
+namespace weir {
+namespace {
+
+using ipc::Counter;
+using ipc::DialOutcome;
+using State = OriginDialer::Step::State;
+
+constexpr std::uint64_t kRouteTimeoutMs = 3000;  // for the master's answer
+constexpr std::uint64_t kAddressMinMs = 100;     // that one of several addresses gets at least
+
+}  // namespace
+
+Counter counter_of(const DialCounters& counters, DialOutcome outcome) {
+  switch (outcome) {
+    case DialOutcome::kRefused:
+      return counters.refused;
+    case DialOutcome::kTimeout:
+      return counters.timeout;
+    case DialOutcome::kHandshake:
+      return counters.handshake;
+    case DialOutcome::kTls:
+      return counters.tls;
+    case DialOutcome::kOk:
+    case DialOutcome::kOther:
+      break;
+  }
+  return counters.other;
+}
+
+std::string origin_text(const ipc::StateView& state, ipc::OriginRef origin,
+                        const Endpoint& endpoint) {
+  ipc::OriginRecord record;
+  if (!state.read_origin(origin, record)) return "";
+  const std::string name(record.name, ::strnlen(record.name, sizeof record.name));
+  return endpoint.empty() ? name : name + "@" + to_string(endpoint);
+}
+
+std::string_view describe(const OriginDialer::Step& step) {
+  switch (step.end) {
+    case OriginDialer::End::kNone:
+      break;
+    case OriginDialer::End::kNoMaster:
+      return "the routing service is not available";
+    case OriginDialer::End::kMasterSilent:
+      return "the routing service did not answer";
+    case OriginDialer::End::kNoOrigin:
+      return to_string(step.status);
+    case OriginDialer::End::kUnreachable:
+      return "no origin could be reached";
+    case OriginDialer::End::kTimeout:
+      return "no origin could be reached in time";
+  }
+  return "";
+}
+
+OriginDialer::OriginDialer(event_base* base, const Settings& settings, const ipc::StateView& state,
+                           MasterLink& link, ipc::Counters& counters, OriginTls& tls,
+                           Handlers handlers)
+    : settings_(settings),
+      state_(state),
+      link_(link),
+      counters_(counters),
+      handlers_(std::move(handlers)),
+      connect_(tls, settings.tcp),
+      timer_(make_timer<&OriginDialer::on_timer>(base, this)) {}
+
+// ---- what the owner does
+
+OriginDialer::Started OriginDialer::start(Want want) {
+  std::uint32_t index = 0;
+  if (free_.empty()) {
+    index = static_cast<std::uint32_t>(dials_.size());
+    dials_.emplace_back();
+  } else {
+    index = free_.back();
+    free_.pop_back();
+  }
+  Dial& dial = dials_[index];
+  dial.used = true;
+  dial.want = std::move(want);
+  const Ticket ticket = ticket_of(index);
+  Step step;
+  if (dial.want.known) {
+    step = go_to(dial, *dial.want.known);
+  } else if (const auto route = state_.find_route(dial.want.key, dial.want.role, settings_.kind)) {
+    counters_.add(Counter::kRouteHits);
+    step = go_to(dial, *route);
+  } else {
+    step = ask_master(dial);
+  }
+  return {step.state == State::kFailed ? 0 : ticket, step};
+}
+
+OriginDialer::Step OriginDialer::on_ready(Ticket ticket, std::uint32_t epoll_events) {
+  Dial* dial = find(ticket);
+  if (dial == nullptr || !dial->side.fd) return {};
+  dial->side.note(epoll_events);
+  return after(*dial, connect_.go_on(dial->side, dial->target));
+}
+
+Side OriginDialer::take(Ticket ticket) {
+  Dial* dial = find(ticket);
+  return dial == nullptr ? Side{} : std::move(dial->side);
+}
+
+OriginDialer::Step OriginDialer::retry(Ticket ticket, DialOutcome outcome, std::string_view why,
+                                       bool can_move) {
+  Dial* dial = find(ticket);
+  if (dial == nullptr) return {};
+  // It had been idle and was closed just now, which says nothing.
+  if (dial->reused) return connect(*dial, true);
+  return origin_failed(*dial, outcome, why, can_move);
+}
+
+void OriginDialer::close(Ticket ticket) {
+  if (Dial* dial = find(ticket)) release(*dial);
+}
+
+// ---- route
+
+OriginDialer::Step OriginDialer::ask_master(Dial& dial) {
+  counters_.add(Counter::kRouteMisses);
+  ipc::RouteRequest request;
+  request.session = dial.want.session;
+  request.protocol = settings_.kind;
+  request.role = dial.want.role;
+  request.failed_count = static_cast<std::uint16_t>(std::min(dial.failed.size(), ipc::kMaxFailed));
+  std::copy_n(dial.failed.begin(), request.failed_count, request.failed);
+  request.key.assign(dial.want.key);
+  request.header.request = link_.next_request();
+  if (!link_.send(request)) return failed(dial, End::kNoMaster);
+  dial.route_request = request.header.request;
+  requests_.emplace(dial.route_request, index_of(dial));
+  set_deadline(dial, monotonic_ms() + kRouteTimeoutMs);
+  return waiting(dial);
+}
+
+bool OriginDialer::on_route_answer(const ipc::RouteAnswer& answer) {
+  const auto found = requests_.find(answer.header.request);
+  if (found == requests_.end()) return false;
+  Dial& dial = dials_[found->second];
+  requests_.erase(found);
+  dial.route_request = 0;
+  const std::uint64_t owner = dial.want.owner;
+  Step step;
+  if (answer.status == ipc::RouteStatus::kOk) {
+    step = go_to(dial, answer.origin);
+  } else {
+    counters_.add(Counter::kRouteRefused);
+    step = failed(dial, End::kNoOrigin, answer.status);
+  }
+  handlers_.on_step(owner, step);
+  return true;
+}
+
+// ---- connection
+
+OriginDialer::Step OriginDialer::go_to(Dial& dial, ipc::OriginRef origin) {
+  dial.origin = origin;
+  dial.addresses_tried = 0;
+  ++dial.attempts;
+  dial.origin_deadline_ms = monotonic_ms() + settings_.timeout_ms;
+  return connect(dial, false);
+}
+
+// `fresh`: not with a pooled connection.
+OriginDialer::Step OriginDialer::connect(Dial& dial, bool fresh) {
+  dial.open = dial.reused = false;
+  if (fresh) {  // what a pooled connection took is not this origin's fault
+    dial.addresses_tried = 0;
+    dial.origin_deadline_ms = monotonic_ms() + settings_.timeout_ms;
+  }
+  ipc::OriginRecord record;
+  const auto kind = static_cast<std::size_t>(settings_.kind);
+  if (!state_.read_origin(dial.origin, record) || record.endpoint_count[kind] == 0) {
+    return origin_failed(dial, DialOutcome::kOk, "the origin has left, or has no such endpoint",
+                         true);
+  }
+  if (fresh || !dial.want.reuse || !handlers_.pooled || record.proxy_protocol != 0) {
+    return connect_next_address(dial, record);
+  }
+  const std::size_t count = record.endpoint_count[kind];
+  const bool chosen = !dial.want.endpoint.empty() && dial.want.known == dial.origin;
+  const Endpoint& endpoint =
+      chosen ? dial.want.endpoint : record.endpoints[kind][dial.want.session % count];
+  Side pooled = handlers_.pooled(dial.want.owner, endpoint);
+  if (!pooled.fd) return connect_next_address(dial, record);
+  dial.target = target_of(record, endpoint);
+  dial.side = std::move(pooled);
+  dial.reused = true;
+  return opened(dial);
+}
+
+OriginDialer::Step OriginDialer::connect_next_address(Dial& dial, const ipc::OriginRecord& record) {
+  const auto kind = static_cast<std::size_t>(settings_.kind);
+  const std::size_t count = record.endpoint_count[kind];
+  const bool chosen = !dial.want.endpoint.empty() && dial.want.known == dial.origin;
+  const std::size_t addresses = chosen ? 1 : count;
+  const Endpoint& endpoint =
+      chosen ? dial.want.endpoint
+             : record.endpoints[kind][(dial.want.session + dial.addresses_tried) % count];
+  ++dial.addresses_tried;
+  dial.target = target_of(record, endpoint);
+  dial.target.client = dial.want.client;
+  dial.target.local = dial.want.local;
+  // The time that is left is shared by the addresses that are left.
+  const std::uint64_t now = monotonic_ms();
+  const std::uint64_t left = dial.origin_deadline_ms > now ? dial.origin_deadline_ms - now : 0;
+  const std::size_t shares =
+      addresses > dial.addresses_tried ? addresses - dial.addresses_tried + 1 : 1;
+  set_deadline(dial, now + std::max(left / shares, std::min(kAddressMinMs, settings_.timeout_ms)));
+  counters_.add(settings_.counters.dials);
+  return after(dial, connect_.start(dial.side, dial.target,
+                                    [&](int fd) { return handlers_.watch(dial.want.owner, fd); }));
+}
+
+OriginDialer::Step OriginDialer::after(Dial& dial, const ConnectStep& step) {
+  switch (step.state) {
+    case ConnectStep::State::kWaiting:
+      break;
+    case ConnectStep::State::kOpen:
+      return opened(dial);
+    case ConnectStep::State::kFailed:
+      return address_failed(dial, step.outcome, step.why);
+  }
+  return waiting(dial);
+}
+
+OriginDialer::Step OriginDialer::opened(Dial& dial) {
+  dial.open = true;
+  set_deadline(dial, 0);
+  Step step = waiting(dial);
+  step.state = State::kOpen;
+  step.reused = dial.reused;
+  return step;
+}
+
+// ---- failure
+
+bool OriginDialer::has_other_address(const Dial& dial, ipc::OriginRecord& record) const {
+  if (!dial.want.endpoint.empty() && dial.want.known == dial.origin) return false;
+  if (monotonic_ms() >= dial.origin_deadline_ms) return false;
+  return state_.read_origin(dial.origin, record) &&
+         dial.addresses_tried < record.endpoint_count[static_cast<std::size_t>(settings_.kind)];
+}
+
+OriginDialer::Step OriginDialer::address_failed(Dial& dial, DialOutcome outcome,
+                                                std::string_view why) {
+  ipc::OriginRecord record;
+  if (outcome != DialOutcome::kOk && has_other_address(dial, record)) {
+    counters_.add(counter_of(settings_.counters, outcome));
+    LogLine(LogLevel::kInfo, "address of an origin failed, trying its next one")
+        .session(dial.want.session)
+        .field("stream", dial.want.key)
+        .field("origin", origin_text(state_, dial.origin, dial.target.endpoint))
+        .field("error", why);
+    return connect_next_address(dial, record);
+  }
+  return origin_failed(dial, outcome, why, true);
+}
+
+OriginDialer::Step OriginDialer::origin_failed(Dial& dial, DialOutcome outcome,
+                                               std::string_view why, bool can_move) {
+  dial.side = Side{};
+  dial.open = dial.reused = false;
+  if (outcome != DialOutcome::kOk) {
+    counters_.add(counter_of(settings_.counters, outcome));
+    report(dial, outcome);
+  }
+  const bool again = can_move && !dial.want.only_known && dial.attempts < settings_.attempts;
+  LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
+      .session(dial.want.session)
+      .field("stream", dial.want.key)
+      .field("origin", origin_text(state_, dial.origin, dial.target.endpoint))
+      .field("client", to_string(dial.want.client))
+      .field("error", why)
+      .field("attempt", dial.attempts);
+  dial.failed.push_back(dial.origin);
+  if (!again) {
+    return failed(dial, outcome == DialOutcome::kTimeout ? End::kTimeout : End::kUnreachable);
+  }
+  counters_.add(settings_.counters.retries);
+  return ask_master(dial);
+}
+
+void OriginDialer::report(const Dial& dial, DialOutcome outcome) {
+  ipc::DialResult result;
+  result.origin = dial.origin;
+  result.endpoint = settings_.kind;
+  result.outcome = outcome;
+  link_.send(result);
+}
+
+OriginDialer::Step OriginDialer::waiting(const Dial& dial) const {
+  Step step;
+  step.origin = dial.origin;
+  step.endpoint = dial.target.endpoint;
+  return step;
+}
+
+OriginDialer::Step OriginDialer::failed(Dial& dial, End end, ipc::RouteStatus status) {
+  Step step = waiting(dial);
+  step.state = State::kFailed;
+  step.end = end;
+  step.status = status;
+  release(dial);
+  return step;
+}
+
+// ---- table and clock
+
+OriginDialer::Dial* OriginDialer::find(Ticket ticket) {
+  const std::uint64_t index = (ticket & std::numeric_limits<std::uint32_t>::max());
+  if (index == 0 || index > dials_.size()) return nullptr;
+  Dial& dial = dials_[index - 1];
+  return dial.used && dial.generation == ticket >> 32 ? &dial : nullptr;
+}
+
+OriginDialer::Ticket OriginDialer::ticket_of(std::uint32_t index) const {
+  return (static_cast<std::uint64_t>(dials_[index].generation) << 32) | (index + 1U);
+}
+
+std::uint32_t OriginDialer::index_of(const Dial& dial) const {
+  return static_cast<std::uint32_t>(&dial - dials_.data());
+}
+
+void OriginDialer::release(Dial& dial) {
+  set_deadline(dial, 0);
+  if (dial.route_request != 0) requests_.erase(dial.route_request);
+  const std::uint32_t generation = dial.generation + 1;
+  dial = Dial{};
+  dial.generation = generation;
+  free_.push_back(index_of(dial));
+}
+
+void OriginDialer::set_deadline(Dial& dial, std::uint64_t at_ms) {
+  const std::uint32_t index = index_of(dial);
+  if (dial.deadline_ms != 0) deadlines_.erase({dial.deadline_ms, index});
+  dial.deadline_ms = at_ms;
+  if (at_ms == 0) return;
+  deadlines_.emplace(at_ms, index);
+  if (timer_at_ms_ != 0 && timer_at_ms_ <= at_ms) return;
+  const std::uint64_t now = monotonic_ms();
+  timer_at_ms_ = at_ms;
+  arm(timer_, at_ms > now ? at_ms - now : 0);
+}
+
+void OriginDialer::on_timer() {
+  const std::uint64_t now = monotonic_ms();
+  timer_at_ms_ = 0;
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    Dial& dial = dials_[deadlines_.begin()->second];
+    const std::uint64_t owner = dial.want.owner;
+    set_deadline(dial, 0);
+    handlers_.on_step(owner, on_deadline(dial));
+  }
+  if (deadlines_.empty() || timer_at_ms_ != 0) return;
+  timer_at_ms_ = deadlines_.begin()->first;
+  arm(timer_, timer_at_ms_ > now ? timer_at_ms_ - now : 0);
+}
+
+OriginDialer::Step OriginDialer::on_deadline(Dial& dial) {
+  if (dial.route_request != 0) return failed(dial, End::kMasterSilent);
+  dial.side = Side{};
+  return address_failed(dial, DialOutcome::kTimeout, "no connection in time");
+}
+
+}  // namespace weir

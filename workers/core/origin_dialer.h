@@ -1,0 +1,177 @@
+// OriginDialer: brings a client to the origin of its stream. Route from shared memory or from the
+// master, connection (OriginConnect), the next address or the next origin when there is none, and
+// the report to the master, are the same for RTMP, HTTP streams and WebRTC signalling, and so is
+// what counts against an origin.
+//
+//   kRouting -> kConnecting -> open -- close(): the origin has spoken, or the client has left
+//      ^   next origin |         |
+//      +---------------+---------+ retry(): closed or silent before its first byte
+//
+// Nothing counts against an endpoint once it has spoken: then the caller must not retry() either,
+// since what comes next may be the answer to this client's own words. A report only hastens the
+// control worker's probe, which decides.
+//
+// Owner: a worker, one for each protocol; must die before the event base. A dial belongs to this
+// object from start() until close() or until a Step says kFailed. It never calls back from within
+// a call: what a call has brought about it returns, and only the master's answer and the clock come
+// through Handlers.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/base/log.h"
+#include "ipc/counters.h"
+#include "ipc/messages.h"
+#include "ipc/route_reader.h"
+#include "workers/core/event_ptr.h"
+#include "workers/core/master_link.h"
+#include "workers/core/origin_connect.h"
+
+namespace weir {
+
+// The counters of one protocol.
+struct DialCounters {
+  ipc::Counter dials, retries, refused, timeout, handshake, tls, other;
+};
+ipc::Counter counter_of(const DialCounters& counters, ipc::DialOutcome outcome);
+
+// `name@address`, or nothing when the origin has left.
+std::string origin_text(const ipc::StateView& state, ipc::OriginRef origin,
+                        const Endpoint& endpoint);
+
+class OriginDialer {
+ public:
+  using Ticket = std::uint64_t;  // 0: none
+
+  struct Settings {
+    ipc::EndpointKind kind = ipc::EndpointKind::kRtmp;
+    std::int64_t attempts = 1;     // origins that one client is carried to
+    std::uint64_t timeout_ms = 0;  // for a connection to one origin, all its addresses together
+    net::TcpOptions tcp;
+    DialCounters counters;
+  };
+  struct Want {
+    std::uint64_t owner = 0;  // comes back in Handlers
+    SessionId session = 0;    // for the log
+    ipc::Role role = ipc::Role::kPlayer;
+    std::string key;                      // of the stream
+    Endpoint client;                      // for the log, and for the PROXY protocol header
+    Endpoint local;                       // where it connected to
+    std::optional<ipc::OriginRef> known;  // goes there first, without asking
+    Endpoint endpoint;                    // of `known`; empty: any
+    bool only_known = false;              // and to no other
+    bool reuse = false;                   // Handlers::pooled may be asked
+  };
+  // Why a dial came to nothing.
+  enum class End : std::uint8_t {
+    kNone,
+    kNoMaster,      // it is gone, or its queue is full
+    kMasterSilent,  // no answer in time
+    kNoOrigin,      // Step::status says why
+    kUnreachable,   // those that were tried cannot be reached
+    kTimeout,       // and the last one took too long
+  };
+  struct Step {
+    enum class State : std::uint8_t { kWaiting, kOpen, kFailed };
+    State state = State::kWaiting;
+    End end = End::kNone;                             // kFailed
+    ipc::RouteStatus status = ipc::RouteStatus::kOk;  // End::kNoOrigin
+    ipc::OriginRef origin;                            // tried last, or open now
+    Endpoint endpoint;
+    bool reused = false;  // kOpen: by Handlers::pooled
+  };
+  struct Started {
+    Ticket ticket = 0;  // 0: failed
+    Step step;
+  };
+  struct Handlers {
+    // Puts the connection of that dial into the owner's event set (kSideEvents); its events are
+    // to be handed to on_ready() until the dial is open.
+    std::function<bool(std::uint64_t owner, int fd)> watch;
+    // A dial went on by the master's answer or by the clock: open, failed, or at another origin.
+    std::function<void(std::uint64_t owner, const Step& step)> on_step;
+    // An idle connection to that endpoint, writable, or an empty Side.
+    std::function<Side(std::uint64_t owner, const Endpoint& endpoint)> pooled = {};
+  };
+
+  OriginDialer(event_base* base, const Settings& settings, const ipc::StateView& state,
+               MasterLink& link, ipc::Counters& counters, OriginTls& tls, Handlers handlers);
+
+  Started start(Want want);
+  // The events of its connection. REQUIRES: the dial is under way (not open).
+  Step on_ready(Ticket ticket, std::uint32_t epoll_events);
+  // kOpen: the connection, with what must go out first in its output. It is the caller's.
+  Side take(Ticket ticket);
+  // The connection that was taken came to nothing before the origin's first byte: a new one where
+  // it was a pooled one, else the next origin. `can_move` false: no other origin can serve it now.
+  Step retry(Ticket ticket, ipc::DialOutcome outcome, std::string_view why, bool can_move = true);
+  // The dial is over. Does nothing for 0 and for what has ended.
+  void close(Ticket ticket);
+  // False: it answers nobody's question here.
+  bool on_route_answer(const ipc::RouteAnswer& answer);
+  std::size_t size() const { return dials_.size() - free_.size(); }
+
+ private:
+  struct Dial {
+    std::uint32_t generation = 0;
+    bool used = false;
+    bool open = false;
+    bool reused = false;
+    Want want;
+    Side side;
+    ConnectTarget target;
+    ipc::OriginRef origin;
+    std::int64_t attempts = 0;
+    std::size_t addresses_tried = 0;  // of this origin
+    std::vector<ipc::OriginRef> failed;
+    std::uint32_t route_request = 0;
+    std::uint64_t deadline_ms = 0;         // of the stage; 0: none
+    std::uint64_t origin_deadline_ms = 0;  // of all addresses of this origin
+  };
+  Dial* find(Ticket ticket);
+  Ticket ticket_of(std::uint32_t index) const;
+  std::uint32_t index_of(const Dial& dial) const;
+  Step go_to(Dial& dial, ipc::OriginRef origin);
+  Step connect(Dial& dial, bool fresh);
+  Step connect_next_address(Dial& dial, const ipc::OriginRecord& record);
+  bool has_other_address(const Dial& dial, ipc::OriginRecord& record) const;
+  Step after(Dial& dial, const ConnectStep& step);
+  Step address_failed(Dial& dial, ipc::DialOutcome outcome, std::string_view why);
+  Step origin_failed(Dial& dial, ipc::DialOutcome outcome, std::string_view why, bool can_move);
+  Step ask_master(Dial& dial);
+  Step opened(Dial& dial);
+  Step waiting(const Dial& dial) const;
+  Step failed(Dial& dial, End end, ipc::RouteStatus status = ipc::RouteStatus::kOk);
+  void report(const Dial& dial, ipc::DialOutcome outcome);
+  void release(Dial& dial);
+  void set_deadline(Dial& dial, std::uint64_t at_ms);
+  void on_timer();
+  Step on_deadline(Dial& dial);
+
+  Settings settings_;
+  const ipc::StateView& state_;
+  MasterLink& link_;
+  ipc::Counters& counters_;
+  Handlers handlers_;
+  OriginConnect connect_;
+  EventPtr timer_;
+  std::uint64_t timer_at_ms_ = 0;  // 0: it is not armed
+  std::vector<Dial> dials_;
+  std::vector<std::uint32_t> free_;
+  std::set<std::pair<std::uint64_t, std::uint32_t>> deadlines_;  // time, dial
+  std::unordered_map<std::uint32_t, std::uint32_t> requests_;    // to the master -> dial
+};
+
+// For clients and logs: what the End is.
+std::string_view describe(const OriginDialer::Step& step);
+
+}  // namespace weir
