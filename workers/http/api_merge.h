@@ -1,5 +1,5 @@
 // One answer out of those of several origins, as JSON. Pure but for cJSON, which is why this is no
-// *_session. Owner: HttpApi. Trees belong to their ApiJson; what goes into the result is moved out
+// *_session. Owner: ApiCalls. Trees belong to their ApiJson; what goes into the result is moved out
 // of them. Errors: an origin whose answer has another form than its kind wants becomes a failure.
 #pragma once
 

@@ -1,20 +1,25 @@
-// HttpWorker: what the operator's own server says about a viewer, and is told when a live stream
+// StreamRoom: what the operator's own server says about a viewer, and is told when a live stream
 // ends.
 #include <utility>
 
-#include "workers/http/http_worker.h"
+#include "workers/http/stream_room.h"
 
 namespace weir::http {
+namespace {
+
+constexpr std::string_view kText = "text/plain; charset=utf-8";
+
+}  // namespace
 
 // False: nobody has to be asked. What a playlist has named is asked for under the playlist's
 // stream, so that its segments are covered by the verdict which let the playlist pass.
-bool HttpWorker::ask_hook(std::uint32_t index, const RequestHead& head,
+bool StreamRoom::ask_hook(std::uint32_t index, const RequestHead& head,
                           const route::StreamKey& key) {
-  HttpConn& conn = conns_[index];
-  Exchange& x = *conn.exchange;
-  const bool live = x.kind == Kind::kLive || x.upgrade;
-  const bool asks = hooks_.wants(HookAction::kPlay);
-  if (!asks && !(live && hooks_.wants(HookAction::kStop))) return false;
+  Connection& conn = server_[index];
+  StreamExchange& x = exchange(index);
+  const bool live = x.kind == StreamKind::kLive || x.upgrade;
+  const bool asks = process_.hooks.wants(HookAction::kPlay);
+  if (!asks && !(live && process_.hooks.wants(HookAction::kStop))) return false;
   const std::string_view stem = hook_stem(head.path, head.query);
   const route::StreamKey of_stem =
       stem.empty() ? key : route::from_http_path(head.host, stem, head.query);
@@ -33,41 +38,38 @@ bool HttpWorker::ask_hook(std::uint32_t index, const RequestHead& head,
     on_verdict(index, event, {true, {}});
     return true;
   }
-  x.stage = Stage::kAsking;
+  x.stage = StreamStage::kAsking;
   x.deadline_ms = 0;
-  const HookClient::Asked asked = hooks_.ask(event, [this, index, event](const HookVerdict& said) {
-    conns_[index].exchange->hook = 0;
-    on_verdict(index, event, said);
-    pump(index);
-  });
+  const HookClient::Asked asked =
+      process_.hooks.ask(event, [this, index, event](const HookVerdict& said) {
+        exchange(index).hook = 0;
+        on_verdict(index, event, said);
+        server_.serve(index);
+      });
   x.hook = asked.ticket;
   if (asked.verdict) on_verdict(index, event, *asked.verdict);
   return true;
 }
 
-void HttpWorker::on_verdict(std::uint32_t index, const HookEvent& event,
+void StreamRoom::on_verdict(std::uint32_t index, const HookEvent& event,
                             const HookVerdict& verdict) {
-  HttpConn& conn = conns_[index];
-  Exchange& x = *conn.exchange;
+  Connection& conn = server_[index];
+  StreamExchange& x = exchange(index);
   if (!verdict.allowed) {
     LogLine(LogLevel::kWarn, "request refused by the operator's server")
         .session(conn.id)
         .field("client", to_string(x.identity.client))
         .field("stream", x.key)
         .field("reason", verdict.why);
-    answer(index, {403, "text/plain; charset=utf-8", "not allowed\n"});
+    server_.answer(index, {403, kText, "not allowed\n"});
     return;
   }
-  const bool live = x.kind == Kind::kLive || x.upgrade;
-  if (live && hooks_.wants(HookAction::kStop)) {
-    conn.stop = std::make_unique<HookEvent>(event);
-    conn.stop->action = HookAction::kStop;
+  const bool live = x.kind == StreamKind::kLive || x.upgrade;
+  if (live && process_.hooks.wants(HookAction::kStop)) {
+    x.stop = std::make_unique<HookEvent>(event);
+    x.stop->action = HookAction::kStop;
   }
-  route(index);
-}
-
-void HttpWorker::tell_stop(HttpConn& conn) {
-  if (const auto event = std::move(conn.stop)) hooks_.tell(*event);
+  dial_.route(index);
 }
 
 }  // namespace weir::http

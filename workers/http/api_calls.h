@@ -1,6 +1,6 @@
-// HttpApi: asks the origins' HTTP APIs on behalf of clients of the API port, all at once, and makes
-// one answer of theirs. Owner: HttpWorker. A call belongs to this object from start() until it is
-// answered or cancelled; every connection, tree and timer of it goes with it.
+// ApiCalls: asks the origins' HTTP APIs on behalf of clients of the API port, all at once, and
+// makes one answer of theirs. Owner: HttpWorker. A call belongs to this object from start() until
+// it is answered or cancelled; every connection, tree and timer of it goes with it.
 //
 //   list, rows:  all origins are asked; answered when all are done, or at the deadline with what is
 //                there (an origin that is down, slow or talks nonsense is named, and spoils
@@ -32,14 +32,14 @@
 
 namespace weir::http {
 
-class HttpApi {
+class ApiCalls {
  public:
   using CallId = std::uint64_t;  // never 0
   using OnAnswer = std::function<void(CallId call, const ApiAnswer& answer)>;
 
-  HttpApi(event_base* base, const ipc::StateView& state, OriginTls& tls, std::uint64_t timeout_ms,
-          OnAnswer on_answer);
-  ~HttpApi();
+  ApiCalls(event_base* base, const ipc::StateView& state, OriginTls& tls, std::uint64_t timeout_ms,
+           OnAnswer on_answer);
+  ~ApiCalls();
 
   struct Started {
     CallId call = 0;

@@ -1,4 +1,4 @@
-#include "workers/http/http_upstream.h"
+#include "workers/http/upstream_pool.h"
 
 #include <sys/socket.h>
 

@@ -1,4 +1,4 @@
-// HttpWorker: bodies of a known length, as segments have, from the origin to the client inside the
+// StreamRoom: bodies of a known length, as segments have, from the origin to the client inside the
 // kernel. What is short, chunked or encrypted goes through user space (http_response.cc).
 #include <fcntl.h>
 
@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "common/base/clock.h"
-#include "workers/http/http_worker.h"
+#include "workers/http/stream_room.h"
 
 namespace weir::http {
 namespace {
@@ -19,27 +19,27 @@ constexpr unsigned kFlags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
 
 }  // namespace
 
-bool HttpWorker::splices(const HttpConn& conn) {
-  const Exchange& x = *conn.exchange;
+bool StreamRoom::splices(std::uint32_t index) {
+  const StreamExchange& x = exchange(index);
   if (x.in_pipe > 0) return true;
-  return x.stage == Stage::kBody && x.body.framing == Framing::kLength && x.left >= kSpliceMin &&
-         !x.copies && !conn.side.tls && !x.upstream.tls;
+  return x.stage == StreamStage::kBody && x.body.framing == Framing::kLength &&
+         x.left >= kSpliceMin && !x.copies && !server_[index].side.tls && !x.upstream.tls;
 }
 
-// One move. False when the connection has ended.
-bool HttpWorker::splice_body(std::uint32_t index, bool& progress) {
-  HttpConn& conn = conns_[index];
-  Exchange& x = *conn.exchange;
-  if (!conn.side.out.empty()) return true;  // the head goes first
-  if (x.in_pipe == 0 && !fill_pipe(index, progress)) return false;
-  if (x.in_pipe > 0 && !drain_pipe(index, progress)) return false;
+// One move.
+void StreamRoom::splice_body(std::uint32_t index, bool& progress) {
+  StreamExchange& x = exchange(index);
+  if (!server_[index].side.out.empty()) return;  // the head goes first
+  if (x.in_pipe == 0 && !fill_pipe(index, progress)) return;
+  if (x.in_pipe > 0 && !drain_pipe(index, progress)) return;
+  x.output_waits = x.in_pipe > 0;
   if (x.left == 0 && x.in_pipe == 0) body_done(index);
-  return true;
 }
 
-bool HttpWorker::fill_pipe(std::uint32_t index, bool& progress) {
-  HttpConn& conn = conns_[index];
-  Exchange& x = *conn.exchange;
+// False when the exchange is over.
+bool StreamRoom::fill_pipe(std::uint32_t index, bool& progress) {
+  Connection& conn = server_[index];
+  StreamExchange& x = exchange(index);
   Pipe pipe = pipes_.take();
   if (!pipe) {  // no descriptor is left: nobody's download ends for that
     x.copies = progress = true;
@@ -69,9 +69,9 @@ bool HttpWorker::fill_pipe(std::uint32_t index, bool& progress) {
   return false;
 }
 
-bool HttpWorker::drain_pipe(std::uint32_t index, bool& progress) {
-  HttpConn& conn = conns_[index];
-  Exchange& x = *conn.exchange;
+bool StreamRoom::drain_pipe(std::uint32_t index, bool& progress) {
+  Connection& conn = server_[index];
+  StreamExchange& x = exchange(index);
   while (x.in_pipe > 0 && conn.side.writable) {
     const ssize_t n =
         ::splice(x.pipe.read_end.get(), nullptr, conn.side.fd.get(), nullptr, x.in_pipe, kFlags);
@@ -81,13 +81,13 @@ bool HttpWorker::drain_pipe(std::uint32_t index, bool& progress) {
       return true;
     }
     if (n <= 0) {
-      end(index, EndReason::kClientClosed);
+      server_.end(index, EndReason::kClientClosed);
       return false;
     }
     const auto moved = static_cast<std::size_t>(n);
     x.in_pipe -= moved;
     conn.last_move_ms = monotonic_ms();
-    note_sent(conn, moved);
+    server_.note_moved(index, 0, moved);
     progress = true;
   }
   if (x.in_pipe == 0) pipes_.give_back(std::exchange(x.pipe, Pipe{}));

@@ -1,4 +1,4 @@
-#include "workers/http/http_api.h"
+#include "workers/http/api_calls.h"
 
 #include <sys/epoll.h>
 
@@ -28,7 +28,7 @@ std::string text_of(const char (&text)[ipc::kTextBytes]) {
 }  // namespace
 
 // One origin's part of a call.
-struct HttpApi::Leg {
+struct ApiCalls::Leg {
   enum class State : std::uint8_t { kWaiting, kConnecting, kHead, kBody, kDone };
   State state = State::kWaiting;
   Endpoint endpoint;
@@ -42,9 +42,9 @@ struct HttpApi::Leg {
   std::string text;
 };
 
-struct HttpApi::Call {
+struct ApiCalls::Call {
   CallId id = 0;
-  HttpApi* owner = nullptr;
+  ApiCalls* owner = nullptr;
   ApiPlan plan;
   std::string authorization;
   Method method = Method::kGet;
@@ -58,8 +58,8 @@ struct HttpApi::Call {
   EventPtr deadline;
 };
 
-HttpApi::HttpApi(event_base* base, const ipc::StateView& state, OriginTls& tls,
-                 std::uint64_t timeout_ms, OnAnswer on_answer)
+ApiCalls::ApiCalls(event_base* base, const ipc::StateView& state, OriginTls& tls,
+                   std::uint64_t timeout_ms, OnAnswer on_answer)
     : base_(base),
       state_(state),
       tls_(tls),
@@ -71,9 +71,9 @@ HttpApi::HttpApi(event_base* base, const ipc::StateView& state, OriginTls& tls,
       generations_(kCallsMax),
       read_buffer_(kReadBytes) {}
 
-HttpApi::~HttpApi() = default;
+ApiCalls::~ApiCalls() = default;
 
-HttpApi::Started HttpApi::start(ApiPlan plan, std::string_view authorization) {
+ApiCalls::Started ApiCalls::start(ApiPlan plan, std::string_view authorization) {
   const auto slot = std::find(calls_.begin(), calls_.end(), nullptr);
   if (slot == calls_.end()) {
     return {0, api_error(503, api_code::kBusy, "too many requests at once")};
@@ -111,7 +111,7 @@ HttpApi::Started HttpApi::start(ApiPlan plan, std::string_view authorization) {
 }
 
 // All with an API endpoint; what is known to be down is not asked, and counts as failed.
-void HttpApi::choose_origins(Call& call) const {
+void ApiCalls::choose_origins(Call& call) const {
   std::uint32_t left = state_.header().origins_used.load(std::memory_order_relaxed);
   for (std::uint32_t slot = 0; slot < state_.header().origin_capacity && left > 0; ++slot) {
     ipc::OriginRecord record;
@@ -121,7 +121,7 @@ void HttpApi::choose_origins(Call& call) const {
   }
 }
 
-void HttpApi::add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const {
+void ApiCalls::add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const {
   OriginAnswer answer;
   answer.name = text_of(record.name);
   answer.id = std::to_string(slot) + "-" + std::to_string(record.generation);
@@ -138,14 +138,14 @@ void HttpApi::add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& r
   call.answers.push_back(std::move(answer));
 }
 
-void HttpApi::start_legs(Call& call) {
+void ApiCalls::start_legs(Call& call) {
   while (call.next < call.legs.size() && call.open < kOpenMax) {
     const std::size_t index = call.next++;
     if (call.legs[index].state == Leg::State::kWaiting) connect(call, index);
   }
 }
 
-void HttpApi::connect(Call& call, std::size_t leg_index) {
+void ApiCalls::connect(Call& call, std::size_t leg_index) {
   Leg& leg = call.legs[leg_index];
   OriginAnswer& answer = call.answers[leg_index];
   leg.state = Leg::State::kDone;
@@ -178,7 +178,7 @@ void HttpApi::connect(Call& call, std::size_t leg_index) {
   ++call.open;
 }
 
-std::string HttpApi::request_for(const Call& call, const Leg& leg) const {
+std::string ApiCalls::request_for(const Call& call, const Leg& leg) const {
   std::string out;
   HeadWriter writer(out);
   writer.request(to_string(call.method), call.plan.target)
@@ -190,14 +190,14 @@ std::string HttpApi::request_for(const Call& call, const Leg& leg) const {
   return out;
 }
 
-HttpApi::Call* HttpApi::find(CallId id) {
+ApiCalls::Call* ApiCalls::find(CallId id) {
   const std::size_t index = (id >> 16) & 0xFFFF;
   if (index >= calls_.size() || !calls_[index] || calls_[index]->id != id) return nullptr;
   return calls_[index].get();
 }
 
 // False: it goes on with the next event.
-bool HttpApi::finish_connect(Call& call, Leg& leg) {
+bool ApiCalls::finish_connect(Call& call, Leg& leg) {
   if (const int error = net::take_socket_error(leg.side.fd.get()); error != 0) {
     end_leg(call, leg, std::strerror(error));
     return true;
@@ -214,7 +214,7 @@ bool HttpApi::finish_connect(Call& call, Leg& leg) {
   return true;
 }
 
-void HttpApi::on_ready(std::uint64_t token, std::uint32_t events) {
+void ApiCalls::on_ready(std::uint64_t token, std::uint32_t events) {
   const CallId id = token & ~std::uint64_t{0xFFFF};
   Call* call = find(id);
   const std::size_t index = token & 0xFFFF;
@@ -233,7 +233,7 @@ void HttpApi::on_ready(std::uint64_t token, std::uint32_t events) {
 }
 
 // Writes and reads until the socket blocks. False: the leg is done.
-bool HttpApi::serve(Call& call, Leg& leg) {
+bool ApiCalls::serve(Call& call, Leg& leg) {
   std::size_t moved = 0;
   if (leg.side.flush(moved) == IoStatus::kEnded) {
     leg.side.out.clear();  // it may have said why: what it sent is read below
@@ -256,7 +256,7 @@ bool HttpApi::serve(Call& call, Leg& leg) {
   return true;
 }
 
-bool HttpApi::take(Call& call, Leg& leg, ByteView bytes) {
+bool ApiCalls::take(Call& call, Leg& leg, ByteView bytes) {
   if (leg.state == Leg::State::kBody) return take_body(call, leg, bytes);
   leg.in.insert(leg.in.end(), bytes.begin(), bytes.end());
   for (;;) {
@@ -282,7 +282,7 @@ bool HttpApi::take(Call& call, Leg& leg, ByteView bytes) {
 }
 
 // False: the leg is done.
-bool HttpApi::take_body(Call& call, Leg& leg, ByteView bytes) {
+bool ApiCalls::take_body(Call& call, Leg& leg, ByteView bytes) {
   bool whole = leg.body.empty();
   const std::size_t before = leg.text.size();
   if (leg.body.framing == Framing::kChunked) {
@@ -316,7 +316,7 @@ bool HttpApi::take_body(Call& call, Leg& leg, ByteView bytes) {
 }
 
 // Closes the leg. Without `failure`, what it sent is its answer.
-void HttpApi::end_leg(Call& call, Leg& leg, std::string_view failure) {
+void ApiCalls::end_leg(Call& call, Leg& leg, std::string_view failure) {
   OriginAnswer& answer = call.answers[static_cast<std::size_t>(&leg - call.legs.data())];
   if (failure.empty()) {
     read_answer(answer, leg.status, leg.text);
@@ -329,7 +329,7 @@ void HttpApi::end_leg(Call& call, Leg& leg, std::string_view failure) {
   leg.text = {};
 }
 
-void HttpApi::on_timeout(CallId id) {
+void ApiCalls::on_timeout(CallId id) {
   Call* call = find(id);
   if (call == nullptr) return;
   call->next = call->legs.size();
@@ -345,7 +345,7 @@ void HttpApi::on_timeout(CallId id) {
 }
 
 // The call's answer, if there is one by now.
-std::optional<ApiAnswer> HttpApi::progress(Call& call) {
+std::optional<ApiAnswer> ApiCalls::progress(Call& call) {
   const auto done = [](const Leg& leg) { return leg.state == Leg::State::kDone; };
   const bool all = std::all_of(call.legs.begin(), call.legs.end(), done);
   if (call.plan.kind == ApiKind::kItem) {
@@ -360,7 +360,7 @@ std::optional<ApiAnswer> HttpApi::progress(Call& call) {
 }
 
 // All have been asked who has it.
-std::optional<ApiAnswer> HttpApi::remove_from_owner(Call& call) {
+std::optional<ApiAnswer> ApiCalls::remove_from_owner(Call& call) {
   std::vector<const OriginAnswer*> owners;
   for (std::size_t i = 0; i < call.answers.size(); ++i) {
     if (!call.answers[i].json) continue;
@@ -381,19 +381,19 @@ std::optional<ApiAnswer> HttpApi::remove_from_owner(Call& call) {
   return std::nullopt;
 }
 
-ApiAnswer HttpApi::removed(Call& call) {
+ApiAnswer ApiCalls::removed(Call& call) {
   OriginAnswer& answer = call.answers[call.owner_leg];
   if (answer.json) return name_item(call.plan, answer);
   return api_error(502, api_code::kOriginsFailed,
                    "origin " + answer.name + " did not remove it: " + answer.failure);
 }
 
-void HttpApi::close(CallId id) {
+void ApiCalls::close(CallId id) {
   calls_[(id >> 16) & 0xFFFF].reset();
   --active_;
 }
 
-void HttpApi::cancel(CallId id) {
+void ApiCalls::cancel(CallId id) {
   if (find(id) != nullptr) close(id);
 }
 

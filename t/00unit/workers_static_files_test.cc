@@ -8,7 +8,7 @@
 #include <fstream>
 #include <string>
 
-#include "workers/http/http_static.h"
+#include "workers/http/static_files.h"
 
 using weir::http::StaticFile;
 using weir::http::StaticFiles;

@@ -1,0 +1,84 @@
+// A request for a stream, a playlist or a file of the origins', and the live stream that it may
+// have become. Owner: the connection; StreamRoom and StreamDial work on it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/proto/http/chunked.h"
+#include "common/proto/http/head.h"
+#include "ipc/messages.h"
+#include "workers/core/hook_client.h"
+#include "workers/core/http_connection.h"
+#include "workers/core/pipe_pool.h"
+#include "workers/core/side.h"
+#include "workers/core/splice_relay.h"
+
+namespace weir::http {
+
+//   [kAsking] -> kRouting -> kConnecting -> kAwaitHead -> kBody     -> answered
+//                   ^  next origin |  |                -> kCollect  -> rewritten playlist ->
+//                   answered
+//                   +--------------+--+                -> kHandOver -> SpliceRelay
+enum class StreamStage : std::uint8_t {
+  kAsking,      // asked the operator's own server (hooks)
+  kRouting,     // asked the master
+  kConnecting,  // connect to the origin
+  kAwaitHead,   // the request is (being) sent
+  kBody,        // the response passes through user space or a pipe, its end is known
+  kCollect,     // a playlist is being collected, to be rewritten
+  kHandOver,    // what is buffered drains, then the relay takes both sockets
+};
+
+// What becomes of a successful response.
+enum class StreamKind : std::uint8_t { kPass, kPlaylist, kManifest, kLive };
+
+struct StreamExchange : Exchange {
+  explicit StreamExchange(Exchange&& basics) : Exchange(std::move(basics)) {}
+
+  StreamStage stage = StreamStage::kRouting;
+  StreamKind kind = StreamKind::kPass;
+  bool upgrade = false;
+  bool reused = false;              // the origin's connection came from the pool
+  std::uint8_t proxy_protocol = 0;  // its header names the client: the connection is this one's
+  bool origin_keep_alive = false;
+  std::uint8_t attempts = 0;
+  bool pinned = false;          // a hint has named the origin
+  HookClient::Ticket hook = 0;  // kAsking
+  std::uint32_t route_request = 0;
+  std::unique_ptr<HookEvent> stop;  // what the operator's server is told at the end
+  ipc::OriginRef origin;
+  Endpoint endpoint;
+  std::vector<ipc::OriginRef> failed;
+  std::string path;   // as it goes to the origin
+  std::string query;  // without what we have added
+  std::string stem;   // for the URIs of a playlist: kHookStemParameter
+  std::string sent_host;
+  std::string request;  // head for the origin
+  Side upstream;
+  std::vector<std::uint8_t> in;  // the origin's bytes up to the end of its head
+  ResponseParser parser;
+  Body body;
+  std::uint64_t left = 0;  // of a body with a length
+  ChunkedDecoder chunked;
+  Pipe pipe;  // held only while bytes of the body wait in it
+  std::size_t in_pipe = 0;
+  bool copies = false;   // no pipe was to be had
+  std::string head_out;  // kCollect: fields to send with the rewritten body
+  std::vector<std::uint8_t> collected;
+};
+
+// What is left of it when the relay has both sockets.
+struct LiveExchange : Exchange {
+  explicit LiveExchange(Exchange&& basics) : Exchange(std::move(basics)) {}
+
+  SpliceRelay::Id relay = SpliceRelay::kNone;
+  ipc::OriginRef origin;
+  std::unique_ptr<HookEvent> stop;
+};
+
+}  // namespace weir::http

@@ -1,0 +1,198 @@
+// StreamRoom: from the request to StreamDial.
+#include "workers/http/stream_room.h"
+
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/proto/http/head_writer.h"
+#include "common/proto/http/target.h"
+#include "common/route/stream_key.h"
+
+namespace weir::http {
+namespace {
+
+constexpr std::string_view kText = "text/plain; charset=utf-8";
+
+StreamKind kind_of(std::string_view path) {
+  const std::string_view extension = path_extension(path);
+  if (extension == ".m3u8" || extension == ".m3u") return StreamKind::kPlaylist;
+  if (extension == ".mpd") return StreamKind::kManifest;
+  if (extension == ".flv" || extension == ".ts" || extension == ".aac" || extension == ".mp3") {
+    return StreamKind::kLive;
+  }
+  return StreamKind::kPass;
+}
+
+}  // namespace
+
+StreamRoom::StreamRoom(const Process& process)
+    : process_(process),
+      server_(process.server),
+      dial_(process, *this),
+      relay_(process.base, relay_settings(process.config.http),
+             {[this](std::uint64_t owner, RelayEnd why) {
+                server_.end(static_cast<std::uint32_t>(owner), reason_of(why));
+              },
+              [this](std::uint64_t owner, std::uint64_t up, std::uint64_t down) {
+                server_.note_moved(static_cast<std::uint32_t>(owner), up, down);
+              }}),
+      hints_(process.hint_key) {}
+
+StreamExchange& StreamRoom::exchange(std::uint32_t index) {
+  return static_cast<StreamExchange&>(*server_[index].exchange);
+}
+
+bool StreamRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& basics) {
+  auto made = std::make_unique<StreamExchange>(std::move(basics));
+  StreamExchange& x = *made;
+  server_[index].exchange = std::move(made);
+  x.path = head.path;
+  x.kind = kind_of(head.path);
+  // Segments of playlists have the same extensions, and carry a hint.
+  const bool hinted = !route::hint_in_query(head.query).empty();
+  if (x.kind == StreamKind::kLive && hinted) x.kind = StreamKind::kPass;
+  // No other protocol: what goes through a tunnel is not looked at (HTTP/2 would be requests).
+  x.upgrade = head.upgrade && head.method == Method::kGet &&
+              equal_ignoring_case(head.fields.get(HeaderId::kUpgrade), "websocket");
+  if (answer_here(index, head)) return true;
+  build_request(x, head);
+  find_route(index, head);
+  return true;
+}
+
+// Requests that no origin needs to see. True when it was answered.
+bool StreamRoom::answer_here(std::uint32_t index, const RequestHead& head) {
+  static constexpr std::string_view kAllowed = "GET, HEAD, OPTIONS";
+  if (head.method == Method::kOptions) {
+    server_.answer(index, {204, {}, {}, kAllowed});
+    return true;
+  }
+  if (!head.body.empty() || (head.method != Method::kGet && head.method != Method::kHead)) {
+    // The body is not read, so the connection cannot go on.
+    server_.answer(index,
+                   {405, kText, "only GET, HEAD and OPTIONS here\n", kAllowed, !head.body.empty()});
+    return true;
+  }
+  return false;
+}
+
+void StreamRoom::build_request(StreamExchange& x, const RequestHead& head) const {
+  static constexpr FieldSet kNotPassed =
+      kForwardingFields | FieldSet{HeaderId::kHost, HeaderId::kExpect};
+  x.query = route::query_without_hint(head.query);
+  if (x.query.find(kHookStemParameter) != std::string::npos) {
+    x.query = remove_param(x.query, kHookStemParameter);
+  }
+  x.sent_host = head.host;
+  std::string target(head.path);
+  if (!x.query.empty()) target += "?" + x.query;
+  HeadWriter writer(x.request);
+  FieldSet skip = kNotPassed;
+  // A playlist is rewritten here, so it must come whole and readable.
+  if (x.kind == StreamKind::kPlaylist || x.kind == StreamKind::kManifest) {
+    skip = skip | FieldSet{HeaderId::kAcceptEncoding, HeaderId::kRange, HeaderId::kIfRange,
+                           HeaderId::kIfNoneMatch, HeaderId::kIfModifiedSince};
+  }
+  writer.request(head.method_text, target);
+  if (!x.sent_host.empty()) writer.field(HeaderId::kHost, x.sent_host);
+  writer.copy_end_to_end(head.fields, skip);
+  write_forwarding(writer, x.identity);
+  if (x.upgrade) {
+    writer.field(HeaderId::kConnection, "Upgrade");
+    writer.field(HeaderId::kUpgrade, head.fields.get(HeaderId::kUpgrade));
+  } else {
+    writer.field(HeaderId::kConnection, x.kind == StreamKind::kLive ? "close" : "keep-alive");
+  }
+  if (!writer.finish()) x.request.clear();
+  // A client of HTTP/1.0 cannot read chunks, so its origin must not send any.
+  if (x.http10) {
+    const std::size_t version = x.request.find("HTTP/1.1\r\n");
+    if (version != std::string::npos) x.request[version + 7] = '0';
+  }
+}
+
+void StreamRoom::find_route(std::uint32_t index, const RequestHead& head) {
+  StreamExchange& x = exchange(index);
+  if (x.request.empty()) {
+    server_.answer(index, {400, kText, "request cannot be passed on\n", {}, true});
+    return;
+  }
+  const route::StreamKey key = route::from_http_path(head.host, head.path, head.query);
+  if (!key.ok()) {
+    server_.answer(index, {404, kText, route::to_string(key.error)});
+    return;
+  }
+  x.key = key.text;
+  x.pinned = dial_.pin(x, head.query);
+  if (!ask_hook(index, head, key)) dial_.route(index);
+}
+
+void StreamRoom::serve(std::uint32_t index, bool& progress) {
+  StreamExchange& x = exchange(index);
+  if (x.stage == StreamStage::kConnecting) return;
+  std::size_t moved = 0;
+  if (x.upstream.flush(moved) == IoStatus::kEnded) {
+    // An origin that closes may have said why: what it sent is read below.
+    x.upstream.out.clear();
+    x.upstream.readable = true;
+  }
+  progress = progress || moved > 0;
+  if (x.stage != StreamStage::kHandOver) {
+    read_origin(index, progress);
+  } else if (server_[index].side.out.empty() && x.upstream.out.empty()) {
+    start_relay(index);
+  }
+}
+
+void StreamRoom::check_time(std::uint32_t index, std::uint64_t now_ms) {
+  const Connection& conn = server_[index];
+  StreamExchange& x = exchange(index);
+  const bool waits = !conn.side.out.empty() || x.output_waits;
+  if (x.stage == StreamStage::kBody && !waits &&
+      now_ms >= conn.last_move_ms + process_.config.http.answer_timeout) {
+    origin_broke(index, EndReason::kOriginTimeout, "no more of the answer within answer_timeout");
+    return;
+  }
+  if (x.deadline_ms == 0 || now_ms < x.deadline_ms) return;
+  switch (x.stage) {
+    case StreamStage::kConnecting:
+      dial_.failed(index, ipc::DialOutcome::kTimeout, "no connection within http.dial_timeout");
+      server_.wake(index);
+      break;
+    case StreamStage::kRouting:
+      server_.answer(index, {503, kText, "the routing service did not answer\n"});
+      break;
+    case StreamStage::kAwaitHead:
+    case StreamStage::kCollect:
+    case StreamStage::kBody:
+      // A slow answer says nothing of the origin's health: a playlist request may be meant to wait.
+      x.upstream = Side{};
+      server_.answer(index, {504, kText, "the origin did not answer in time\n"});
+      break;
+    case StreamStage::kHandOver:  // the origin does not take what the client sent after its upgrade
+      server_.end(index, EndReason::kStalled);
+      break;
+    case StreamStage::kAsking:  // HookClient has the deadline
+      break;
+  }
+}
+
+void StreamRoom::on_end(std::uint32_t index, EndReason) {
+  Connection& conn = server_[index];
+  if (conn.detached) {
+    on_live_end(conn);
+    return;
+  }
+  StreamExchange& x = exchange(index);
+  dial_.cancel(x);
+  if (x.hook != 0) process_.hooks.cancel(x.hook);
+  if (conn.mark.texts) conn.mark.texts->origin = dial_.used_origin_text(x);
+  if (x.stop) process_.hooks.tell(*x.stop);
+}
+
+void StreamRoom::sweep(std::uint64_t now_ms) {
+  relay_.sweep(now_ms);
+  dial_.sweep(now_ms);
+}
+
+}  // namespace weir::http
