@@ -83,6 +83,11 @@ bool Endpoint::is_any() const {
   return std::all_of(std::begin(ip), std::end(ip), [](std::uint8_t byte) { return byte == 0; });
 }
 
+bool Endpoint::is_host() const {
+  if (empty() || is_any()) return false;
+  return family == Family::kIpv4 ? ip[0] < 224 : ip[0] != 0xFF;
+}
+
 Result<Endpoint> parse_ip(std::string_view text) {
   std::string_view bare = text;
   if (bare.size() >= 2 && bare.front() == '[' && bare.back() == ']') {

@@ -38,7 +38,8 @@ struct Endpoint {
   bool empty() const { return family == Family::kNone; }
   bool same_address(const Endpoint& other) const;  // family and ip, not port
   bool is_loopback() const;
-  bool is_any() const;  // 0.0.0.0 or ::, whatever the port
+  bool is_any() const;   // 0.0.0.0 or ::, whatever the port
+  bool is_host() const;  // a host can have it: not unspecified, broadcast or multicast
   // Whether a socket that listens here takes clients of the family: [::] takes those of both.
   bool takes(Family client) const {
     return family == client || (family == Family::kIpv6 && is_any());

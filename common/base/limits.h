@@ -59,6 +59,12 @@ inline constexpr std::size_t kHookCalls = 8192;              // that wait for an
 inline constexpr std::size_t kHookAnswerBytes = 64 * 1024;   // body of one answer
 inline constexpr std::size_t kHookCacheEntries = 64 * 1024;  // some 100 bytes each
 
+// Resolver: host names that a worker follows, addresses of one, questions at once.
+inline constexpr std::size_t kResolverNames = 4096;
+inline constexpr std::size_t kResolverAddresses = 1024;  // of each family
+inline constexpr std::size_t kResolverQueries = 64;
+inline constexpr std::size_t kHookAddresses = 32;  // of a hook's host that one call tries
+
 // UDP relay: what waits while the master answers a claim; more is dropped.
 inline constexpr std::size_t kUdpClaims = 4096;                // a worker
 inline constexpr std::size_t kUdpParkedBytes = 128 * 1024;     // a claim

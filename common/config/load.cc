@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/base/host_name.h"
 #include "common/base/http_url.h"
 #include "common/base/limits.h"
 #include "common/base/public_address.h"
@@ -192,6 +193,7 @@ class Loader {
     check_origin_path("whip_path", config_.rtc.whip_path);
     check_origin_path("whep_path", config_.rtc.whep_path);
     check_proxy_protocol();
+    check_resolver();
     check_hooks();
     check_default_backend();
   }
@@ -219,6 +221,15 @@ class Loader {
         {"http_api", config_.http_api.proxy_protocol}};
     for (const auto& [section, on] : listeners) {
       if (on) fault_of(section, "proxy_protocol", "needs proxy_protocol_networks");
+    }
+  }
+
+  void check_resolver() {
+    const auto servers = parse_name_servers(config_.resolver.nameservers);
+    if (!servers) fault_of("resolver", "nameservers", servers.error().text);
+    if (config_.resolver.ttl_min > config_.resolver.ttl_max) {
+      fault_of(pick_set("resolver", "ttl_min", "ttl_max"),
+               "resolver.ttl_min is longer than resolver.ttl_max");
     }
   }
 

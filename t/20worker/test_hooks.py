@@ -8,6 +8,7 @@ import pytest
 
 from rtmp_helpers import client, in_threads, noise_tags, player, publisher, quiet, wait_end, wait_quiet
 from weirtest import RtmpError, free_port, poll
+from weirtest.dnsserver import DnsServer
 from weirtest.hookserver import HookServer
 from weirtest.httporigin import HttpConnection, HttpOrigin
 from weirtest.rtcorigin import RtcOrigin, RtcWeir, offer_sdp
@@ -274,10 +275,11 @@ def test_stop_tells_before_it_leaves(lab):
 def test_unknown_host_fails_by_policy(lab):
     fake = lab.fake_origin(media=noise_tags(9))
     weir = lab.weir(origins=[fake], config=quiet(
+        resolver={"nameservers": DnsServer(lab).address},
         hooks={"on_play": f"http://no-such-host.invalid:{free_port()}/", "fail": "open"}))
     with player(weir, "a") as link:
         link.read_media(3)
-    assert "host of a hook is not known" in weir.log() and _result(weir, "failed") == 1
+    assert "there is no such host" in weir.log() and _result(weir, "failed") == 1
 
 
 def test_webrtc_begins_and_ends_are_told_once(lab):

@@ -17,6 +17,7 @@
 #include "workers/core/event_ptr.h"
 #include "workers/core/hook_client.h"
 #include "workers/core/master_link.h"
+#include "workers/core/resolver.h"
 #include "workers/core/worker_main.h"
 
 namespace weir::control {
@@ -51,6 +52,7 @@ class ControlWorker {
   Api api_;
   HttpServer server_;
   Prober prober_;
+  Resolver resolver_;
   HookClient hooks_;
   EventPtr expire_timer_;
   bool draining_ = false;
@@ -118,7 +120,8 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
       prober_(base, state_, counters_,
               {config.balance.probe_interval, config.balance.probe_timeout},
               [this](ipc::ProbeResult& result) { link_.send(result); }),
-      hooks_(base, config, counters_, [this] { maybe_leave(); }) {
+      resolver_(base, config, counters_),
+      hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }) {
   expire_timer_.reset(event_new(
       base, -1, EV_PERSIST,
       [](evutil_socket_t, short, void* self) {

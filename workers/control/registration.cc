@@ -105,13 +105,6 @@ tl::expected<void, RegistrationError> read_text(const cJSON* object, const char*
   return {};
 }
 
-// An address that a server can have: not 0.0.0.0, ::, broadcast or multicast.
-bool is_host_address(const Endpoint& endpoint) {
-  static constexpr std::uint8_t kZero[16] = {};
-  if (std::memcmp(endpoint.ip, kZero, sizeof kZero) == 0) return false;
-  return endpoint.family == Family::kIpv4 ? endpoint.ip[0] < 224 : endpoint.ip[0] != 0xFF;
-}
-
 tl::expected<Endpoint, RegistrationError> read_ip(const cJSON* object) {
   const auto member = find_member(object, "ip");
   if (!member) return Refusal(member.error());
@@ -120,7 +113,7 @@ tl::expected<Endpoint, RegistrationError> read_ip(const cJSON* object) {
   if (!text) return Refusal(text.error());
   const auto ip = parse_ip(*text);
   if (!ip) return refuse("ip", "is not an IP address");
-  if (!is_host_address(*ip)) return refuse("ip", "is not the address of a host");
+  if (!ip->is_host()) return refuse("ip", "is not the address of a host");
   return *ip;
 }
 
@@ -146,7 +139,7 @@ tl::expected<void, RegistrationError> read_endpoints(const cJSON* object, const 
     if (!text) return Refusal(text.error());
     const auto endpoint = parse_origin_endpoint(*text, out.ip);
     if (!endpoint) return refuse(field, "is wrong: " + endpoint.error().text);
-    if (!is_host_address(*endpoint)) return refuse(field, "has no address of a host");
+    if (!endpoint->is_host()) return refuse(field, "has no address of a host");
     out.endpoints[index][count++] = *endpoint;
   }
   if (mandatory && count == 0) return refuse(name, "has no endpoint");

@@ -1,6 +1,5 @@
 #include "workers/core/hook_client.h"
 
-#include <netdb.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -28,6 +27,7 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kHeadMax = 32 * 1024;
 constexpr std::uint64_t kRefusalMs = 1000;  // how long at most a refusal counts
 constexpr std::uint64_t kLogMs = 1000;      // between two lines about calls that failed
+constexpr std::uint64_t kConnectMs = 100;   // of one of several addresses, at least
 
 std::string host_name() {
   char name[256] = {};
@@ -41,9 +41,10 @@ struct HookClient::Call {
   SessionId session = 0;
   std::uint64_t deadline_ms = 0;
   std::string request;
-  Endpoint endpoint;
+  Endpoint endpoint;           // where it was sent last
   std::optional<HookKey> key;  // of one whose verdict may be kept
   bool retried = false;
+  std::size_t refused = 0;  // addresses that took no connection
   Link* link = nullptr;
   std::vector<std::pair<Ticket, OnVerdict>> waiters;
 };
@@ -57,6 +58,7 @@ struct HookClient::Link {
   bool keep_alive = false;
   std::uint64_t call = 0;
   Endpoint endpoint;
+  std::uint64_t connect_until_ms = 0;
   Side side;
   std::vector<std::uint8_t> in;
   http::ResponseParser parser;
@@ -65,10 +67,12 @@ struct HookClient::Link {
   http::ChunkedDecoder chunked;
   int status = 0;
   std::string text;
+
+  bool connecting() const { return used && state == State::kConnecting; }
 };
 
-HookClient::HookClient(event_base* base, const Config& config, ipc::Counters& counters,
-                       std::function<void()> on_idle)
+HookClient::HookClient(event_base* base, const Config& config, Resolver& resolver,
+                       ipc::Counters& counters, std::function<void()> on_idle)
     : base_(base),
       config_(config),
       counters_(counters),
@@ -91,29 +95,41 @@ HookClient::HookClient(event_base* base, const Config& config, ipc::Counters& co
     if (!url) continue;  // empty; anything else was refused when the configuration was loaded
     targets_[i].on = true;
     targets_[i].url = std::move(*url);
-    resolve(targets_[i], static_cast<HookAction>(i));
+    targets_[i].host = resolver.watch(targets_[i].url.host, [this] { on_address(); });
   }
 }
 
 HookClient::~HookClient() = default;
 
-void HookClient::resolve(Target& target, HookAction action) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  const std::string port = std::to_string(target.url.port);
-  const int error = ::getaddrinfo(target.url.host.c_str(), port.c_str(), &hints, &list);
-  if (error == 0 && list->ai_addrlen <= sizeof(sockaddr_storage)) {
-    sockaddr_storage address{};
-    std::memcpy(&address, list->ai_addr, list->ai_addrlen);
-    target.endpoint = from_sockaddr(address);
-    ::freeaddrinfo(list);
-    return;
-  }
-  LogLine(LogLevel::kError, "host of a hook is not known; its calls fail until a reload")
-      .field("hook", to_string(action))
-      .field("host", target.url.host)
-      .field("error", ::gai_strerror(error));
+HookClient::Target& HookClient::target_of(const Call& call) {
+  return targets_[static_cast<std::size_t>(call.action)];
+}
+
+// How many addresses the call may try.
+std::size_t HookClient::addresses_of(const Call& call) {
+  const Target& target = target_of(call);
+  return target.host ? std::min(target.host.addresses().size(), limits::kHookAddresses) : 0;
+}
+
+// Empty: none is known.
+Endpoint HookClient::next_address(const Call& call) {
+  if (addresses_of(call) == 0) return {};
+  const Target& target = target_of(call);
+  const std::vector<Endpoint>& all = target.host.addresses();
+  const auto first = std::find_if(all.begin(), all.end(), [&target](const Endpoint& each) {
+    return each.same_address(target.good);
+  });
+  const auto start = first == all.end() ? 0 : static_cast<std::size_t>(first - all.begin());
+  Endpoint address = all[(start + call.refused) % all.size()];
+  address.port = target.url.port;
+  return address;
+}
+
+// A host has other addresses, or is known to have none: those who wait for one go on.
+void HookClient::on_address() {
+  queue_.insert(queue_.begin(), nameless_.begin(), nameless_.end());
+  nameless_.clear();
+  arm_timer();
 }
 
 HookClient::Asked HookClient::ask(const HookEvent& event, OnVerdict done) {
@@ -153,12 +169,11 @@ void HookClient::cancel(Ticket ticket) {
 // 0: there are too many. Never calls back: the connection is tried from the event loop.
 std::uint64_t HookClient::begin(const HookEvent& event, std::optional<HookKey> key) {
   if (calls_.size() >= limits::kHookCalls) return 0;
-  const Target& target = targets_[static_cast<std::size_t>(event.action)];
   auto call = std::make_unique<Call>();
   call->action = event.action;
+  const Target& target = target_of(*call);
   call->session = event.session;
   call->deadline_ms = monotonic_ms() + config_.hooks.timeout;
-  call->endpoint = target.endpoint;
   call->key = key;
   const std::string body = hook_body(event, sender_);
   http::HeadWriter writer(call->request);
@@ -186,7 +201,10 @@ void HookClient::arm_timer() {
     return;
   }
   const std::uint64_t now = monotonic_ms();
-  const std::uint64_t deadline = calls_.begin()->second->deadline_ms;
+  std::uint64_t deadline = calls_.begin()->second->deadline_ms;
+  for (const auto& link : links_) {
+    if (link->connecting()) deadline = std::min(deadline, link->connect_until_ms);
+  }
   const auto open = static_cast<std::size_t>(std::count_if(
       links_.begin(), links_.end(), [](const auto& link) { return link->call != 0; }));
   const bool can_start =
@@ -198,7 +216,16 @@ void HookClient::arm_timer() {
 void HookClient::on_timer() {
   const std::uint64_t now = monotonic_ms();
   while (!calls_.empty() && calls_.begin()->second->deadline_ms <= now) {
-    fail(calls_.begin()->first, Counter::kHookTimeout, "no answer within hooks.timeout");
+    const Call& call = *calls_.begin()->second;
+    fail(calls_.begin()->first, Counter::kHookTimeout,
+         addresses_of(call) > 0
+             ? "no answer within hooks.timeout"
+             : "its address is not known: " + std::string(to_string(target_of(call).host.fault())));
+  }
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    if (links_[i]->connecting() && links_[i]->connect_until_ms <= now) {
+      broke(*links_[i], "no connection in its share of the time");
+    }
   }
   feed_queue();
   arm_timer();
@@ -211,10 +238,15 @@ void HookClient::feed_queue() {
       queue_.pop_front();
       continue;
     }
-    const Endpoint endpoint = calls_.at(id)->endpoint;
+    const Endpoint endpoint = next_address(*calls_.at(id));
     if (endpoint.empty()) {
       queue_.pop_front();
-      fail(id, Counter::kHookFailed, "its name is not known");
+      const Resolver::Watch& host = target_of(*calls_.at(id)).host;
+      if (!host || host.absent()) {
+        fail(id, Counter::kHookFailed, "there is no such host");
+      } else {
+        nameless_.push_back(id);
+      }
       continue;
     }
     const bool fresh = calls_.at(id)->retried;
@@ -222,7 +254,7 @@ void HookClient::feed_queue() {
     if (link == nullptr) link = new_link(endpoint);
     if (link == nullptr) return;  // one will become free, or the call's time ends
     queue_.pop_front();
-    if (!use(*link, id)) fail(id, Counter::kHookFailed, std::strerror(errno));
+    if (!use(*link, id)) try_next(id, std::strerror(errno));
   }
 }
 
@@ -266,7 +298,13 @@ bool HookClient::use(Link& link, std::uint64_t id) {
                    [&link](const auto& each) { return each.get() == &link; }) -
       links_.begin());
   link.reused = link.used;
+  call.endpoint = link.endpoint;
   if (!link.used) {
+    const std::uint64_t now = monotonic_ms();
+    const std::uint64_t left = call.deadline_ms > now ? call.deadline_ms - now : 0;
+    const std::size_t others = addresses_of(call) - std::min(addresses_of(call), call.refused + 1);
+    link.connect_until_ms =
+        others == 0 ? call.deadline_ms : now + std::max(kConnectMs, left / (others + 1));
     auto fd = net::start_connect(link.endpoint, {0, config_.hooks.timeout});
     if (!fd) {
       errno = fd.error().sys_errno;
@@ -305,6 +343,9 @@ void HookClient::on_ready(std::uint64_t packed, std::uint32_t events) {
       return;
     } else {
       link.state = Link::State::kHead;
+      if (const auto call = calls_.find(link.call); call != calls_.end()) {
+        target_of(*call->second).good = link.endpoint;
+      }
     }
   }
   if (link.used) serve(link);
@@ -409,6 +450,7 @@ void HookClient::answered(Link& link, bool keep) {
 void HookClient::broke(Link& link, const std::string& why) {
   const std::uint64_t id = std::exchange(link.call, 0);
   const bool stale = link.reused && link.state == Link::State::kHead && link.in.empty();
+  const bool refused = link.connecting();
   drop_link(link);
   const auto found = calls_.find(id);
   if (found == calls_.end()) return;
@@ -418,7 +460,15 @@ void HookClient::broke(Link& link, const std::string& why) {
     queue_.push_front(id);
     return;
   }
-  fail(id, Counter::kHookFailed, why);
+  refused ? try_next(id, why) : fail(id, Counter::kHookFailed, why);
+}
+
+// An address took no connection: the next one, or the call has failed.
+void HookClient::try_next(std::uint64_t id, const std::string& why) {
+  Call& call = *calls_.at(id);
+  call.link = nullptr;
+  if (++call.refused >= addresses_of(call)) return fail(id, Counter::kHookFailed, why);
+  queue_.push_front(id);
 }
 
 void HookClient::fail(std::uint64_t id, Counter counter, const std::string& why) {
@@ -431,7 +481,8 @@ void HookClient::fail(std::uint64_t id, Counter counter, const std::string& why)
     LogLine(LogLevel::kWarn, open ? "hook failed, the client is let in" : "hook failed")
         .session(call.session)
         .field("hook", to_string(call.action))
-        .field("server", to_string(call.endpoint))
+        .field("host", target_of(call).url.authority)
+        .field("server", call.endpoint.empty() ? "" : to_string(call.endpoint))
         .field("reason", why)
         .field("held_back", std::exchange(held_back_, 0));
   } else {

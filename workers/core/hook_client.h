@@ -2,8 +2,10 @@
 // when one stops, without ever blocking. Owner: a worker; must die before the event base.
 //
 // A verdict about a viewer counts for hooks.cache_ttl, and those who wait for the same one share a
-// call. A call has one deadline for all of it: the wait for a connection, connect, answer. Without
-// an answer hooks.fail decides. A refusal, and what failed closed, counts for a second at most.
+// call. A call has one deadline for all of it: the wait for the server's address, for a connection,
+// connect, answer. Without an answer hooks.fail decides. A refusal, and what failed closed, counts
+// for a second at most. Of a name's addresses the one that last took a connection is tried first,
+// then the others; each gets its share of the time that is left.
 //
 // Bounds: hooks.connections at once, kHookCallsMax calls (the others fail at once), bytes of an
 // answer, entries of the cache. Connections are used again; a call that finds its connection closed
@@ -28,6 +30,7 @@
 #include "workers/core/event_ptr.h"
 #include "workers/core/hook_plan.h"
 #include "workers/core/poller.h"
+#include "workers/core/resolver.h"
 
 namespace weir {
 
@@ -36,8 +39,8 @@ class HookClient {
   using Ticket = std::uint64_t;  // 0: none
   using OnVerdict = std::function<void(const HookVerdict&)>;
 
-  // Looks names up, which may take the time of a resolver. `on_idle`: the last call has ended.
-  HookClient(event_base* base, const Config& config, ipc::Counters& counters,
+  // `resolver` must live longer. `on_idle`: the last call has ended.
+  HookClient(event_base* base, const Config& config, Resolver& resolver, ipc::Counters& counters,
              std::function<void()> on_idle);
   ~HookClient();
 
@@ -58,14 +61,17 @@ class HookClient {
   struct Target {
     bool on = false;
     HttpUrl url;
-    Endpoint endpoint;  // empty: its name is not known
+    Resolver::Watch host;
+    Endpoint good;  // the address that last took a connection
   };
   struct Call;
   struct Link;
 
-  void resolve(Target& target, HookAction action);
+  Target& target_of(const Call& call);
+  std::size_t addresses_of(const Call& call);
+  Endpoint next_address(const Call& call);
+  void on_address();
   std::uint64_t begin(const HookEvent& event, std::optional<HookKey> key);
-  void start(std::uint64_t id);
   bool use(Link& link, std::uint64_t id);
   Link* idle_link(const Endpoint& endpoint);
   Link* new_link(const Endpoint& endpoint);
@@ -76,6 +82,7 @@ class HookClient {
   void take_body(Link& link, ByteView bytes);
   void answered(Link& link, bool keep);
   void broke(Link& link, const std::string& why);
+  void try_next(std::uint64_t id, const std::string& why);
   void fail(std::uint64_t id, ipc::Counter counter, const std::string& why);
   void finish(std::uint64_t id, const HookVerdict& verdict, bool failed);
   void feed_queue();
@@ -94,8 +101,9 @@ class HookClient {
   EventPtr timer_;
   std::vector<std::unique_ptr<Link>> links_;
   std::map<std::uint64_t, std::unique_ptr<Call>>
-      calls_;                        // by id: the oldest has the first deadline
-  std::deque<std::uint64_t> queue_;  // calls that wait for a connection
+      calls_;                           // by id: the oldest has the first deadline
+  std::deque<std::uint64_t> queue_;     // calls that wait for a connection
+  std::deque<std::uint64_t> nameless_;  // calls that wait for an address
   std::unordered_map<HookKey, std::uint64_t, HookKeyHash> shared_;  // calls that others may join
   std::unordered_map<Ticket, std::uint64_t> tickets_;               // to calls
   std::vector<std::uint8_t> read_buffer_;

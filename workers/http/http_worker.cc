@@ -91,7 +91,8 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                maybe_leave();
              }}),
       tls_(make_tls_server(config, context_.tickets, net::Alpn::kHttp)),
-      hooks_(base, config, counters_, [this] { maybe_leave(); }),
+      resolver_(base, config, counters_),
+      hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }),
       origin_tls_(config),
       server_(base, std::move(context_.listeners), settings_of(config), kMeters, tls_.get(),
               counters_, next_session_,

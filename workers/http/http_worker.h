@@ -54,6 +54,7 @@ class HttpWorker {
   SessionId next_session_;
   MasterLink link_;
   std::unique_ptr<net::TlsServer> tls_;
+  Resolver resolver_;
   HookClient hooks_;
   OriginTls origin_tls_;
   Server server_;

@@ -98,6 +98,7 @@ class RtmpWorker {
   OriginTls origin_tls_;
   Acceptor acceptor_;
   AccessLogger access_log_;
+  Resolver resolver_;
   HookClient hooks_;
   EventPtr fast_timer_;
   EventPtr slow_timer_;

@@ -77,7 +77,8 @@ SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Confi
              }}),
       relay_(base, {config.srt.relay_delay, config.srt.idle_timeout, true, kRelayCounters}, *this,
              link_, table_, counters_, std::move(context_.udp_sockets)),
-      hooks_(base, config, counters_, [this] { maybe_leave(); }),
+      resolver_(base, config, counters_),
+      hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }),
       timer_(event_new(
           base, -1, EV_PERSIST,
           [](evutil_socket_t, short, void* self) { static_cast<SrtWorker*>(self)->on_timer(); },

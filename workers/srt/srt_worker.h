@@ -21,6 +21,7 @@
 #include "workers/core/access_logger.h"
 #include "workers/core/hook_client.h"
 #include "workers/core/master_link.h"
+#include "workers/core/resolver.h"
 #include "workers/core/udp_relay.h"
 #include "workers/srt/srt_dial.h"
 
@@ -112,6 +113,7 @@ class SrtWorker final : private UdpProtocol {
   AccessLogger access_log_;
   MasterLink link_;
   UdpRelay relay_;
+  Resolver resolver_;
   HookClient hooks_;
   EventPtr timer_;
   Dials dials_;

@@ -78,10 +78,10 @@ class Call:
 class HttpOrigin:
     """Calls `serve(call)` for each request. Without RTMP, so no probe reaches it."""
 
-    def __init__(self, lab, serve, start=True):
-        self.ip = "127.0.0.1"
+    def __init__(self, lab, serve, start=True, ip="127.0.0.1", port=None):
+        self.ip = ip
         self.rtmp_port = None
-        self.http_port = free_port()
+        self.http_port = port or free_port()
         self.serve = serve
         self.requests = []
         self.connections = 0

@@ -1,0 +1,119 @@
+"""Name servers that are silent, slow or lie: nothing of Weir waits for one, and what is known goes
+on counting."""
+
+import os
+import signal
+
+import pytest
+from rtmp_helpers import noise_tags, player, publisher, quiet
+from weirtest import RtmpError, free_port, poll
+from weirtest.dnsserver import DnsServer
+from weirtest.hookserver import HookServer
+
+MANY = [f"127.0.9.{i}" for i in range(1, 20)]  # of the loopback; nobody listens there
+
+
+def resolver(dns, **options):
+    return {"nameservers": dns.address, "timeout": "100ms", "ttl_min": "100ms", **options}
+
+
+def hooks(server, host, *actions, **options):
+    return {**{name: f"http://{host}:{server.http_port}/hook" for name in actions}, **options}
+
+
+def publishes(weir, name):
+    """Whether the client is let in."""
+    try:
+        publisher(weir, name).close()
+    except RtmpError as error:
+        assert error.code == "NetStream.Publish.BadName"
+        return False
+    return True
+
+
+def known(weir, what):
+    """Whether an RTMP worker has heard that of a name."""
+    return any("rtmp." in line and "name is known" in line and what in line
+               for line in weir.log().splitlines())
+
+
+@pytest.mark.parametrize("fail", ["open", "closed"])
+def test_silent_name_server(lab, fail):
+    fake = lab.fake_origin(media=noise_tags(400))
+    dns = DnsServer(lab)
+    hook = HookServer(lab)
+    dns.set("hook.test", ["127.0.0.1"], ttl=0)
+    config = quiet(resolver=resolver(dns, stale="1h"),
+                   hooks=hooks(hook, "hook.test", "on_publish", "on_unpublish", timeout="500ms",
+                               fail=fail))
+    weir = lab.weir(origins=[fake], config=config, workers=2)
+    running = player(weir, "running")  # nobody asks about players
+    assert publishes(weir, "asked") and hook.seen("on_publish")
+    # The last answer goes on counting in those who have it; new workers have none.
+    dns.mode = "silent"
+    poll("the silence is noticed", lambda: weir.metric("weir_name_answers_total", result="timeout"))
+    assert publishes(weir, "stale") and len(hook.seen("on_publish")) == 2
+    weir.reload()
+    running.read_media(5)
+    assert publishes(weir, "unknown") == (fail == "open")
+    [victim, other] = weir.pids("rtmp")
+    os.kill(victim, signal.SIGKILL)
+    poll("a new worker is there", lambda: len(set(weir.pids("rtmp")) - {victim, other}) == 1)
+    for pid in (*weir.pids("control"),):
+        os.kill(pid, signal.SIGKILL)
+    poll("a new control worker", lambda: weir.log().count("worker died") == 2)
+    weir.wait_ready()
+    running.read_media(5)
+    assert publishes(weir, "respawned") == (fail == "open")
+    assert weir.metric("weir_hook_calls_total", result="timeout") >= 2
+    assert "is hanging" not in weir.log() and len(hook.seen("on_publish")) == 2
+    # A start from nothing is no different.
+    second = lab.weir(origins=[fake], config=config, name="second")
+    assert publishes(second, "started") == (fail == "open")
+    for one in (weir, second):
+        assert "its address is not known" in one.log()
+    dns.mode = "ok"
+    poll("they are asked again", lambda: publishes(second, "known") and
+         any(body["stream"] == "known" for body in hook.seen("on_publish")), 20)
+    running.read_media(5)
+    running.close()
+
+
+def test_hook_addresses(lab):
+    """Many addresses, one of which answers; another address; a name that is gone; a slow answer."""
+    fake = lab.fake_origin()
+    dns = DnsServer(lab, mode="slow")
+    dns.delay = 0.5
+    port = free_port()
+    first = HookServer(lab, port=port)
+    second = HookServer(lab, ip="127.0.0.2", port=port)
+    dns.set("hook.test", [*MANY, "127.0.0.1"], ttl=0)
+    weir = lab.weir(origins=[fake], config=quiet(
+        resolver=resolver(dns), hooks=hooks(first, "hook.test", "on_publish", timeout="20s")))
+    assert publishes(weir, "a") and len(first.bodies) == 1, "a call waits for the address"
+    dns.mode = "ok"
+    dns.set("hook.test", [f"127.1.{i // 250}.{1 + i % 250}" for i in range(1000)] + ["127.0.0.2"],
+            ttl=0)
+    poll("a thousand addresses come over TCP", lambda: known(weir, "addresses=1001"))
+    dns.set("hook.test", ["127.0.0.2"], ttl=0)
+    poll("the new address", lambda: known(weir, "address=127.0.0.2"))
+    assert publishes(weir, "b") and len(second.bodies) == 1 and len(first.bodies) == 1
+    dns.mode = "nxdomain"
+    weir.wait_log("its last addresses go on counting")
+    assert publishes(weir, "c") and len(second.bodies) == 2
+    assert weir.metric("weir_name_answers_total", result="absent") > 0
+
+
+def test_hook_whose_name_is_not_there(lab):
+    """That is an answer: hooks.fail decides at once, not after hooks.timeout."""
+    fake = lab.fake_origin()
+    dns = DnsServer(lab)
+    hook = HookServer(lab)
+    weir = lab.weir(origins=[fake], config=quiet(
+        resolver=resolver(dns),
+        hooks=hooks(hook, "hook.test", "on_publish", "on_play", timeout="60s")))
+    assert not publishes(weir, "a")
+    with pytest.raises(RtmpError):
+        player(weir, "a")
+    assert weir.metric("weir_hook_calls_total", result="failed") == 2
+    assert "there is no such host" in weir.log()
