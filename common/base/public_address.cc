@@ -3,19 +3,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/base/host_name.h"
+
 namespace weir {
 namespace {
-
-bool is_name(std::string_view text) {
-  return !text.empty() && text.size() <= 253 && text.front() != '-' && text.front() != '.' &&
-         std::all_of(text.begin(), text.end(),
-                     [](char c) {
-                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                              (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
-                     }) &&
-         // What looks like an IPv4 address, and is none, is no name either.
-         text.find_first_not_of("0123456789.") != std::string_view::npos;
-}
 
 bool parse_port(std::string_view text, std::uint16_t& port) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
@@ -45,7 +36,7 @@ Result<PublicAddress> parse_word(std::string_view word) {
     out.address.port = port;
     return out;
   }
-  if (!is_name(host)) {
+  if (!is_host_name(host)) {
     return fail("\"" + std::string(word) + "\" is neither an address nor a name");
   }
   out.kind = PublicAddress::Kind::kName;

@@ -2,7 +2,7 @@
 
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <netdb.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -41,24 +41,11 @@ void add(std::vector<Endpoint>& all, Endpoint endpoint, std::uint16_t port) {
   if (std::find(all.begin(), all.end(), endpoint) == all.end()) all.push_back(endpoint);
 }
 
-void add_name(std::vector<Endpoint>& all, const PublicAddress& wanted, const Endpoint& listen) {
-  addrinfo hints{};
-  if (!listen.takes(Family::kIpv6)) hints.ai_family = AF_INET;
-  if (!listen.takes(Family::kIpv4)) hints.ai_family = AF_INET6;
-  hints.ai_socktype = SOCK_DGRAM;
-  addrinfo* list = nullptr;
-  const int error = ::getaddrinfo(wanted.name.c_str(), nullptr, &hints, &list);
-  if (error != 0) {
-    LogLine(LogLevel::kError, "rtc.candidate: name cannot be resolved, clients are not told of it")
-        .field("name", wanted.name)
-        .field("error", ::gai_strerror(error));
-    return;
-  }
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
-  for (const addrinfo* row = list; row != nullptr; row = row->ai_next) {
-    Endpoint endpoint = from_address(row->ai_addr);
+void add_name(std::vector<Endpoint>& all, const PublicAddress& wanted, const Endpoint& listen,
+              const NameLookup& lookup) {
+  for (Endpoint endpoint : lookup(wanted.name)) {
     endpoint.port = wanted.port;
-    if (!endpoint.empty()) add(all, endpoint, listen.port);
+    if (listen.takes(endpoint.family)) add(all, endpoint, listen.port);
   }
 }
 
@@ -91,7 +78,8 @@ std::vector<Endpoint> find_host_addresses(const Endpoint& listen) {
   return good.empty() ? rest : good;
 }
 
-std::vector<Endpoint> find_public_addresses(std::string_view text, const Endpoint& listen) {
+std::vector<Endpoint> find_public_addresses(std::string_view text, const Endpoint& listen,
+                                            const NameLookup& lookup) {
   std::vector<Endpoint> all;
   const auto words = parse_public_addresses(text);
   if (words) {
@@ -105,12 +93,11 @@ std::vector<Endpoint> find_public_addresses(std::string_view text, const Endpoin
           add(all, word.address, listen.port);
           break;
         case PublicAddress::Kind::kName:
-          add_name(all, word, listen);
+          add_name(all, word, listen, lookup);
           break;
       }
     }
   }
-  if (all.empty()) add_host(all, listen);
   return all;
 }
 

@@ -9,6 +9,7 @@ from rtmp_helpers import noise_tags, player, publisher, quiet
 from weirtest import RtmpError, free_port, poll
 from weirtest.dnsserver import DnsServer
 from weirtest.hookserver import HookServer
+from weirtest.rtcorigin import RtcOrigin, RtcWeir, candidates_of, offer_sdp
 
 MANY = [f"127.0.9.{i}" for i in range(1, 20)]  # of the loopback; nobody listens there
 
@@ -117,3 +118,39 @@ def test_hook_whose_name_is_not_there(lab):
         player(weir, "a")
     assert weir.metric("weir_hook_calls_total", result="failed") == 2
     assert "there is no such host" in weir.log()
+
+
+def test_candidates_by_name(lab):
+    """Unknown ones are left out; when there is no other, the client is told to come again."""
+    dns = DnsServer(lab, mode="silent")
+    dns.set("edge.test", ["203.0.113.7", "203.0.113.8"], ttl=0)
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin], {"resolver": resolver(dns),
+                                   "rtc": {"candidate": "198.51.100.1 edge.test:9000"}})
+    numbers = iter(range(1000, 9999))
+
+    def offer(query=""):
+        return weir.post(f"/rtc/v1/whip/?app=live&stream=s{next(numbers)}{query}",
+                         offer_sdp(f"u{next(numbers)}"))
+
+    def addresses():
+        answer = offer()
+        return answer.status == 201 and list(dict.fromkeys(
+            (a, p) for _, a, p in candidates_of(answer.body.decode())))
+    assert addresses() == [("198.51.100.1", weir.rtc_port)]
+    weir.weir.reload({**weir.sections,
+                      "rtc": {**weir.sections["rtc"], "candidate": "edge.test:9000"}})
+    answer = offer()
+    assert answer.status == 503 and answer.fields["retry-after"]
+    assert "no name of rtc.candidate is known yet" in weir.weir.log() and len(origin.offers) == 1
+    assert offer("&eip=192.0.2.8").status == 201
+    dns.mode = "ok"
+    poll("the name is known",
+         lambda: addresses() == [("203.0.113.7", 9000), ("203.0.113.8", 9000)], 20)
+    dns.set("edge.test", ["203.0.113.9"], ttl=0)
+    poll("its new address", lambda: addresses() == [("203.0.113.9", 9000)])
+    dns.mode = "servfail"
+    os.kill(weir.weir.pids("http")[0], signal.SIGKILL)
+    poll("a new worker", lambda: weir.weir.log().count("worker died") == 1)
+    weir.weir.wait_ready()
+    assert offer().status == 503

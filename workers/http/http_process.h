@@ -11,6 +11,7 @@
 #include "workers/core/http_server.h"
 #include "workers/core/master_link.h"
 #include "workers/core/origin_tls.h"
+#include "workers/core/resolver.h"
 
 namespace weir::http {
 
@@ -21,6 +22,7 @@ struct Process {
   MasterLink& link;
   ipc::Counters& counters;
   HookClient& hooks;
+  Resolver& resolver;
   OriginTls& tls;
   const route::HintKey& hint_key;
   Server& server;

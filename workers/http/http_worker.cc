@@ -111,7 +111,8 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
 }
 
 Process HttpWorker::process() {
-  return {base_, config_, state_, link_, counters_, hooks_, origin_tls_, hint_key_, server_};
+  return {base_,  config_,   state_,      link_,     counters_,
+          hooks_, resolver_, origin_tls_, hint_key_, server_};
 }
 
 void HttpWorker::add_ports() {

@@ -81,8 +81,8 @@ void RtcSignal::on_response(Call& call) {
 
 RtcAddresses RtcSignal::addresses_for(const Call& call) const {
   RtcAddresses out;
-  out.udp = udp_addresses_;
-  out.tcp = tcp_addresses_;
+  out.udp = addresses_.udp();
+  out.tcp = addresses_.tcp();
   out.origin_api = call.endpoint;
   ipc::OriginRecord record;
   if (!process_.state.read_origin(call.origin, record)) return out;
@@ -117,8 +117,8 @@ void RtcSignal::on_offer_answer(Call& call) {
   Endpoint wanted_tcp = wanted;
   if (!wanted.empty()) {
     addresses.udp = {&wanted, 1};
-    if (!tcp_addresses_.empty()) {
-      wanted_tcp.port = tcp_addresses_.front().port;  // a port in ?eip= is that of UDP
+    if (!addresses_.tcp().empty()) {
+      wanted_tcp.port = addresses_.tcp().front().port;  // a port in ?eip= is that of UDP
       addresses.tcp = {&wanted_tcp, 1};
     }
   }

@@ -72,7 +72,7 @@ RtcRoom::RtcRoom(const Process& process, const std::optional<ipc::FlowView>& flo
     : process_(process),
       server_(process.server),
       signal_({process.base, process.config, process.state, flows, process.link, process.counters,
-               process.hooks, process.tls, next_session},
+               process.hooks, process.resolver, process.tls, next_session},
               process.hint_key,
               [this](std::uint64_t owner, const RtcAnswer& what) { on_answer(owner, what); }) {}
 

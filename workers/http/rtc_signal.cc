@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/net/public_addresses.h"
 #include "common/net/tcp.h"
 #include "common/proto/http/target.h"
 #include "workers/core/dial.h"
@@ -23,30 +22,13 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::uint64_t kMasterTimeoutMs = 3000;
 constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
 
-// None when ICE over TCP is off. The ports that stand in rtc.candidate are those of UDP.
-std::vector<Endpoint> find_tcp_addresses(const Config& config) {
-  const Endpoint& listen = config.rtc.tcp_listen;
-  if (listen.empty()) return {};
-  if (!config.rtc.tcp_candidate.empty()) {
-    return net::find_public_addresses(config.rtc.tcp_candidate, listen);
-  }
-  std::vector<Endpoint> out;
-  for (Endpoint address : net::find_public_addresses(config.rtc.candidate, listen)) {
-    address.port = listen.port;
-    if (std::find(out.begin(), out.end(), address) == out.end()) out.push_back(address);
-  }
-  return out;
-}
-
 }  // namespace
 
 RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnAnswer on_answer)
     : process_(process),
       hint_key_(hint_key),
       on_answer_(std::move(on_answer)),
-      udp_addresses_(
-          net::find_public_addresses(process.config.rtc.candidate, process.config.rtc.listen)),
-      tcp_addresses_(find_tcp_addresses(process.config)),
+      addresses_(process.config, process.resolver),
       poller_(process.base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
       read_buffer_(kReadBytes) {}
@@ -56,6 +38,14 @@ RtcSignal::~RtcSignal() = default;
 RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
   if (calls_.size() >= kCallsMax) {
     on_answer_(owner, rtc_error(request.plan.api, 503, "too many requests at once"));
+    return 0;
+  }
+  if (!addresses_.known() && needs_addresses(request.plan)) {
+    LogLine(LogLevel::kWarn, "webrtc request refused, no name of rtc.candidate is known yet")
+        .session(request.session)
+        .field("client", to_string(request.client))
+        .field("stream", request.plan.key);
+    on_answer_(owner, rtc_error(request.plan.api, 503, "no public address is known yet"));
     return 0;
   }
   const CallId id = ++last_call_;
@@ -75,6 +65,13 @@ RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
   calls_.emplace(id, std::move(made));
   begin(call);
   return calls_.count(id) != 0 ? id : 0;
+}
+
+// The answer will name where the client is to send.
+bool RtcSignal::needs_addresses(const RtcPlan& plan) const {
+  if (plan.step != RtcStep::kOffer && plan.step != RtcStep::kPatch) return false;
+  return !process_.config.rtc.eip ||
+         wanted_address(plan.eip, process_.config.rtc.listen.port).empty();
 }
 
 void RtcSignal::begin(Call& call) {

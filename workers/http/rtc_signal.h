@@ -33,6 +33,7 @@
 #include "workers/core/master_link.h"
 #include "workers/core/origin_tls.h"
 #include "workers/core/poller.h"
+#include "workers/http/rtc_addresses.h"
 #include "workers/http/rtc_answer_session.h"
 #include "workers/http/rtc_plan_session.h"
 
@@ -75,6 +76,7 @@ class RtcSignal {
     MasterLink& link;
     ipc::Counters& counters;
     HookClient& hooks;
+    Resolver& resolver;
     OriginTls& tls;
     SessionId& next_session;
   };
@@ -95,6 +97,7 @@ class RtcSignal {
   enum class Stage : std::uint8_t;
 
   // rtc_signal.cc: from the request to the origin's answer
+  bool needs_addresses(const RtcPlan& plan) const;
   void begin(Call& call);
   bool read_srs_body(Call& call);
   void ask_hook(Call& call);
@@ -136,8 +139,7 @@ class RtcSignal {
   Process process_;
   route::HintKey hint_key_;
   OnAnswer on_answer_;
-  std::vector<Endpoint> udp_addresses_;
-  std::vector<Endpoint> tcp_addresses_;
+  RtcAddressBook addresses_;
   Poller poller_;
   std::unordered_map<CallId, std::unique_ptr<Call>> calls_;
   std::unordered_map<std::uint32_t, CallId> master_requests_;
