@@ -125,10 +125,15 @@ bench: all $(BENCH_BINS) tools  ## side-by-side benchmarks against HAProxy and n
 	$(PYTHON) t/90bench/srt_bench.py --build $(BUILD)
 
 .PHONY: asan
-asan:  ## the unit tests and the binary under ASan and UBSan (build/asan)
-	$(MAKE) BUILD=build/asan CXX="$(CLANGXX)" WARN= OPT="$(TEST_OPT) -fno-omit-frame-pointer" \
+asan:  ## the unit tests and the binary under ASan and UBSan (build/asan; WEIR_BUILD=build/asan runs suites with it)
+	$(MAKE) BUILD=build/asan CXX="$(CLANGXX)" WARN= OPT="-O1 -g1 -fno-omit-frame-pointer" \
 	  HARDEN="-D_GLIBCXX_ASSERTIONS -fPIE" \
-	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all unit
+	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" \
+	  all tools $(addprefix build/asan/t/90bench/,rtmp_load http_load) unit
+
+.PHONY: coverage
+coverage: node-modules  ## line coverage by folder, of unit tests and suites (build/coverage)
+	scripts/coverage
 
 # Fuzz targets: t/fuzz/<name>_fuzz.cc with the corpus t/fuzz/corpus/<name>/.
 FUZZ_BINS := $(patsubst t/fuzz/%_fuzz.cc,build/fuzz/%,$(wildcard t/fuzz/*_fuzz.cc))

@@ -1,15 +1,18 @@
 #!/usr/bin/python3
 """Every test of the project, and one line of sums: "N passed, N failed" (`make check`).
 
-Parts (--only by comma): unit, each pytest suite by the name of its folder, lint, asan, fuzz. A test
-that was skipped counts as failed: nothing here is meant to be skipped.
+Parts (--only by comma): unit, each pytest suite by the name of its folder, lint, asan, fuzz; and
+20worker-asan and 60fault-asan, the same suites once more with the sanitizers' build of the binary. A
+test that was skipped counts as failed: nothing here is meant to be skipped.
 
 The suites mostly wait for real time, so two lanes of them run side by side, and what only computes
-(lint, asan, fuzz) in a third at the lowest priority. Each part's output is shown at its end.
+(lint, asan, fuzz) in a third at the lowest priority, with the sanitizers' suites behind it. Each
+part's output is shown at its end.
 
 Up to three failed tests of the suites are run once more when the lanes are done and the machine is
-quiet. One that passes then is named as unstable in front of the sums: it is a fault to be found, of the
-test or of Weir, but it does not keep a change out. More than three failures count as they are.
+quiet. One that passes then is named as unstable in front of the sums, with the log of its failure: it
+is a fault to be found, of the test or of Weir, but it does not keep a change out. More than three
+failures count as they are.
 """
 
 import argparse
@@ -25,7 +28,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # By lane, with the ports of each, from which the addresses of network namespaces follow, too.
-LANES = {"10000-21000": ["40proto"], "21000-32000": ["10ipc", "20worker", "60fault", "50reload"]}
+LANES = {"10000-20000": ["40proto"], "20000-27000": ["10ipc", "20worker", "60fault", "50reload"]}
+SANITIZED = {"27000-32000": ["20worker", "60fault"]}
 PYTHON = "/usr/bin/python3"
 RETRIED = 3  # failed tests of all suites together that are given a second run
 NICE = ["nice", "-n", "19"]
@@ -80,19 +84,26 @@ def pytest_counts(text, status):
     return counts.get("passed", 0), bad or int(status != 0)
 
 
-def run_tests(options, tests, ports):
-    return run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *tests], 900,
-               {"WEIR_BUILD": str(options.build), "WEIR_TEST_PORTS": ports})
+def run_tests(build, tests, ports):
+    return run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *tests], 1200,
+               {"WEIR_BUILD": str(build), "WEIR_TEST_PORTS": ports})
 
 
-def run_suite(options, suite, ports):
-    status, text = run_tests(options, [f"t/{suite}"], ports)
+def failure_of(name, text):
+    """What pytest printed about one failed test."""
+    short = re.escape(name.rsplit("::", 1)[-1])
+    found = re.search(rf"^_+ {short} _+$.*?(?=^_+ \S+ _+$|^=+ short test summary)", text, re.M | re.S)
+    return found.group(0) if found else text[-4000:]
+
+
+def run_suite(options, build, suite, ports):
+    status, text = run_tests(build, [f"t/{suite}"], ports)
     if status == 5:  # no test in that folder
         return 0, 0
     passed, failed = pytest_counts(text, status)
     names = re.findall(r"^FAILED (.+?)(?: - .*)?$", text, re.M)
     if len(names) == failed:  # each of them can be run alone
-        options.failed_tests.extend((name, ports) for name in names)
+        options.failed_tests.extend((build, name, ports, failure_of(name, text)) for name in names)
     return passed, failed
 
 
@@ -101,10 +112,11 @@ def run_again(options):
     if len(options.failed_tests) > RETRIED:
         return 0
     unstable = 0
-    for name, ports in options.failed_tests:
-        status, _ = run_tests(options, [name], ports)
+    for build, name, ports, failure in options.failed_tests:
+        status, _ = run_tests(build, [name], ports)
         if status == 0:
-            print(f"unstable: {name} passed the second time only", flush=True)
+            print(f"unstable: {name} passed the second time only. The first time:\n{failure}",
+                  flush=True)
             unstable += 1
     return unstable
 
@@ -140,9 +152,13 @@ def main():
     options = parser.parse_args()
     options.build = options.build.resolve()
     options.failed_tests = []
-    lanes = [{s: lambda o, s=s, p=p: run_suite(o, s, p) for s in suites}
+    lanes = [{s: lambda o, s=s, p=p: run_suite(o, o.build, s, p) for s in suites}
              for p, suites in LANES.items()]
-    lanes.append({"unit": run_unit, "lint": run_lint, "asan": run_asan, "fuzz": run_fuzz})
+    lanes.append({"unit": run_unit, "asan": run_asan, "lint": run_lint, "fuzz": run_fuzz})
+    sanitized = ROOT / "build/asan"
+    for ports, suites in SANITIZED.items():
+        lanes[-1].update({f"{s}-asan": lambda o, s=s, p=ports: run_suite(o, sanitized, s, p)
+                          for s in suites})
     only = set(filter(None, options.only.split(",")))
     sums = []
 
@@ -167,7 +183,7 @@ def main():
     unstable = run_again(options)
     print("==== sums")
     for name, passed, failed, seconds in sums:
-        print(f"{name:10} {passed:5} passed {failed:4} failed {seconds:6.0f} s")
+        print(f"{name:13} {passed:5} passed {failed:4} failed {seconds:6.0f} s")
     passed, failed = sum(row[1] for row in sums) + unstable, sum(row[2] for row in sums) - unstable
     if unstable:
         print(f"{unstable} unstable, see above")

@@ -40,10 +40,10 @@ from .flv import assert_same_media, packets
 from .httporigin import HttpConnection, HttpOrigin
 from .lab import Lab
 from .origin import NotifyServer, Origin
-from .process import Process, build_dir, free_port, poll, repo_dir
+from .process import Process, build_dir, free_port, poll, repo_dir, sanitized
 from .rtmp import Message, RtmpClient, RtmpError
 from .weir import Weir
 
 __all__ = ["Behaviour", "FakeOrigin", "HttpConnection", "HttpOrigin", "Lab", "Message",
            "NotifyServer", "Origin", "Process", "RtmpClient", "RtmpError", "Weir", "assert_same_media", "build_dir", "free_port",
-           "packets", "poll", "repo_dir"]
+           "packets", "poll", "repo_dir", "sanitized"]

@@ -3,6 +3,7 @@
 import itertools
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 _RESERVED = {11935, 11985, 12025, 18000, 18080, 20080}
 # Below the ephemeral range; suites that run side by side are given a part each.
 _FIRST, _END = map(int, os.environ.get("WEIR_TEST_PORTS", "10000-32000").split("-"))
+_REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer|\.(cc|h):\d+:\d+: runtime error:")
 _ports = itertools.count((os.getpid() * 131) % (_END - _FIRST))
 
 
@@ -24,6 +26,11 @@ def repo_dir():
 
 def build_dir():
     return pathlib.Path(os.environ.get("WEIR_BUILD", repo_dir() / "build")).resolve()
+
+
+def sanitized():
+    """Whether the build under test has sanitizers (make asan): its memory is not what it measures."""
+    return b"__asan_init" in (build_dir() / "weir").read_bytes()
 
 
 def free_port(udp=False):
@@ -181,6 +188,8 @@ class ProcessLab:
             process.kill()
         for function in reversed(self.closers):
             function()
+        reports = self._sanitizer_reports()
+        self.failed = self.failed or bool(reports)
         if self.failed:
             for log in sorted(self.dir.glob("*.log")):
                 text = log.read_text(errors="replace")
@@ -188,3 +197,10 @@ class ProcessLab:
                     print(f"---- {log.name}\n{text[-4000:]}", file=sys.stderr)
         if os.environ.get("WEIRTEST_KEEP") != "1":
             shutil.rmtree(self.dir, ignore_errors=True)
+        assert not reports, "a sanitizer has spoken: " + "; ".join(reports)
+
+    def _sanitizer_reports(self):
+        """What a build with sanitizers (make asan) says of a process: a worker that it ends would
+        otherwise only be replaced."""
+        return [f"{log.name}: {line.strip()}" for log in sorted(self.dir.glob("*.log"))
+                for line in log.read_text(errors="replace").splitlines() if _REPORT.search(line)]
