@@ -1,15 +1,11 @@
 #include "ipc/counters.h"
 
 #include <array>
-#include <utility>
 
-#include "ipc/mapping.h"
 #include "ipc/route_reader.h"
 
 namespace weir::ipc {
 namespace {
-
-constexpr std::size_t kSegmentBytes = std::size_t{kMaxWorkers} * kCounterPageBytes;
 
 constexpr std::array<MetricInfo, kCounterCount> kMetrics = {{
 #define METRIC(id, kind, name, labels, doc) {#id, MetricKind::kind, name, labels, doc},
@@ -23,32 +19,9 @@ std::span<const MetricInfo> metric_table() {
   return kMetrics;
 }
 
-Result<Counters> Counters::map(int fd, std::uint32_t index) {
-  if (index >= kMaxWorkers) return fail("counter page out of range");
-  auto mapping = Mapping::map(fd, std::uint64_t{index} * kCounterPageBytes, kCounterPageBytes,
-                              Mapping::Access::kWrite);
-  if (!mapping) return tl::unexpected(mapping.error());
-  Counters counters;
-  counters.page_ = std::move(*mapping);
-  counters.cells_ = static_cast<std::atomic<std::uint64_t>*>(counters.page_.data());
-  return counters;
-}
-
-Result<CountersView> CountersView::map(int fd) {
-  const auto size = file_size(fd);
-  if (!size) return tl::unexpected(size.error());
-  if (*size < kSegmentBytes) return fail("counters segment is too small");
-  auto mapping = Mapping::map(fd, 0, kSegmentBytes, Mapping::Access::kRead);
-  if (!mapping) return tl::unexpected(mapping.error());
-  CountersView view;
-  view.pages_ = std::move(*mapping);
-  view.cells_ = static_cast<const std::atomic<std::uint64_t>*>(view.pages_.data());
-  return view;
-}
-
 std::uint64_t CountersView::get(std::uint32_t page, Counter id) const {
-  if (page >= kMaxWorkers) return 0;
-  return cells_[page * kCountersPerPage + static_cast<std::size_t>(id)].load(
+  if (page >= area_.count) return 0;
+  return area_.cells[page * kCountersPerPage + static_cast<std::size_t>(id)].load(
       std::memory_order_relaxed);
 }
 

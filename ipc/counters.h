@@ -1,14 +1,12 @@
-// Counters of one process: a page of shared memory that this process alone writes; everyone may
-// read it. The ids derive from ipc/metrics.def.
+// Counters of one process: a page of shared memory that this process alone can write and everyone
+// may read (ipc/counter_pages.h). The ids derive from ipc/metrics.def.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
-#include "common/base/result.h"
-#include "ipc/mapping.h"
+#include "ipc/counter_pages.h"
 #include "ipc/shm_layout.h"
 
 namespace weir::ipc {
@@ -39,8 +37,8 @@ std::span<const MetricInfo> metric_table();
 // The page of this process. One thread writes.
 class Counters {
  public:
-  // Maps page `index` of the counters segment for writing. The descriptor stays the caller's.
-  static Result<Counters> map(int fd, std::uint32_t index);
+  // `page`: of CounterPages, lent to this process.
+  explicit Counters(CounterCell* page) : cells_(page) {}
   Counters(Counters&& other) noexcept = default;
   Counters& operator=(Counters&&) = delete;
 
@@ -61,15 +59,13 @@ class Counters {
   }
 
  private:
-  Counters() = default;
-  Mapping page_;
-  std::atomic<std::uint64_t>* cells_ = nullptr;
+  CounterCell* cells_;
 };
 
 // All pages, read-only.
 class CountersView {
  public:
-  static Result<CountersView> map(int fd);
+  explicit CountersView(CounterArea area) : area_(area) {}
   CountersView(CountersView&& other) noexcept = default;
   CountersView& operator=(CountersView&&) = delete;
 
@@ -79,9 +75,7 @@ class CountersView {
   std::uint64_t total(const class StateView& state, Counter id) const;
 
  private:
-  CountersView() = default;
-  Mapping pages_;
-  const std::atomic<std::uint64_t>* cells_ = nullptr;
+  CounterArea area_;
 };
 
 }  // namespace weir::ipc

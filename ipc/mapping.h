@@ -25,6 +25,10 @@ class Mapping {
 
   // offset and size are whole pages. The descriptor stays the caller's.
   static Result<Mapping> map(int fd, std::uint64_t offset, std::size_t size, Access access);
+  // Address space without access, to be filled by place().
+  static Result<Mapping> reserve(std::size_t size);
+  // Maps the beginning of a file into this range.
+  Result<void> place(std::size_t at, int fd, std::size_t size, Access access);
 
   void* data() const { return data_; }
   std::size_t size() const { return size_; }

@@ -2,7 +2,7 @@
 //
 //   state     memfd "weir-state", written by the master alone, sealed F_SEAL_FUTURE_WRITE, mapped
 //             read-only by everyone else: header, workers, origins, stream index, streams.
-//   counters  memfd "weir-counters": one page a process, written by that process alone.
+//   counters  memfds "weir-counters" of one page, one a process: ipc/counter_pages.h.
 //
 // Indexes, never pointers. Any change of a record or of the header must raise kStateVersion.
 #pragma once
@@ -20,7 +20,7 @@ namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
 inline constexpr std::uint32_t kStateVersion = 3;
-inline constexpr std::uint32_t kMaxWorkers = 1024;  // processes that may exist at once
+inline constexpr std::uint32_t kMaxWorkers = 4096;  // greatest capacity of the worker table
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
 inline constexpr std::uint32_t kNoSlot = 0xFFFFFFFF;
@@ -140,9 +140,10 @@ struct StateHeader {
   std::atomic<std::uint64_t> reloads{0};
   std::atomic<std::uint64_t> reloads_failed{0};
   std::atomic<std::uint64_t> worker_deaths{0};
-  std::atomic<std::uint64_t> streams_refused{0};  // table full
-  std::atomic<std::uint64_t> origins_refused{0};  // table full
-  std::atomic<std::uint64_t> sessions{0};         // opened and not closed, all workers
+  std::atomic<std::uint64_t> generations_ended{0};  // early, to make room for another
+  std::atomic<std::uint64_t> streams_refused{0};    // table full
+  std::atomic<std::uint64_t> origins_refused{0};    // table full
+  std::atomic<std::uint64_t> sessions{0};           // opened and not closed, all workers
   // Counters of processes that have ended, summed when they end, so that totals never go back.
   std::atomic<std::uint64_t> retired[kCountersPerPage] = {};
 };

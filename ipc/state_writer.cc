@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -35,7 +36,8 @@ Result<StateWriter> StateWriter::make(const Sizes& sizes) {
 Result<void> StateWriter::map_segments(const Sizes& sizes) {
   const std::uint32_t buckets = std::bit_ceil(2 * sizes.streams);
   const std::uint64_t workers_at = round_up(sizeof(StateHeader));
-  const std::uint64_t origins_at = round_up(workers_at + sizeof(WorkerSlot) * kMaxWorkers);
+  const std::uint64_t origins_at =
+      round_up(workers_at + sizeof(WorkerSlot) * std::uint64_t{sizes.workers});
   const std::uint64_t buckets_at =
       round_up(origins_at + sizeof(OriginSlot) * std::uint64_t{sizes.origins});
   const std::uint64_t streams_at = round_up(buckets_at + sizeof(Bucket) * std::uint64_t{buckets});
@@ -44,22 +46,18 @@ Result<void> StateWriter::map_segments(const Sizes& sizes) {
 
   auto state_fd = make_memfd("weir-state", total);
   if (!state_fd) return tl::unexpected(state_fd.error());
-  auto counters_fd = make_memfd("weir-counters", std::uint64_t{kMaxWorkers} * kCounterPageBytes);
-  if (!counters_fd) return tl::unexpected(counters_fd.error());
   auto state = Mapping::map(state_fd->get(), 0, total, Mapping::Access::kWrite);
   if (!state) return tl::unexpected(state.error());
-  auto counters = Mapping::map(counters_fd->get(), 0, std::size_t{kMaxWorkers} * kCounterPageBytes,
-                               Mapping::Access::kWrite);
+  auto counters = CounterPages::make(sizes.workers);
   if (!counters) return tl::unexpected(counters.error());
   state_fd_ = std::move(*state_fd);
-  counters_fd_ = std::move(*counters_fd);
   state_ = std::move(*state);
   counters_ = std::move(*counters);
 
   // All-zero memory is a valid table of empty slots; only the header has values to set.
   header_ = new (state_.data()) StateHeader;
   header_->total_bytes = total;
-  header_->worker_capacity = kMaxWorkers;
+  header_->worker_capacity = sizes.workers;
   header_->origin_capacity = sizes.origins;
   header_->stream_capacity = sizes.streams;
   header_->bucket_count = buckets;
@@ -79,18 +77,15 @@ Result<void> StateWriter::map_segments(const Sizes& sizes) {
   origins_ = reinterpret_cast<OriginSlot*>(base + origins_at);
   buckets_ = reinterpret_cast<Bucket*>(base + buckets_at);
   streams_ = reinterpret_cast<StreamSlot*>(base + streams_at);
-  cells_ = static_cast<std::atomic<std::uint64_t>*>(counters_.data());
   return {};
 }
 
 Result<void> StateWriter::seal() {
-  if (::madvise(state_.data(), state_.size(), MADV_DONTFORK) != 0 ||
-      ::madvise(counters_.data(), counters_.size(), MADV_DONTFORK) != 0) {
+  if (::madvise(state_.data(), state_.size(), MADV_DONTFORK) != 0) {
     return fail_errno("cannot keep shared memory from children", errno);
   }
-  constexpr int kFixed = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
-  if (::fcntl(state_fd_.get(), F_ADD_SEALS, kFixed | F_SEAL_FUTURE_WRITE) != 0 ||
-      ::fcntl(counters_fd_.get(), F_ADD_SEALS, kFixed) != 0) {
+  constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+  if (::fcntl(state_fd_.get(), F_ADD_SEALS, kSeals) != 0) {
     return fail_errno("cannot seal shared memory", errno);
   }
   return {};
@@ -179,9 +174,15 @@ void StateWriter::free_origin(std::uint32_t slot) {
 
 std::uint32_t StateWriter::take_worker() {
   for (std::uint32_t slot = 0; slot < header_->worker_capacity; ++slot) {
-    if (worker(slot).state == WorkerState::kGone) return slot;
+    if (worker(slot).state != WorkerState::kGone) continue;
+    return expect_workers(slot + 1) ? slot : kNoSlot;
   }
   return kNoSlot;
+}
+
+Result<void> StateWriter::expect_workers(std::size_t count) {
+  return counters_.grow(
+      static_cast<std::uint32_t>(std::min<std::size_t>(count, header_->worker_capacity)));
 }
 
 WorkerRecord StateWriter::worker(std::uint32_t slot) const {
@@ -191,7 +192,7 @@ WorkerRecord StateWriter::worker(std::uint32_t slot) const {
 }
 
 void StateWriter::free_worker(std::uint32_t slot) {
-  auto* page = cells_ + std::size_t{slot} * kCountersPerPage;
+  CounterCell* page = counters_.page(slot);
   const auto metrics = metric_table();
   header_->retire_version.fetch_add(1, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_release);
@@ -207,7 +208,7 @@ void StateWriter::free_worker(std::uint32_t slot) {
 }
 
 std::uint64_t StateWriter::worker_beats(std::uint32_t slot) const {
-  return cells_[std::size_t{slot} * kCountersPerPage + kBeatCell].load(std::memory_order_relaxed);
+  return counters_.page(slot)[kBeatCell].load(std::memory_order_relaxed);
 }
 
 }  // namespace weir::ipc

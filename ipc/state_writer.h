@@ -1,5 +1,5 @@
-// StateWriter: makes both segments of the shared memory and is the only one that writes the state
-// segment. Owner: the master, which is also the only process whose address space has the writable
+// StateWriter: makes the state segment and the counter pages, and is the only one that writes the
+// former. Owner: the master, which is also the only process whose address space has the writable
 // mapping: the mapping is not inherited by a fork, and the seal refuses any later one.
 // Not for several threads. Slots given out here are valid until they are freed.
 #pragma once
@@ -10,6 +10,7 @@
 
 #include "common/base/fd.h"
 #include "common/base/result.h"
+#include "ipc/counter_pages.h"
 #include "ipc/mapping.h"
 #include "ipc/probing.h"
 #include "ipc/shm_layout.h"
@@ -21,11 +22,12 @@ class StateWriter {
   struct Sizes {
     std::uint32_t origins = 0;
     std::uint32_t streams = 0;
+    std::uint32_t workers = 64;  // at most kMaxWorkers
   };
   static Result<StateWriter> make(const Sizes& sizes);
 
   int state_fd() const { return state_fd_.get(); }
-  int counters_fd() const { return counters_fd_.get(); }
+  CounterPages& counters() { return counters_; }
   StateHeader& header() { return *header_; }
   const StateHeader& header() const { return *header_; }
 
@@ -43,9 +45,12 @@ class StateWriter {
   void put_origin(std::uint32_t slot, const OriginRecord& record) { origins_[slot].write(record); }
   void free_origin(std::uint32_t slot);
 
-  // Workers. take_worker: kNoSlot when full; the counter page of the slot is zero. free_worker adds
-  // the page's counters to header.retired, drops its gauges and zeroes it.
+  // Workers, with a counter page each. take_worker: kNoSlot when full; the counter page of the slot
+  // is zero. free_worker adds the page's counters to header.retired, drops its gauges and zeroes
+  // it.
   std::uint32_t take_worker();
+  // Makes the pages of so many workers, so that those who are forked next see all of them.
+  Result<void> expect_workers(std::size_t count);
   WorkerRecord worker(std::uint32_t slot) const;
   void put_worker(std::uint32_t slot, const WorkerRecord& record) { workers_[slot].write(record); }
   void free_worker(std::uint32_t slot);
@@ -60,15 +65,13 @@ class StateWriter {
   BucketTable buckets() const { return {buckets_, header_->bucket_count}; }
 
   Mapping state_;
-  Mapping counters_;
+  CounterPages counters_;
   UniqueFd state_fd_;
-  UniqueFd counters_fd_;
   StateHeader* header_ = nullptr;
   WorkerSlot* workers_ = nullptr;
   OriginSlot* origins_ = nullptr;
   Bucket* buckets_ = nullptr;
   StreamSlot* streams_ = nullptr;
-  std::atomic<std::uint64_t>* cells_ = nullptr;
   // Slots below the mark were used once; the free ones among them are in the lists.
   std::uint32_t stream_mark_ = 0;
   std::uint32_t origin_mark_ = 0;

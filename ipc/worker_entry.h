@@ -9,6 +9,7 @@
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/tls_settings.h"
+#include "ipc/counter_pages.h"
 #include "ipc/shm_layout.h"
 
 namespace weir {
@@ -23,13 +24,14 @@ inline constexpr int kExitDoNotRespawn = 79;  // it cannot work here and never w
 
 struct WorkerContext {
   WorkerKind kind = WorkerKind::kControl;
-  std::uint16_t slot = 0;        // 0..N-1 among the workers of its kind and generation
-  std::uint32_t generation = 0;  // of the configuration
-  std::uint32_t page = 0;        // its page in the counters segment = its slot in the worker table
-  UniqueFd channel;              // to the master, see ipc/channel.h
-  UniqueFd state;                // read-only use: StateView::map
-  UniqueFd counters;             // Counters::map(fd, page), CountersView::map
-  UniqueFd flows;                // the session table, open for reading: FlowView::map
+  std::uint16_t slot = 0;           // 0..N-1 among the workers of its kind and generation
+  std::uint32_t generation = 0;     // of the configuration
+  std::uint32_t page = 0;           // its counter page = its slot in the worker table
+  UniqueFd channel;                 // to the master, see ipc/channel.h
+  UniqueFd state;                   // read-only use: StateView::map
+  CounterCell* counters = nullptr;  // the page that is this process's own: Counters
+  CounterArea all_counters;         // everybody's: CountersView
+  UniqueFd flows;                   // the session table, open for reading: FlowView::map
   // Non-blocking; shared with the master, who keeps them open.
   std::vector<UniqueFd> listeners;    // TCP
   std::vector<UniqueFd> udp_sockets;  // UDP slot sockets; not read before Serve, nor after Drain

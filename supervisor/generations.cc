@@ -1,37 +1,21 @@
-// Master, generations: reload, fork, drain, death (docs/RELOAD.md).
+// Master, generations: reload, room for another one, drain, end (docs/RELOAD.md).
 #include <signal.h>
-#include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/net/tls_ticket.h"
-#include "ipc/counters.h"
 #include "supervisor/master.h"
 #include "supervisor/tls_check.h"
+#include "supervisor/worker_table_check.h"
 
 namespace weir {
 namespace {
 
-constexpr std::uint64_t kBackoffFirstMs = 100;
-constexpr std::uint64_t kBackoffMaxMs = 10000;
-constexpr std::uint64_t kLongLifeMs = 60000;      // whoever lived so long did not fail at starting
 constexpr std::uint64_t kDeadlineSlackMs = 1000;  // workers end their sessions themselves first
-constexpr int kLastWords = 100000;
-constexpr unsigned kSessionBits = 36;  // sessions of one process before ids could meet
-
-std::string how_it_ended(int status) {
-  if (WIFSIGNALED(status)) {
-    return "signal " + std::to_string(WTERMSIG(status)) +
-           (WCOREDUMP(status) ? ", core dumped" : "");
-  }
-  return "exit " + std::to_string(WEXITSTATUS(status));
-}
+constexpr const char* kTableFull =
+    "the table of workers (max_workers) has no room for another generation";
 
 }  // namespace
 
@@ -61,6 +45,7 @@ void Master::reload() {
   };
   LoadOutcome loaded = load_config(options_.config_path, options_.environment);
   check_tls(loaded);
+  check_worker_table(loaded, options_.kinds, cores_, config_->max_workers);
   for (const std::string& warning : loaded.warnings) LogLine(LogLevel::kWarn, warning);
   if (!loaded.ok()) {
     for (const Fault& fault : loaded.faults) {
@@ -85,18 +70,94 @@ Result<void> Master::stage(std::shared_ptr<const Config> config) {
   auto generation = std::make_unique<Generation>();
   generation->number = next_generation_++;
   generation->config = std::move(config);
-  generation->ready_by_ms = monotonic_ms() + generation->config->worker_ready_timeout;
   if (auto planned = plan_seats(*generation); !planned) return planned;
+  // Twice: the next generation, too, is seen by this one's metrics.
+  const std::size_t workers = processes_.size() + 2 * generation->seats.size();
+  if (auto pages = state_->expect_workers(workers); !pages) return pages;
   Generation& staged = *generations_.emplace_back(std::move(generation));
-  for (Seat& seat : staged.seats) {
-    auto spawned = spawn(staged, seat);
-    if (spawned) continue;
-    kill_all(staged);
-    staged.phase = Phase::kDraining;
-    drop_empty_generations();
-    return spawned;
+  if (!make_room(staged)) {
+    generations_.pop_back();
+    return fail(kTableFull);
   }
   return {};
+}
+
+// One fork a turn of the loop: all of a generation in one go, with 64 workers a kind, would keep
+// signals, messages and route requests waiting for seconds.
+void Master::fork_next() {
+  Generation* staged = in_phase(Phase::kStarting);
+  if (staged == nullptr || staged->forked == staged->seats.size()) return;
+  if (free_places() == 0) {
+    if (!make_room(*staged)) abandon(*staged, kTableFull);
+    return;
+  }
+  if (auto spawned = spawn(*staged, staged->seats[staged->forked]); !spawned) {
+    abandon(*staged, spawned.error().text);
+    return;
+  }
+  if (++staged->forked < staged->seats.size()) return;
+  staged->ready_by_ms = monotonic_ms() + staged->config->worker_ready_timeout;
+}
+
+bool Master::can_fork() const {
+  return free_places() > 0 &&
+         std::any_of(generations_.begin(), generations_.end(), [](const auto& generation) {
+           return generation->phase == Phase::kStarting &&
+                  generation->forked < generation->seats.size();
+         });
+}
+
+// Places in the table of workers that nobody has and no worker waits for that is to be replaced.
+std::size_t Master::free_places() const {
+  std::size_t taken = processes_.size();
+  for (const auto& generation : generations_) {
+    if (generation->phase != Phase::kCurrent) continue;
+    taken += static_cast<std::size_t>(
+        std::count_if(generation->seats.begin(), generation->seats.end(),
+                      [](const Seat& seat) { return seat.respawn_at_ms != 0; }));
+  }
+  const std::size_t capacity = state_->header().worker_capacity;
+  return capacity > taken ? capacity - taken : 0;
+}
+
+std::size_t Master::processes_of(const Generation& generation) const {
+  return static_cast<std::size_t>(std::count_if(
+      processes_.begin(), processes_.end(),
+      [&generation](const auto& entry) { return entry.second.generation == generation.number; }));
+}
+
+// Ends the oldest generations, as many as have the places that `staged` still needs. False: those
+// of all that drain would not do.
+bool Master::make_room(const Generation& staged) {
+  const std::size_t needed = staged.seats.size() - staged.forked;
+  std::size_t places = free_places();
+  std::vector<Generation*> to_end;
+  for (const auto& generation : generations_) {
+    if (generation->phase == Phase::kDraining && generation->ending) {
+      places += processes_of(*generation);
+    }
+  }
+  for (const auto& generation : generations_) {
+    if (places >= needed) break;
+    if (generation->phase != Phase::kDraining || generation->ending) continue;
+    places += processes_of(*generation);
+    to_end.push_back(generation.get());
+  }
+  if (places < needed) return false;
+  for (Generation* generation : to_end) {
+    end_early(*generation, "no room for another generation, ending the oldest one's sessions");
+  }
+  return true;
+}
+
+void Master::end_early(Generation& generation, std::string_view why) {
+  LogLine(LogLevel::kWarn, why)
+      .field("generation", generation.number)
+      .field("workers", processes_of(generation))
+      .field("places", state_->header().worker_capacity)
+      .field("generations_alive", generations_.size());
+  state_->header().generations_ended.fetch_add(1, std::memory_order_relaxed);
+  quit(generation);
 }
 
 // Finds or opens the sockets first: an address that cannot be had costs nothing that runs.
@@ -153,69 +214,6 @@ Result<void> Master::plan_sockets(Generation& generation, const WorkerKindRow& r
     generation.sockets.insert(generation.sockets.end(), sockets->begin(), sockets->end());
   }
   return {};
-}
-
-Result<void> Master::spawn(Generation& generation, Seat& seat) {
-  const std::uint32_t page = state_->take_worker();
-  if (page == ipc::kNoSlot) return fail("the table of workers is full");
-  auto pair = ipc::Channel::make_pair();
-  if (!pair) return tl::unexpected(pair.error());
-  ipc::WorkerRecord record;
-  record.kind = seat.row->kind;
-  record.state = ipc::WorkerState::kStarting;
-  record.slot = seat.slot;
-  record.generation = generation.number;
-  record.respawns = respawns_[{seat.row->kind, seat.slot}];
-  record.started_wall_ms = wall_ms();
-  ++session_serial_;
-  net::advance(tickets_, monotonic_ms(), generation.config->tls.ticket_lifetime);
-  const pid_t pid = ::fork();
-  if (pid < 0) return fail_errno("cannot fork", errno);
-  if (pid == 0) enter_child(generation, seat, page, std::move(pair->second));
-  record.pid = pid;
-  state_->put_worker(page, record);
-  seat.page = page;
-  seat.respawn_at_ms = 0;
-  Process process{
-      pid,   generation.number, seat.row->kind, seat.slot, std::move(pair->first), false, false,
-      false, monotonic_ms()};
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = page;
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, process.channel.fd(), &event);
-  processes_.emplace(page, std::move(process));
-  LogLine(LogLevel::kInfo, "worker started")
-      .field("kind", to_string(record.kind))
-      .field("slot", record.slot)
-      .field("worker_pid", pid)
-      .field("generation", generation.number)
-      .field("listeners", seat.sockets.size());
-  return {};
-}
-
-void Master::enter_child(Generation& generation, const Seat& seat, std::uint32_t page,
-                         ipc::Channel channel) {
-  WorkerStart start;
-  start.row = seat.row;
-  start.config = generation.config.get();
-  start.user = &user_;
-  ipc::WorkerContext& context = start.context;
-  context.kind = seat.row->kind;
-  context.slot = seat.slot;
-  context.generation = generation.number;
-  context.page = page;
-  context.channel = channel.release();
-  context.tickets = tickets_;
-  // The numbers are this process's own copies; the objects that hold them are never destroyed here.
-  context.state.reset(state_->state_fd());
-  context.counters.reset(state_->counters_fd());
-  context.flows.reset(flows_->reader_fd());
-  for (const SharedListenSocket& socket : seat.sockets) {
-    const bool udp = socket->transport == Transport::kUdp;
-    (udp ? context.udp_sockets : context.listeners).emplace_back(socket->fd.get());
-  }
-  context.first_session = (session_serial_ << kSessionBits) | 1U;
-  run_worker_process(std::move(start));
 }
 
 void Master::commit(Generation& generation) {
@@ -304,6 +302,7 @@ void Master::drain(Generation& generation, std::uint64_t deadline_ms) {
 
 void Master::quit(Generation& generation) {
   generation.phase = Phase::kDraining;
+  generation.ending = true;
   generation.quit_at_ms = 0;
   const std::uint64_t kill_at = monotonic_ms() + config_->force_quit_timeout;
   if (generation.kill_at_ms == 0 || generation.kill_at_ms > kill_at)
@@ -319,6 +318,7 @@ void Master::quit(Generation& generation) {
 }
 
 void Master::kill_all(Generation& generation) {
+  generation.ending = true;
   generation.kill_at_ms = 0;
   for (auto& [page, process] : processes_) {
     if (process.generation != generation.number) continue;
@@ -333,24 +333,16 @@ void Master::cap_generations() {
   for (const auto& generation : generations_) {
     if (alive <= limit) return;
     if (generation->phase != Phase::kDraining) continue;
-    if (generation->kill_at_ms == 0) {
-      LogLine(LogLevel::kWarn, "too many generations, ending the oldest one's sessions")
-          .field("generation", generation->number);
-      quit(*generation);
+    if (!generation->ending) {
+      end_early(*generation, "too many generations, ending the oldest one's sessions");
     }
     --alive;
   }
 }
 
-bool Master::left(const Generation& generation) const {
-  return std::none_of(processes_.begin(), processes_.end(), [&](const auto& entry) {
-    return entry.second.generation == generation.number;
-  });
-}
-
 void Master::drop_empty_generations() {
   for (auto it = generations_.begin(); it != generations_.end();) {
-    if ((*it)->phase != Phase::kDraining || !left(**it)) {
+    if ((*it)->phase != Phase::kDraining || processes_of(**it) != 0) {
       ++it;
       continue;
     }
@@ -363,7 +355,8 @@ void Master::drop_empty_generations() {
 
 void Master::generation_timers(std::uint64_t now_ms) {
   for (const auto& generation : generations_) {
-    if (generation->phase == Phase::kStarting && now_ms >= generation->ready_by_ms) {
+    if (generation->phase == Phase::kStarting && generation->ready_by_ms != 0 &&
+        now_ms >= generation->ready_by_ms) {
       abandon(*generation, "no READY within worker_ready_timeout");
     }
     if (generation->quit_at_ms != 0 && now_ms >= generation->quit_at_ms) {
@@ -379,108 +372,6 @@ void Master::generation_timers(std::uint64_t now_ms) {
   }
   respawn_due(now_ms);
   drop_empty_generations();
-}
-
-void Master::reap() {
-  for (;;) {
-    int status = 0;
-    const pid_t pid = ::waitpid(-1, &status, WNOHANG);
-    if (pid <= 0) return;
-    const auto found = std::find_if(processes_.begin(), processes_.end(),
-                                    [pid](const auto& entry) { return entry.second.pid == pid; });
-    if (found != processes_.end()) on_end(found->first, status);
-  }
-}
-
-void Master::on_end(std::uint32_t page, int status) {
-  // What it said before it ended still counts; the socket's buffer bounds how much that is.
-  receive_batch(page, kLastWords);
-  const Process process = std::move(processes_.at(page));
-  processes_.erase(page);
-  registry_->worker_gone(page, monotonic_ms());
-  flows_->worker_gone(page, monotonic_ms());
-  state_->free_worker(page);
-  Generation* generation = find_generation(process.generation);
-  Seat* seat = nullptr;
-  if (generation != nullptr) {
-    for (Seat& each : generation->seats) {
-      if (each.page == page) seat = &each;
-    }
-  }
-  const bool as_told = process.told_to_leave;
-  if (!as_told) state_->header().worker_deaths.fetch_add(1, std::memory_order_relaxed);
-  LogLine(as_told ? LogLevel::kInfo : LogLevel::kError, as_told ? "worker has left" : "worker died")
-      .field("kind", to_string(process.kind))
-      .field("slot", process.slot)
-      .field("worker_pid", process.pid)
-      .field("generation", process.generation)
-      .field("how", how_it_ended(status))
-      .field("lived_ms", monotonic_ms() - process.started_ms);
-  if (seat == nullptr) return;
-  seat->page = ipc::kNoSlot;
-  if (stop_ == Stop::kNo) plan_respawn(*generation, *seat, process, status);
-  drop_empty_generations();
-}
-
-void Master::plan_respawn(Generation& generation, Seat& seat, const Process& process, int status) {
-  if (generation.phase == Phase::kDraining) return;
-  if (generation.phase == Phase::kStarting) {
-    abandon(generation, "a worker ended before it was ready");
-    return;
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == ipc::kExitDoNotRespawn) {
-    LogLine(LogLevel::kError, "worker cannot work here and is not started again")
-        .field("kind", to_string(process.kind))
-        .field("slot", process.slot);
-    // Nobody will accept there: the sockets close, and the kernel gives new clients to other slots.
-    for (const SharedListenSocket& socket : seat.sockets) std::erase(generation.sockets, socket);
-    seat.sockets.clear();
-    return;
-  }
-  const std::uint64_t now = monotonic_ms();
-  if (now - process.started_ms >= kLongLifeMs) seat.failures = 0;
-  std::uint64_t wait = 0;
-  if (seat.failures > 0) {
-    const std::uint32_t doublings = std::min(seat.failures - 1, 10U);
-    wait = std::min(kBackoffMaxMs, kBackoffFirstMs << doublings);
-  }
-  ++seat.failures;
-  seat.respawn_at_ms = now + wait;
-}
-
-// Counted in beats of the master, not in time: one that was itself stopped blames nobody.
-void Master::end_hung_workers() {
-  const std::uint64_t limit = config_->worker_hang_timeout / ipc::kBeatMs;
-  if (config_->worker_hang_timeout == 0) return;
-  for (auto& [page, process] : processes_) {
-    const std::uint64_t beats = state_->worker_beats(page);
-    process.beats_missed = beats == process.beats ? process.beats_missed + 1 : 0;
-    process.beats = beats;
-    if (process.beats_missed <= limit + 1) continue;
-    // The first try leaves a core dump, where the limit allows one; a stopped process needs the
-    // other.
-    const bool again = process.beats_missed > limit + 2;
-    ::kill(process.pid, again ? SIGKILL : SIGABRT);
-    if (again) continue;
-    LogLine(LogLevel::kError, "worker hangs, ending it")
-        .field("kind", to_string(process.kind))
-        .field("slot", process.slot)
-        .field("worker_pid", process.pid)
-        .field("silent_s", process.beats_missed * ipc::kBeatMs / 1000);
-  }
-}
-
-void Master::respawn_due(std::uint64_t now_ms) {
-  Generation* current = in_phase(Phase::kCurrent);
-  if (current == nullptr || stop_ != Stop::kNo) return;
-  for (Seat& seat : current->seats) {
-    if (seat.respawn_at_ms == 0 || now_ms < seat.respawn_at_ms) continue;
-    ++respawns_[{seat.row->kind, seat.slot}];
-    if (auto spawned = spawn(*current, seat); !spawned) {
-      LogLine(LogLevel::kError, "cannot start a worker").field("error", spawned.error().text);
-      seat.respawn_at_ms = now_ms + kBackoffMaxMs;
-    }
-  }
 }
 
 }  // namespace weir

@@ -17,6 +17,7 @@
 #include "supervisor/tls_check.h"
 #include "supervisor/upgrade.h"
 #include "supervisor/worker_process.h"
+#include "supervisor/worker_table_check.h"
 
 namespace {
 
@@ -190,6 +191,9 @@ int run(const CommandLine& line, char** argv) {
   const weir::Environment environment = weir::read_environment(environ);
   weir::LoadOutcome loaded = weir::load_config(path, environment);
   weir::check_tls(loaded);
+  weir::check_worker_table(loaded, kWorkerKinds,
+                           static_cast<unsigned>(weir::allowed_cores().size()),
+                           loaded.config.max_workers);
   for (const std::string& warning : loaded.warnings) complain("warning: " + warning);
   if (!loaded.ok()) {
     for (const weir::Fault& fault : loaded.faults) complain(weir::to_string(fault));

@@ -36,13 +36,6 @@ std::uint64_t random_word() {
   return word;
 }
 
-bool add_to_epoll(int epoll, int fd, std::uint64_t token) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = token;
-  return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
 LogSettings log_settings(const Config& config) {
   LogSettings settings;
   if (config.log.target == "file") settings.target = LogTarget::kFile;
@@ -81,6 +74,13 @@ Master::Master(MasterOptions options, Config config)
 
 Master::~Master() = default;
 
+bool Master::watch_input(int fd, std::uint64_t token) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = token;
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 Result<void> Master::set_up_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -88,7 +88,7 @@ Result<void> Master::set_up_signals() {
   if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno("sigprocmask", errno);
   signals_.reset(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!signals_) return fail_errno("cannot read signals", errno);
-  if (!add_to_epoll(epoll_.get(), signals_.get(), kSignalToken)) {
+  if (!watch_input(signals_.get(), kSignalToken)) {
     return fail_errno("cannot watch signals", errno);
   }
   return {};
@@ -103,7 +103,8 @@ Result<void> Master::set_up() {
   user_ = std::move(*user);
   cores_ = static_cast<unsigned>(allowed_cores().size());
   auto state = ipc::StateWriter::make({static_cast<std::uint32_t>(config_->max_origins),
-                                       static_cast<std::uint32_t>(config_->max_streams)});
+                                       static_cast<std::uint32_t>(config_->max_streams),
+                                       static_cast<std::uint32_t>(config_->max_workers)});
   if (!state) return tl::unexpected(state.error());
   state_.emplace(std::move(*state));
   registry_.emplace(*state_, random_word());
@@ -160,6 +161,7 @@ Result<void> Master::first_stage() {
 }
 
 int Master::timeout_ms(std::uint64_t now_ms) const {
+  if (can_fork() || may_reload()) return 0;
   std::uint64_t next = next_beat_ms_;
   const auto consider = [&next](std::uint64_t at) {
     if (at != 0 && at < next) next = at;
@@ -214,7 +216,14 @@ void Master::act_on_signals() {
   if (take(SIGUSR2)) start_upgrade();
   if (take(SIGHUP)) reload_wanted_ = true;
   take(SIGPIPE);
-  if (reload_wanted_ && stop_ == Stop::kNo && in_phase(Phase::kStarting) == nullptr) reload();
+  if (may_reload()) reload();
+}
+
+// One at a time: what is asked for during a reload is done after it.
+bool Master::may_reload() const {
+  return reload_wanted_ && stop_ == Stop::kNo &&
+         std::none_of(generations_.begin(), generations_.end(),
+                      [](const auto& generation) { return generation->phase == Phase::kStarting; });
 }
 
 void Master::run_timers(std::uint64_t now_ms) {
@@ -227,6 +236,7 @@ void Master::run_timers(std::uint64_t now_ms) {
     registry_->tick(now_ms);
   }
   flow_timers(now_ms);
+  fork_next();
   generation_timers(now_ms);
 }
 
@@ -236,6 +246,8 @@ void Master::beat(std::uint64_t now_ms) {
   registry_->tick(now_ms);
   flows_->tick(now_ms);
   end_hung_workers();
+  watch_again();
+  if (upgrade_.running()) on_upgrade_news();
   if (next_watchdog_ms_ == 0 && notifier_.watchdog_interval_ms() != 0) next_watchdog_ms_ = now_ms;
 }
 
@@ -307,7 +319,8 @@ void Master::start_upgrade() {
     static_cast<void>(options_.pid_file.rename(pid_path));
     return;
   }
-  add_to_epoll(epoll_.get(), upgrade_.fd(), kUpgradeToken);
+  // Should that fail, each beat asks.
+  static_cast<void>(watch_input(upgrade_.fd(), kUpgradeToken));
   LogLine(LogLevel::kNotice, "upgrade: the new program starts").field("pid", upgrade_.child());
 }
 

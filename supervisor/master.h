@@ -81,7 +81,9 @@ class Master {
     std::shared_ptr<const Config> config;
     std::vector<Seat> seats;
     ListenSockets sockets;
-    std::uint64_t ready_by_ms = 0;  // kStarting
+    std::size_t forked = 0;         // kStarting: so many seats had their first process
+    std::uint64_t ready_by_ms = 0;  // kStarting, from the last fork on
+    bool ending = false;            // told to end its sessions, or killed
     std::uint64_t quit_at_ms = 0;   // kDraining: Quit is sent; 0: never
     std::uint64_t kill_at_ms = 0;   // what is left is killed; 0: not set
   };
@@ -103,10 +105,12 @@ class Master {
   Result<void> set_up();
   Result<void> set_up_signals();
   Result<void> first_stage();
+  bool watch_input(int fd, std::uint64_t token);
   void wait(int timeout_ms);
   int timeout_ms(std::uint64_t now_ms) const;
   void read_signals();
   void act_on_signals();
+  bool may_reload() const;
   void run_timers(std::uint64_t now_ms);
   void beat(std::uint64_t now_ms);
   void begin_stop(Stop how);
@@ -117,9 +121,15 @@ class Master {
   void on_upgrade_news();
   bool finished() const { return stop_ != Stop::kNo && processes_.empty(); }
 
-  // generations.cc: generations and processes
+  // generations.cc
   void reload();
   Result<void> stage(std::shared_ptr<const Config> config);
+  void fork_next();
+  bool can_fork() const;
+  std::size_t free_places() const;
+  std::size_t processes_of(const Generation& generation) const;
+  bool make_room(const Generation& staged);
+  void end_early(Generation& generation, std::string_view why);
   Result<void> plan_seats(Generation& generation);
   Result<void> plan_sockets(Generation& generation, const WorkerKindRow& row,
                             const ListenSockets& present, std::vector<Seat>& seats,
@@ -135,6 +145,8 @@ class Master {
   void generation_timers(std::uint64_t now_ms);
   Generation* find_generation(std::uint32_t number);
   Generation* in_phase(Phase phase);
+
+  // processes.cc
   Result<void> spawn(Generation& generation, Seat& seat);
   void enter_child(Generation& generation, const Seat& seat, std::uint32_t page,
                    ipc::Channel channel);
@@ -143,7 +155,6 @@ class Master {
   void plan_respawn(Generation& generation, Seat& seat, const Process& process, int status);
   void respawn_due(std::uint64_t now_ms);
   void end_hung_workers();
-  bool left(const Generation& generation) const;
 
   // master_flows.cc: sessions of WebRTC and SRT
   Result<void> set_up_flows();
@@ -167,6 +178,7 @@ class Master {
                         ByteView bytes);
   void on_ready(Process& process, std::uint32_t page);
   void watch(Process& process, std::uint32_t page, bool writable);
+  void watch_again();
   template <typename M>
   bool send(Process& process, std::uint32_t page, M& message, int pass_fd = -1) {
     return send_bytes(process, page, ipc::encode(message), pass_fd);

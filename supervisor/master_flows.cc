@@ -1,9 +1,9 @@
 // Master, the sessions of WebRTC and SRT: their table, who may serve them, and how they get from
 // one master to the next (docs/UDP.md).
-#include <sys/epoll.h>
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "common/base/clock.h"
@@ -59,10 +59,9 @@ Result<void> Master::set_up_flows() {
     flows_->expect_adoption();
     adopt_until_ms_ = now + config_->worker_ready_timeout + kAdoptMs;
     from_predecessor_.emplace(std::move(options_.handover));
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = kHandoverToken;
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, from_predecessor_->fd(), &event);
+    if (!watch_input(from_predecessor_->fd(), kHandoverToken)) {
+      return fail_errno("cannot watch the old master's channel", errno);
+    }
     return {};
   }
   flows_->restore(store->saved, now);

@@ -24,11 +24,21 @@ void log_dropped(ipc::WorkerKind kind, pid_t pid, ipc::MessageType type, std::st
 
 void Master::watch(Process& process, std::uint32_t page, bool writable) {
   if (process.writable_wanted == writable) return;
-  process.writable_wanted = writable;
   epoll_event event{};
   event.events = EPOLLIN | (writable ? static_cast<std::uint32_t>(EPOLLOUT) : 0U);
   event.data.u64 = page;
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, process.channel.fd(), &event);
+  // If it fails, watch_again() sends what waits.
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, process.channel.fd(), &event) == 0) {
+    process.writable_wanted = writable;
+  }
+}
+
+// Each beat: messages that wait although nobody looks whether they can go.
+void Master::watch_again() {
+  for (auto& [page, process] : processes_) {
+    if (process.channel.queued() == 0 || process.writable_wanted) continue;
+    if (!process.channel.flush()) watch(process, page, true);
+  }
 }
 
 bool Master::send_bytes(Process& process, std::uint32_t page, ByteView bytes, int pass_fd) {

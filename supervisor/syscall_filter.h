@@ -1,9 +1,14 @@
-// The system calls that no worker has any business with (DESIGN section 7): running programs,
-// looking into other processes, mounting, loading code into the kernel. A worker that was taken
-// over gets EPERM for them. A list of what is refused, not of what is allowed: the libraries below
-// us may use other calls tomorrow. Kernels from 5.11 know the verdict of each call beforehand, so
-// that it costs nothing there.
-// Owner: a worker's process, once, after no_new_privs. Source: seccomp(2).
+// What a worker may ask of the kernel (DESIGN section 7). A worker that was taken over gets EPERM
+// for
+//   - programs, other processes and their memory, mounts, modules, keys, clocks, io_uring;
+//   - signals to anybody but itself, by any call that sends or arranges for one;
+//   - limits, priorities and cores of other processes;
+//   - processes of its own: it may have threads.
+// A list of what is refused, not of what is allowed: the libraries below us may use other calls
+// tomorrow. Kernels from 5.11 know the verdict of each call that is judged by its number alone
+// beforehand, so that it costs nothing there.
+// Owner: a worker's process, once, after no_new_privs and before it has threads. Source:
+// seccomp(2).
 #pragma once
 
 #include "common/base/result.h"

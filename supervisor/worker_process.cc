@@ -47,9 +47,8 @@ void close_what_is_the_masters(const ipc::WorkerContext& context, const Config& 
   const bool to_syslog = config.log.target == "syslog" || config.access_log.target == "syslog";
   if (to_syslog) ::closelog();  // its hidden descriptor would be closed under its feet
   std::vector<int> keep = {
-      STDIN_FILENO,       STDOUT_FILENO,         STDERR_FILENO,       log_fd(),
-      access_log_fd(),    context.channel.get(), context.state.get(), context.counters.get(),
-      context.flows.get()};
+      STDIN_FILENO,    STDOUT_FILENO,         STDERR_FILENO,       log_fd(),
+      access_log_fd(), context.channel.get(), context.state.get(), context.flows.get()};
   for (const UniqueFd& listener : context.listeners) keep.push_back(listener.get());
   for (const UniqueFd& socket : context.udp_sockets) keep.push_back(socket.get());
   close_others(std::move(keep));

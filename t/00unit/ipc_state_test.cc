@@ -1,8 +1,10 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <map>
 #include <set>
 #include <string>
@@ -161,7 +163,6 @@ TEST_CASE("nobody can write the state segment, or change its size") {
   CHECK_FALSE(mapped);
   CHECK(::pwrite(writer.state_fd(), "x", 1, 0) == -1);
   CHECK(::ftruncate(writer.state_fd(), 0) == -1);
-  CHECK(::ftruncate(writer.counters_fd(), 0) == -1);
   CHECK((::fcntl(writer.state_fd(), F_GET_SEALS) & F_SEAL_FUTURE_WRITE) != 0);
 }
 
@@ -169,7 +170,6 @@ TEST_CASE("a segment that is none of ours is refused") {
   auto fd = make_memfd("weir-test", 1 << 20);
   REQUIRE(fd.has_value());
   CHECK_FALSE(StateView::map(fd->get()).has_value());
-  CHECK_FALSE(CountersView::map(fd->get()).has_value());
   auto small = make_memfd("weir-test", 16);
   REQUIRE(small.has_value());
   CHECK_FALSE(StateView::map(small->get()).has_value());
@@ -178,8 +178,8 @@ TEST_CASE("a segment that is none of ours is refused") {
 TEST_CASE("counters outlive their process, gauges do not") {
   StateWriter writer = make_writer(2, 16);
   const StateView view = make_view(writer);
-  auto all = CountersView::map(writer.counters_fd());
-  REQUIRE(all.has_value());
+  REQUIRE(writer.expect_workers(2).has_value());
+  const CountersView all(writer.counters().all());
   const std::uint32_t page = writer.take_worker();
   WorkerRecord worker;
   worker.pid = 1234;
@@ -187,22 +187,80 @@ TEST_CASE("counters outlive their process, gauges do not") {
   writer.put_worker(page, worker);
   CHECK(writer.take_worker() != page);
   {
-    auto mine = Counters::map(writer.counters_fd(), page);
-    REQUIRE(mine.has_value());
-    mine->add(Counter::kRtmpAccepted, 5);
-    mine->add(Counter::kRtmpConnections, 3);
-    mine->sub(Counter::kRtmpConnections);
-    CHECK(mine->get(Counter::kRtmpAccepted) == 5);
+    Counters mine(writer.counters().page(page));
+    mine.add(Counter::kRtmpAccepted, 5);
+    mine.add(Counter::kRtmpConnections, 3);
+    mine.sub(Counter::kRtmpConnections);
+    CHECK(mine.get(Counter::kRtmpAccepted) == 5);
   }
-  CHECK(all->total(view, Counter::kRtmpAccepted) == 5);
-  CHECK(all->total(view, Counter::kRtmpConnections) == 2);
+  CHECK(all.total(view, Counter::kRtmpAccepted) == 5);
+  CHECK(all.total(view, Counter::kRtmpConnections) == 2);
   writer.free_worker(page);
-  CHECK(all->total(view, Counter::kRtmpAccepted) == 5);
-  CHECK(all->total(view, Counter::kRtmpConnections) == 0);
-  CHECK(all->get(page, Counter::kRtmpAccepted) == 0);
+  CHECK(all.total(view, Counter::kRtmpAccepted) == 5);
+  CHECK(all.total(view, Counter::kRtmpConnections) == 0);
+  CHECK(all.get(page, Counter::kRtmpAccepted) == 0);
   WorkerRecord gone;
   CHECK_FALSE(view.read_worker(page, gone));
-  CHECK_FALSE(Counters::map(writer.counters_fd(), kMaxWorkers).has_value());
+  CHECK(all.get(kMaxWorkers, Counter::kRtmpAccepted) == 0);
+}
+
+namespace {
+
+// In a child that was lent page 1 of 3: the bits of what it could do and should not, or could not.
+int tamper(CounterPages& pages) {
+  int wrong = 0;
+  CounterCell* own = pages.page(1);
+  own[0].store(7);
+  const CounterArea all = pages.all();
+  if (all.cells[kCountersPerPage].load() != 7) wrong |= 1;
+  // What it can read it cannot make writable, and the pages of others are not there for writing.
+  void* const readable = const_cast<CounterCell*>(all.cells);
+  for (std::size_t slot = 0; slot < 3; ++slot) {
+    auto* const page = static_cast<std::uint8_t*>(readable) + slot * kCounterPageBytes;
+    if (::mprotect(page, kCounterPageBytes, PROT_READ | PROT_WRITE) == 0) wrong |= 2;
+  }
+  unsigned char resident = 0;
+  for (const std::uint32_t slot : {0U, 2U}) {
+    if (::mincore(pages.page(slot), kCounterPageBytes, &resident) == 0) wrong |= 4;
+  }
+  // Stretched, the mapping of its own page ends where the file does.
+  void* const longer = ::mremap(own, kCounterPageBytes, 3 * kCounterPageBytes, MREMAP_MAYMOVE);
+  if (longer == MAP_FAILED) return wrong;
+  std::array<int, 2> ends{};
+  if (::pipe(ends.data()) != 0) return wrong | 8;
+  auto* const beyond = static_cast<std::uint8_t*>(longer) + kCounterPageBytes;
+  if (::write(ends[1], beyond, 1) == 1) wrong |= 16;
+  if (::write(ends[1], longer, 1) != 1 || ::read(ends[0], beyond, 1) == 1) wrong |= 32;
+  return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("a process can write the counter page that it was lent, and no other") {
+  auto pages = CounterPages::make(3);
+  REQUIRE(pages.has_value());
+  REQUIRE(pages->grow(3).has_value());
+  CHECK_FALSE(pages->grow(4).has_value());
+  pages->page(0)[0].store(5);
+  pid_t pid = 0;
+  {
+    const CounterPages::Loan loan(*pages, 1);
+    REQUIRE(loan.ok());
+    pid = ::fork();
+    if (pid == 0) ::_exit(tamper(*pages));
+  }
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  CHECK(status == 0);
+  CHECK(pages->page(1)[0].load() == 7);
+  CHECK(pages->page(0)[0].load() == 5);
+  CHECK(pages->page(2)[0].load() == 0);
+  // The loan is over: the next child has no page.
+  pid = ::fork();
+  unsigned char resident = 0;
+  if (pid == 0) ::_exit(::mincore(pages->page(1), kCounterPageBytes, &resident) == 0 ? 1 : 0);
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  CHECK(status == 0);
 }
 
 TEST_CASE("the metric table has no family of two kinds or texts, and no row twice") {

@@ -26,10 +26,9 @@ Segments make_segments() {
   auto writer = ipc::StateWriter::make({16, 64});
   REQUIRE(writer.has_value());
   auto state = ipc::StateView::map(writer->state_fd());
-  auto counters = ipc::CountersView::map(writer->counters_fd());
   REQUIRE(state.has_value());
-  REQUIRE(counters.has_value());
-  return {std::move(*writer), std::move(*state), std::move(*counters)};
+  ipc::CountersView counters(writer->counters().all());
+  return {std::move(*writer), std::move(*state), std::move(counters)};
 }
 
 ipc::OriginRef add_origin(ipc::StateWriter& writer, const char* name, ipc::OriginState state) {

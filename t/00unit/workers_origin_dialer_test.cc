@@ -64,7 +64,7 @@ struct Bed {
       : base(event_base_new()),
         state(checked(ipc::StateWriter::make({8, 8}))),
         view(checked(ipc::StateView::map(state.state_fd()))),
-        counters(checked(ipc::Counters::map(state.counters_fd(), state.take_worker()))),
+        counters(state.counters().page(state.take_worker())),
         channels(checked(ipc::Channel::make_pair())),
         link(base.get(), channels.second.release(), ipc::WorkerKind::kRtmp, counters,
              {[this](ipc::MessageType type, ByteView bytes) {

@@ -70,7 +70,7 @@ struct Bed {
         table(checked(ipc::FlowWriter::make(1024))),
         view(checked(ipc::FlowView::map(table.reader_fd()))),
         state(checked(ipc::StateWriter::make({4, 4}))),
-        counters(checked(ipc::Counters::map(state.counters_fd(), state.take_worker()))),
+        counters(state.counters().page(state.take_worker())),
         channels(checked(ipc::Channel::make_pair())),
         link(base.get(), channels.second.release(), ipc::WorkerKind::kRtc, counters,
              {[](ipc::MessageType, ByteView) {}, [](std::uint64_t) {}, [] {}}),

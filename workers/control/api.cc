@@ -396,6 +396,9 @@ HttpResponse Api::healthz(const HttpRequest&) {
 }
 
 HttpResponse Api::readyz(const HttpRequest&) {
+  if (state_.header().generation.load(std::memory_order_relaxed) == 0) {
+    return make_error(503, api_code::kNotReady, "the first workers are not all ready yet");
+  }
   if (settings_.needs_rtmp_worker && !has_ready_worker(state_, ipc::WorkerKind::kRtmp)) {
     return make_error(503, api_code::kNotReady, "no RTMP worker is ready");
   }

@@ -140,6 +140,9 @@ void write_master(Exposition& out, const ipc::StateHeader& header) {
   out.family("weir_reloads_total", "counter", "Reloads by result.");
   out.sample("weir_reloads_total", "result=\"ok\"", load(header.reloads));
   out.sample("weir_reloads_total", "result=\"failed\"", load(header.reloads_failed));
+  out.single("weir_generations_ended_total", "counter",
+             "Old generations whose sessions were ended to make room for another.",
+             load(header.generations_ended));
   out.single("weir_worker_deaths_total", "counter", "Workers that ended unasked.",
              load(header.worker_deaths));
   out.family("weir_table_slots", "gauge", "Capacity of the tables in shared memory.");

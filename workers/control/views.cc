@@ -228,6 +228,7 @@ JsonPtr summaries_answer(const ipc::StateView& state, const ipc::CountersView& c
   add_number(json, "uptime_ms", since(header.started_wall_ms, now_wall_ms));
   add_number(json, "generation", load(header.generation));
   add_number(json, "generations_alive", load(header.generations_alive));
+  add_number(json, "generations_ended", load(header.generations_ended));
   add_number(json, "reloads", load(header.reloads));
   add_number(json, "reloads_failed", load(header.reloads_failed));
   add_number(json, "worker_deaths", load(header.worker_deaths));

@@ -19,27 +19,24 @@ namespace weir {
 template <typename Worker, typename... Table>
 int run_worker(ipc::WorkerContext&& context, const Config& config, Table&&... table) {
   auto state = ipc::StateView::map(context.state.get());
-  auto counters = ipc::Counters::map(context.counters.get(), context.page);
-  auto all_counters = ipc::CountersView::map(context.counters.get());
-  if (!state || !counters || !all_counters) {
-    const Error& error = !state      ? state.error()
-                         : !counters ? counters.error()
-                                     : all_counters.error();
-    LogLine(LogLevel::kError, "cannot map the shared memory").field("error", error.text);
+  if (!state) {
+    LogLine(LogLevel::kError, "cannot map the shared memory").field("error", state.error().text);
     return ipc::kExitDoNotRespawn;
   }
+  ipc::Counters counters(context.counters);
+  ipc::CountersView all_counters(context.all_counters);
   const EventBasePtr base(event_base_new());
   if (!base) {
     LogLine(LogLevel::kError, "cannot make an event loop");
     return 1;
   }
   if constexpr (sizeof...(Table) == 0) {
-    Worker worker(base.get(), std::move(context), config, std::move(*state), std::move(*counters),
-                  std::move(*all_counters));
+    Worker worker(base.get(), std::move(context), config, std::move(*state), std::move(counters),
+                  std::move(all_counters));
     worker.run();
   } else {
     Worker worker(base.get(), std::move(context), config, std::move(*state),
-                  std::forward<Table>(table)..., std::move(*counters));
+                  std::forward<Table>(table)..., std::move(counters));
     worker.run();
   }
   return ipc::kExitDrained;
