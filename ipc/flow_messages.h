@@ -68,7 +68,8 @@ struct FlowCredentials {
   static constexpr auto kType = MessageType::kFlowCredentials;
   MessageHeader header;
   FlowRef flow;
-  FlowText texts;  // kUsername, kPassword
+  Endpoint origin_endpoint;  // where the origin takes the media now; empty: as before
+  FlowText texts;            // kUsername, kPassword
 };
 
 // "This client speaks to me and has proven that the session is its own": a first address, a new

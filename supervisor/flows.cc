@@ -245,22 +245,27 @@ void Flows::remember(std::uint32_t slot, const FlowRecord& record, std::uint64_t
   }
 }
 
-void Flows::add_credentials(std::uint32_t page, WorkerKind kind, const ipc::FlowCredentials& m,
-                            std::uint64_t now_ms) {
+FlowStatus Flows::check_credentials(std::uint32_t page, WorkerKind kind,
+                                    const ipc::FlowCredentials& m, std::uint64_t now_ms) {
+  if (frozen_) return FlowStatus::kStopping;
+  if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
   const std::uint32_t slot = table_.find(m.flow);
-  const auto answer = [&](FlowStatus status) {
-    answer_created(page, m.header.request, status, slot);
-  };
-  if (frozen_) return answer(FlowStatus::kStopping);
-  if (!take_token(page, kind, now_ms)) return answer(FlowStatus::kBusy);
-  if (slot == kNoSlot) return answer(FlowStatus::kUnknown);
+  if (slot == kNoSlot) return FlowStatus::kUnknown;
   if (!m.texts.valid() || metas_[slot].kind != FlowKind::kRtc ||
+      (!m.origin_endpoint.empty() && !whole(m.origin_endpoint)) ||
       !ipc::valid_credentials(m.texts.get(FlowField::kUsername),
                               m.texts.get(FlowField::kPassword))) {
-    return answer(FlowStatus::kInvalid);
+    return FlowStatus::kInvalid;
   }
-  const std::string_view username = m.texts.get(FlowField::kUsername);
-  if (table_.find_username(username) != kNoSlot) return answer(FlowStatus::kDuplicate);
+  const bool known = table_.find_username(m.texts.get(FlowField::kUsername)) != kNoSlot;
+  return known ? FlowStatus::kDuplicate : FlowStatus::kOk;
+}
+
+void Flows::add_credentials(std::uint32_t page, WorkerKind kind, const ipc::FlowCredentials& m,
+                            std::uint64_t now_ms) {
+  const FlowStatus status = check_credentials(page, kind, m, now_ms);
+  const std::uint32_t slot = table_.find(m.flow);
+  if (status != FlowStatus::kOk) return answer_created(page, m.header.request, status, slot);
   FlowRecord record = table_.get(slot);
   if (!record.get(FlowField::kSecondUsername).empty()) {
     // The newer pair stays, in the first place.
@@ -271,13 +276,30 @@ void Flows::add_credentials(std::uint32_t page, WorkerKind kind, const ipc::Flow
     record.text.set(FlowField::kUsername, kept_username);
     record.text.set(FlowField::kPassword, kept_password);
   }
-  if (!record.text.set(FlowField::kSecondUsername, username) ||
+  if (!record.text.set(FlowField::kSecondUsername, m.texts.get(FlowField::kUsername)) ||
       !record.text.set(FlowField::kSecondPassword, m.texts.get(FlowField::kPassword))) {
-    return answer(FlowStatus::kTooLong);
+    return answer_created(page, m.header.request, FlowStatus::kTooLong, slot);
+  }
+  if (!redirect(slot, record, m.origin_endpoint)) {
+    return answer_created(page, m.header.request, FlowStatus::kUnreachable, slot);
   }
   table_.put(slot, record);
-  LogLine(LogLevel::kInfo, "session has new credentials").session(record.session);
-  answer(FlowStatus::kOk);
+  LogLine(LogLevel::kInfo, "session has new credentials")
+      .session(record.session)
+      .field("origin", to_string(record.origin_endpoint));
+  answer_created(page, m.header.request, FlowStatus::kOk, slot);
+}
+
+// The origin takes the media elsewhere after an ICE restart. Its owner has the same socket.
+bool Flows::redirect(std::uint32_t slot, FlowRecord& record, const Endpoint& to) {
+  if (to.empty() || ipc::same_endpoint(record.origin_endpoint, to)) return true;
+  if (const UniqueFd& upstream = metas_[slot].upstream; upstream) {
+    const auto local = redirect_upstream(upstream.get(), to);
+    if (!local) return false;
+    record.upstream_local = *local;
+  }
+  record.origin_endpoint = plain(to);
+  return true;
 }
 
 FlowStatus Flows::check_claim(std::uint32_t page, WorkerKind kind, const ipc::FlowClaim& m,

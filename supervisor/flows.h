@@ -120,6 +120,9 @@ class Flows {
   ipc::FlowStatus check_create(std::uint32_t page, ipc::WorkerKind kind,
                                const ipc::FlowCreate& message, std::uint64_t now_ms);
   ipc::FlowStatus join_stream(const ipc::FlowCreate& message, std::uint64_t now_ms);
+  ipc::FlowStatus check_credentials(std::uint32_t page, ipc::WorkerKind kind,
+                                    const ipc::FlowCredentials& message, std::uint64_t now_ms);
+  bool redirect(std::uint32_t slot, ipc::FlowRecord& record, const Endpoint& to);
   void add_credentials(std::uint32_t page, ipc::WorkerKind kind,
                        const ipc::FlowCredentials& message, std::uint64_t now_ms);
   void claim(std::uint32_t page, ipc::WorkerKind kind, const ipc::FlowClaim& message,

@@ -93,18 +93,27 @@ Result<Upstream> open_upstream(const Endpoint& origin, const Endpoint& local) {
       return fail_errno("cannot bind " + to_string(local) + " again", errno);
     }
   }
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), to_length) != 0) {
-    return fail_errno(name, errno);
+  auto connected = redirect_upstream(fd, origin);
+  if (!connected) return tl::unexpected(connected.error());
+  upstream.local = *connected;
+  static_cast<void>(set_int(fd, IPPROTO_UDP, UDP_GRO, 1));
+  enlarge_queues(fd);
+  return upstream;
+}
+
+Result<Endpoint> redirect_upstream(int fd, const Endpoint& origin) {
+  const std::string name = "cannot reach " + to_string(origin);
+  sockaddr_storage to{};
+  const socklen_t length = to_sockaddr(origin, to);
+  if (length == 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&to), length) != 0) {
+    return fail_errno(name, length == 0 ? EADDRNOTAVAIL : errno);
   }
   sockaddr_storage own{};
   socklen_t own_length = sizeof own;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &own_length) != 0) {
     return fail_errno(name, errno);
   }
-  upstream.local = from_sockaddr(own);
-  static_cast<void>(set_int(fd, IPPROTO_UDP, UDP_GRO, 1));
-  enlarge_queues(fd);
-  return upstream;
+  return from_sockaddr(own);
 }
 
 }  // namespace weir

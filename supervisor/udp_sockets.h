@@ -20,5 +20,8 @@ struct Upstream {
 // EMFILE: the last quarter of the descriptors, 512 at most, is left to the master's other work.
 // Nothing else may share it: origins tell sessions apart by it.
 Result<Upstream> open_upstream(const Endpoint& origin, const Endpoint& local = {});
+// The same socket speaks to another endpoint of its origin from now on, in all processes that have
+// it. Returns its own address and port. The family cannot change.
+Result<Endpoint> redirect_upstream(int fd, const Endpoint& origin);
 
 }  // namespace weir

@@ -43,19 +43,31 @@ TEST_CASE("offers: both forms of address give one key and reach the origin's pat
       {"/rtc/v1/whip/?app=live&stream=cam&token=a%2Bb", RtcApi::kWhip, "media.example.org/live/cam",
        "/rtc/v1/whip/?app=live&stream=cam&token=a%2Bb"},
       {"/rtc/v1/whip?stream=cam&app=live", RtcApi::kWhip, "media.example.org/live/cam",
-       "/rtc/v1/whip/?stream=cam&app=live"},
+       "/rtc/v1/whip/?app=live&stream=cam"},
       {"/rtc/v1/whep/?app=live&stream=cam&vhost=v.org", RtcApi::kWhep, "v.org/live/cam",
        "/rtc/v1/whep/?app=live&stream=cam&vhost=v.org"},
       {"/rtc/v1/whep/?app=a%2Fb&stream=c", RtcApi::kWhep, "media.example.org/a/b/c",
-       "/rtc/v1/whep/?app=a%2Fb&stream=c"},
+       "/rtc/v1/whep/?app=a/b&stream=c"},
+      {"/rtc/v1/whip-play/?app=live&stream=cam", RtcApi::kWhep, "media.example.org/live/cam",
+       "/rtc/v1/whep/?app=live&stream=cam"},
+      {"/rtc/v1/whip?app=live&stream=cam&action=play&t=1", RtcApi::kWhep,
+       "media.example.org/live/cam", "/rtc/v1/whep/?app=live&stream=cam&t=1"},
+      {"/rtc/v1/whip/?action=publish&app=live&stream=cam&candidate=192.0.2.1", RtcApi::kWhip,
+       "media.example.org/live/cam", "/rtc/v1/whip/?app=live&stream=cam"},
+      {"/whip/live/public?stream=secret&app=x&flag&token=a==", RtcApi::kWhip,
+       "media.example.org/live/public", "/rtc/v1/whip/?app=live&stream=public&flag&token=a=="},
+      {"/whip/live/cam:1+a,b;c", RtcApi::kWhip, "media.example.org/live/cam:1+a,b;c",
+       "/rtc/v1/whip/?app=live&stream=cam:1+a%2Cb%3Bc"},
+      {"/rtc/v1/whip/?app=live&stream=cam&%73tream=cam&callback=f&method=DELETE", RtcApi::kWhip,
+       "media.example.org/live/cam", "/rtc/v1/whip/?app=live&stream=cam"},
       {"/whip/live/cam", RtcApi::kWhip, "media.example.org/live/cam",
        "/rtc/v1/whip/?app=live&stream=cam"},
       {"/whep/a/b/c?token=t", RtcApi::kWhep, "media.example.org/a/b/c",
-       "/rtc/v1/whep/?token=t&app=a/b&stream=c"},
+       "/rtc/v1/whep/?app=a/b&stream=c&token=t"},
       {"/whip/live/c%20m&1", RtcApi::kWhip, "media.example.org/live/c m&1",
        "/rtc/v1/whip/?app=live&stream=c%20m%261"},
       {"/whep/live/cam?weir=0123456789012345678901&a=1", RtcApi::kWhep,
-       "media.example.org/live/cam", "/rtc/v1/whep/?a=1&app=live&stream=cam"},
+       "media.example.org/live/cam", "/rtc/v1/whep/?app=live&stream=cam&a=1"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.target);
@@ -77,10 +89,9 @@ TEST_CASE("refusals") {
     std::string_view allow;
   };
   const Row rows[] = {
-      {"GET /rtc/v1/whip/?app=live&stream=cam", "", 405, "POST, DELETE, PATCH, OPTIONS"},
-      {"HEAD /rtc/v1/whep/?app=live&stream=cam", "", 405, "POST, DELETE, PATCH, OPTIONS"},
-      {"PUT /whip/live/cam", kSdp, 405, "POST, OPTIONS"},
-      {"DELETE /whip/live/cam", "", 405, "POST, OPTIONS"},
+      {"PUT /rtc/v1/whip/?app=live&stream=cam", "", 405, "POST, DELETE, PATCH, GET, HEAD, OPTIONS"},
+      {"PUT /whip/live/cam", kSdp, 405, "POST, GET, HEAD, OPTIONS"},
+      {"DELETE /whip/live/cam", "", 405, "POST, GET, HEAD, OPTIONS"},
       {"GET /rtc/v1/play/", "", 405, "POST, OPTIONS"},
       {"POST /whip/live/cam", "text/plain", 415, ""},
       {"POST /whip/live/cam", "", 415, ""},
@@ -91,6 +102,19 @@ TEST_CASE("refusals") {
       {"POST /whip/cam", kSdp, 400, ""},
       {"POST /whip/", kSdp, 400, ""},
       {"POST /rtc/v1/other/", kSdp, 404, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=public&stream=secret", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=public&%73tream=secret", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=public;stream=secret", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=public&x=1;stream=secret", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=public&x=1,stream,secret", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=public&x&y=stream=secret", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=public&x=1?vhost=other.org", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=a?vhost=other.org", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=a&vhost=v.org&domain=w.org", kSdp, 400, ""},
+      {"POST /rtc/v1/whip/?app=live&stream=a&action=delete", kSdp, 400, ""},
+      {"POST /whip/live/public?x;stream=secret", kSdp, 400, ""},
+      {"POST /rtc/v1/play/?eip=192.0.2.1&eip=192.0.2.2", "", 400, ""},
+      {"POST /rtc/v1/nack/?username=a:b&username=c:d", "", 400, ""},
   };
   for (const Row& row : rows) {
     CAPTURE(row.line);
@@ -111,7 +135,7 @@ TEST_CASE("preflights") {
   CHECK(plan("OPTIONS /whip/live/cam").step == RtcStep::kPreflight);
   CHECK(plan("OPTIONS /rtc/v1/whep/").step == RtcStep::kPreflight);
   CHECK(plan("OPTIONS /rtc/v1/play/").step == RtcStep::kPreflight);
-  CHECK(plan("OPTIONS " + location("/x/1?s=2")).allow == "DELETE, PATCH, OPTIONS");
+  CHECK(plan("OPTIONS " + location("/x/1?s=2")).allow == "DELETE, PATCH, GET, HEAD, OPTIONS");
 }
 
 TEST_CASE("resources: the hint leads to the origin with its own path and query") {
@@ -123,9 +147,10 @@ TEST_CASE("resources: the hint leads to the origin with its own path and query")
   got = plan("PATCH " + location("/whip/s/1"), kFragment);
   CHECK(got.step == RtcStep::kPatch);
   CHECK(got.target == "/whip/s/1");
-  CHECK(plan("PATCH " + location(target), kSdp).status == 415);
+  CHECK(plan("PATCH " + location(target), "text/plain").status == 415);
+  CHECK(plan("PATCH " + location(target), kSdp).sdp);
   CHECK(plan("POST " + location(target), kSdp).status == 405);
-  CHECK(plan("GET " + location(target)).allow == "DELETE, PATCH, OPTIONS");
+  CHECK(plan("GET " + location(target)).allow == "DELETE, PATCH, GET, HEAD, OPTIONS");
 
   // Another secret, another path, or a place with rules of its own: no hint.
   CHECK_FALSE(plan("DELETE " + location(target, "x")).origin.has_value());
@@ -168,7 +193,7 @@ TEST_CASE("SRS's JSON API: the stream is in the body") {
   RtcPlan got = plan("POST /rtc/v1/play/?eip=192.0.2.1", "application/json");
   CHECK(got.step == RtcStep::kOffer);
   CHECK(got.api == RtcApi::kPlay);
-  CHECK(got.target == "/rtc/v1/play/?eip=192.0.2.1");
+  CHECK(got.target == "/rtc/v1/play/");
   plan_stream_url(got, "webrtc://media.example.org:1985/live/cam?token=1");
   CHECK(got.key == "media.example.org/live/cam");
   CHECK(got.eip == "192.0.2.1");
@@ -177,7 +202,32 @@ TEST_CASE("SRS's JSON API: the stream is in the body") {
   plan_stream_url(got, "webrtc://10.0.0.1/live/cam?vhost=v.org&eip=192.0.2.2");
   CHECK(got.key == "v.org/live/cam");
   CHECK(got.eip == "192.0.2.2");
-  for (const std::string_view bad : {"", "live/cam", "webrtc://", "webrtc://h", "webrtc://h/cam"}) {
+  struct Row {
+    std::string_view url;
+    std::string_view sent;
+  };
+  const Row rows[] = {
+      {"webrtc://a.org:1985/live/cam?token=1", "webrtc://a.org:1985/live/cam?token=1"},
+      {"rtmp://a.org/x/y/cam", "webrtc://a.org/x/y/cam"},
+      {"webrtc://a.org/live/cam?t=a/secret?b#c", "webrtc://a.org/live/cam?t=a%2Fsecret%3Fb%23c"},
+      {"webrtc://u@A.org/live/c#m", "webrtc://a.org/live/c%23m"},
+      {"webrtc://a.org/live/cam?domain=v.org&t=1", "webrtc://v.org/live/cam?vhost=v.org&t=1"},
+      {"webrtc://a.org/live/cam?vhost=__defaultVhost__", "webrtc://__defaultVhost__/live/cam"},
+      {"webrtc:///live/cam", "webrtc://__defaultVhost__/live/cam"},
+      {"webrtc://10.0.0.1:99x/live/cam", "webrtc://10.0.0.1/live/cam"},
+      {"webrtc://a.org/live/\xC3\xA4", "webrtc://a.org/live/%C3%A4"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.url);
+    RtcPlan good = plan("POST /rtc/v1/play/");
+    CHECK(plan_stream_url(good, row.url) == row.sent);
+    CHECK(good.step == RtcStep::kOffer);
+  }
+  for (const std::string_view bad :
+       {"", "live/cam", "webrtc://", "webrtc://h", "webrtc://h/cam",
+        "webrtc://h/_definst_/live/cam", "webrtc://h/live...vhost...x/cam",
+        "webrtc://h/live/_definst_", "webrtc://h/live/a?vhost=a.org&vhost=b.org",
+        "webrtc://h/live/a?x;vhost=b.org"}) {
     CAPTURE(bad);
     RtcPlan wrong = plan("POST /rtc/v1/play/");
     plan_stream_url(wrong, bad);
@@ -193,7 +243,8 @@ TEST_CASE("paths of other origins") {
   };
   CHECK(expand("/[app]/[stream]/whip", "t=1") == "/a/b/c%20d/whip?t=1");
   CHECK(expand("/whip?v=[vhost]&s=[app]_[stream]", "") == "/whip?v=v.org&s=a/b_c%20d");
-  CHECK(expand("/whip?a=[app]&x", "a=other") == "/whip?a=other&x");
+  CHECK(expand("/whip?a=[app]&x", "a=other") == "/whip?a=a/b&x");
+  CHECK(expand("/whip?a=[app]&x=1&y", "x=2&z") == "/whip?a=a/b&x=2&z&y");
   CHECK(expand("/[unknown", "") == "/[unknown");
 }
 
@@ -212,15 +263,98 @@ TEST_CASE("the origin's Location in all its forms") {
       {"?session=1", "/rtc/v1/whip/?session=1"},
       {"/s?next=http://x/", "/s?next=http://x/"},
       {"", ""},
-      {"/s 1", ""},
-      {"/a/../b", ""},
-      {"/api/v1/clients/1", ""},
-      {"\xC3\xA4", ""},
+      {"/s 1", "/s%201"},
+      {"/a/../b", "/b"},
+      {"../s/./1?a=../b", "/rtc/v1/s/1?a=../b"},
+      {"/a/%2e%2E/b/..", "/"},
+      {"../../../../b/", "/b/"},
+      {"/s/a%2Fb", "/s/a%2Fb"},
+      {"\xC3\xA4", "/rtc/v1/whip/%C3%A4"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.location);
     CHECK(resolve_location(row.location, kAsked) == row.target);
   }
+}
+
+TEST_CASE("where a hint may lead") {
+  for (const std::string_view good :
+       {"/", "/s/1", "/s/a%2Fb", "/whip/%C3%A4", "/apis/1", "/s/api/1"}) {
+    CAPTURE(good);
+    CHECK(is_resource_path(good));
+  }
+  for (const std::string_view bad :
+       {"", "s", "/api", "/api/v1/x", "//api/1", "/./api/1", "/%61pi/1", "/%2Fapi/1", "/a/../api/1",
+        "/a/%2e./api", "/a%2F..%2Fapi/1", "/a\\..\\api", "/%5Capi/1", "/a%0A", "/a%", "/API/v1"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(is_resource_path(bad));
+  }
+}
+
+TEST_CASE("GET and HEAD have no content") {
+  for (const std::string_view line :
+       {"GET /rtc/v1/whip/?app=live&stream=cam", "HEAD /rtc/v1/whep/", "GET /whip/live/cam"}) {
+    CAPTURE(line);
+    CHECK(plan(line).step == RtcStep::kEmpty);
+  }
+  CHECK(plan("GET " + location("/x/1")).step == RtcStep::kEmpty);
+}
+
+TEST_CASE("Accept") {
+  struct Row {
+    std::string_view accept;
+    bool taken;
+  };
+  const Row rows[] = {{"application/sdp", true},
+                      {"*/*", true},
+                      {"text/html, application/*;q=0.5", true},
+                      {"Application/SDP;q=0.1", true},
+                      {"", true},
+                      {"application/json", false},
+                      {"text/*", false},
+                      {"application/sdp;q=0", false},
+                      {"*/*, application/sdp; q=0.0", false},
+                      {"application/sdp;q=0, */*", false},
+                      {"application/*;q=0, application/sdp", true}};
+  for (const Row& row : rows) {
+    CAPTURE(row.accept);
+    const std::string line =
+        "POST /whip/live/a HTTP/1.1\r\nHost: x\r\nContent-Type: " + std::string(kSdp) +
+        "\r\nAccept: " + std::string(row.accept) + "\r\n\r\n";
+    RequestParser parser;
+    RequestHead head;
+    REQUIRE(parser.parse(line, head) == weir::ParseStatus::kComplete);
+    const RtcPlan got = plan_rtc(head, kSettings);
+    CHECK((got.step == RtcStep::kOffer) == row.taken);
+    CHECK((row.taken || got.status == 406));
+  }
+}
+
+TEST_CASE("the origin's vhost is the one of the key") {
+  struct Row {
+    std::string_view target;
+    std::string_view host;
+  };
+  const Row rows[] = {{"/whip/live/a", ""},
+                      {"/whip/live/a?vhost=v.org", "v.org"},
+                      {"/whip/live/a?domain=Media.example.org", ""},
+                      {"/whip/live/a?vhost=__defaultVhost__", "__defaultVhost__"}};
+  for (const Row& row : rows) {
+    CAPTURE(row.target);
+    CHECK(plan("POST " + std::string(row.target), kSdp).host == row.host);
+  }
+}
+
+TEST_CASE("a Weir behind this one has hints of its own") {
+  const std::string inner =
+      public_location("", "/s/1?a=1", derive_hint_key("inner"), 9, std::string(48, 'a'));
+  const std::string outer =
+      public_location("", inner, kSettings.hint_key, 7, print_flow_name({1, 2, {}}));
+  const RtcPlan got = plan("DELETE " + outer);
+  CHECK(got.step == RtcStep::kRemove);
+  CHECK(got.origin == 7);
+  CHECK(got.target == inner);
+  CHECK(got.flow == print_flow_name({1, 2, {}}));
 }
 
 TEST_CASE("prefixes that a proxy has taken off") {

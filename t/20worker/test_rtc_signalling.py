@@ -125,8 +125,10 @@ def test_methods_and_bodies(lab):
     origin = RtcOrigin(lab)
     weir = RtcWeir(lab, [origin], {"http": {"request_timeout": "700ms"}})
     offer = offer_sdp("abcd")
-    for method, path in (("GET", WHIP), ("HEAD", "/whep/live/a"), ("PUT", WHIP),
-                         ("DELETE", "/whip/live/a"), ("GET", "/rtc/v1/play/")):
+    for method, path in (("GET", WHIP), ("HEAD", "/whep/live/a"), ("GET", "/whip/live/a")):
+        answer = weir.request(method, path)
+        assert (answer.status, answer.body) == (204, b""), (method, path)
+    for method, path in (("PUT", WHIP), ("DELETE", "/whip/live/a"), ("GET", "/rtc/v1/play/")):
         answer = weir.request(method, path)
         assert answer.status == 405 and "POST" in answer.fields["allow"], (method, path)
     for status, path, body, fields in (
@@ -178,14 +180,16 @@ def test_restart_and_trickle(lab):
     def patch(body=trickle, **fields):
         fields.setdefault("Content_Type", FRAGMENT)
         return weir.request("PATCH", target, body, **fields)
-    assert patch(Content_Type=SDP).status == 415
+    assert patch(Content_Type="text/plain").status == 415
+    assert patch(Content_Type=SDP).status == 400
     assert patch("nothing").status == 400
     assert patch("").status == 400
     assert origin.patches == []
     assert patch().status == 428
     assert patch(If_Match='"stale"').status == 412
     done = patch(If_Match='"e1"')
-    assert done.status == 204 and origin.patches[-1][1] == trickle
+    assert done.status == 204
+    assert origin.patches[-1][1] == trickle.split("a=candidate")[0], "no address of the client"
     assert "weir" not in origin.patches[-1][0]
     restart = trickle.replace("abcd", "efgh")
     done = patch(restart, If_Match="*")
@@ -278,7 +282,8 @@ def test_resources_through_another_weir(lab):
         target = first.target(answer.fields["location"])
         assert other.request("DELETE", target.replace("app=", "ppa=")).status in (400, 404)
         assert second.request("DELETE", target).status == 200
-        assert second.request("GET", target).status == 405
+        assert second.request("GET", target).status == 204
+        assert second.request("PUT", target).status == 405
     for origin in origins:
         assert len(origin.deleted) == len(origin.offers) == 2
 
@@ -363,10 +368,14 @@ def test_srs_json(lab):
     assert answer["sdp"].startswith("v=0\r\n")
     method, path, _, sent = origin.calls[0]
     assert (method, path) == ("POST", "/rtc/v1/publish/?x=1") and json.loads(sent) == body
+    spoofed = {**body, "clientip": "192.0.2.66", "sdp": offer_sdp("spoo")}
+    assert ask("publish", spoofed)[0] == 200
+    assert json.loads(origin.calls[-1][3]) == {**spoofed, "clientip": "127.0.0.1"}
     status, answer = ask("play", {**body, "sdp": offer_sdp("efgh")})
-    assert status == 200 and len(origin.offers) == 2
+    assert status == 200 and len(origin.offers) == 3
     for wrong in ("{", "[]", {}, {"sdp": body["sdp"]}, {**body, "streamurl": "x"},
-                  {**body, "sdp": "v=1"}, {**body, "sdp": 3}):
+                  {**body, "sdp": "v=1"}, {**body, "sdp": 3},
+                  json.dumps(body)[:-1] + ', "streamurl": "webrtc://weir.test/live/secret"}'):
         status, answer = ask("play", wrong)
         assert status == 400 and answer["code"] != 0 and answer["error"], wrong
     origin.hooks["POST"] = lambda call, _: call.answer(200, b'{"code":400}')

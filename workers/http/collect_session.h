@@ -32,6 +32,8 @@ class CollectedResponse {
   const std::string& body() const { return body_; }
   std::string& body() { return body_; }
   std::string_view error() const { return error_; }
+  // Whether head() is whole; also after an error in the body.
+  bool has_head() const { return in_body_; }
   // Whether the origin has sent anything.
   bool begun() const { return in_body_ || !in_.empty(); }
 

@@ -35,11 +35,18 @@ struct RtcAddresses {
   Endpoint origin_media;          // its registered WebRTC endpoint; empty: as its answer says
 };
 
-// Whether an offer is an SDP with credentials. Empty when it is, else what is wrong.
+// Whether an offer, or the answer to a counter-offer, is an SDP with credentials that ICE takes
+// (RFC 8839, section 5.4). Empty when it is, else what is wrong, with the name of the field.
 std::string_view check_offer(std::string_view offer);
+// The ufrag that the client's requests will name first; empty: none.
+std::string offered_ufrag(std::string_view offer);
 // `offer` and `answer` as they came.
 Result<RtcMade> read_answer(std::string_view offer, std::string_view answer,
                             const RtcAddresses& addresses);
+
+// The same for an origin that offers in its turn: one flow, whose second name comes with the
+// client's answer.
+Result<RtcMade> read_counter_offer(std::string_view offer, const RtcAddresses& addresses);
 
 // Whether a PATCH's body is a fragment (RFC 8840) of attribute lines.
 bool is_fragment(std::string_view body);

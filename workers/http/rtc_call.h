@@ -27,10 +27,12 @@ struct RtcSignal::Call {
   bool silent = false;  // nobody waits for the answer
   Stage stage = Stage::kRouting;
   RtcRequest request;
-  std::string offer;      // the client's SDP
-  SessionId session = 0;  // of what the offer makes
-  bool let_in = false;    // the operator's server is told when it is over
-  bool creating = false;  // the master has been asked for it, and tells of its end
+  std::string offer;       // the client's SDP
+  SrsOffer srs_offer;      // SRS's JSON: the whole body
+  std::string stream_url;  // and the address in it, as it is sent on
+  SessionId session = 0;   // of what the offer makes
+  bool let_in = false;     // the operator's server is told when it is over
+  bool creating = false;   // the master has been asked for it, and tells of its end
   ipc::OriginRef origin;
   Endpoint endpoint;
   std::vector<ipc::OriginRef> failed;

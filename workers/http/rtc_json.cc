@@ -1,5 +1,7 @@
 #include "workers/http/rtc_json.h"
 
+#include <set>
+
 namespace weir::http {
 namespace {
 
@@ -14,15 +16,50 @@ ApiJson parse_object(std::string_view body) {
   return cJSON_IsObject(json.get()) ? std::move(json) : nullptr;
 }
 
+bool has_double_member(const cJSON* object) {
+  std::set<std::string_view> names;
+  for (const cJSON* item = object->child; item != nullptr; item = item->next) {
+    if (!names.insert(item->string).second) return true;
+  }
+  return false;
+}
+
+void replace_text(cJSON* object, const char* name, std::string_view text) {
+  cJSON_ReplaceItemInObjectCaseSensitive(object, name,
+                                         cJSON_CreateString(std::string(text).c_str()));
+}
+
+std::string print(const cJSON* json) {
+  struct Free {
+    void operator()(char* text) const { cJSON_free(text); }
+  };
+  const std::unique_ptr<char, Free> text(cJSON_PrintUnformatted(json));
+  return text ? std::string(text.get()) : std::string();
+}
+
 }  // namespace
 
 Result<SrsOffer> read_srs_offer(std::string_view body) {
-  const ApiJson json = parse_object(body);
-  if (!json) return fail("the body is no JSON object");
-  SrsOffer offer{text_of(json.get(), "streamurl"), text_of(json.get(), "sdp")};
+  SrsOffer offer;
+  offer.json = parse_object(body);
+  if (!offer.json) return fail("the body is no JSON object");
+  if (has_double_member(offer.json.get())) return fail("the body has a member twice");
+  offer.stream_url = text_of(offer.json.get(), "streamurl");
+  offer.sdp = text_of(offer.json.get(), "sdp");
   if (offer.stream_url.empty()) return fail("streamurl is missing");
   if (offer.sdp.empty()) return fail("sdp is missing");
   return offer;
+}
+
+std::string print_srs_offer(const SrsOffer& offer, std::string_view stream_url,
+                            std::string_view sdp, std::string_view client_ip) {
+  cJSON* const json = offer.json.get();
+  replace_text(json, "streamurl", stream_url);
+  replace_text(json, "sdp", sdp);
+  if (cJSON_IsString(cJSON_GetObjectItemCaseSensitive(json, "clientip"))) {
+    replace_text(json, "clientip", client_ip);
+  }
+  return print(json);
 }
 
 Result<SrsAnswer> read_srs_answer(std::string_view body) {
@@ -36,13 +73,8 @@ Result<SrsAnswer> read_srs_answer(std::string_view body) {
 }
 
 std::string with_sdp(const SrsAnswer& answer, std::string_view sdp) {
-  cJSON_ReplaceItemInObjectCaseSensitive(answer.json.get(), "sdp",
-                                         cJSON_CreateString(std::string(sdp).c_str()));
-  struct Free {
-    void operator()(char* text) const { cJSON_free(text); }
-  };
-  const std::unique_ptr<char, Free> text(cJSON_PrintUnformatted(answer.json.get()));
-  return text ? std::string(text.get()) : std::string();
+  replace_text(answer.json.get(), "sdp", sdp);
+  return print(answer.json.get());
 }
 
 }  // namespace weir::http

@@ -12,10 +12,16 @@
 namespace weir::http {
 
 struct SrsOffer {
+  ApiJson json;
   std::string stream_url;
   std::string sdp;
 };
+// No member may stand there twice: parsers differ in which one they take.
 Result<SrsOffer> read_srs_offer(std::string_view body);
+// The offer for the origin, written anew from what was understood. `client_ip` takes the place of
+// what the client says of itself.
+std::string print_srs_offer(const SrsOffer& offer, std::string_view stream_url,
+                            std::string_view sdp, std::string_view client_ip);
 
 struct SrsAnswer {
   ApiJson json;

@@ -32,9 +32,10 @@ inline bool is_json(RtcApi api) {
 enum class RtcStep : std::uint8_t {
   kElsewhere,  // no signalling: other code has the answer
   kRefused,    // status, error and allow are the answer
-  kPreflight,  // OPTIONS: allow is the answer
+  kPreflight,  // OPTIONS: allow is the answer; of an endpoint: the origin may add to it
+  kEmpty,      // GET, HEAD: a success without content (RFC 9725, section 4.1)
   kOffer,      // makes a session
-  kPatch,      // of a resource: candidates, or an ICE restart
+  kPatch,      // of a resource: candidates, an ICE restart, or the answer to a counter-offer
   kRemove,     // of a resource
   kNack,       // SRS's simulated loss for one session
 };
@@ -49,6 +50,8 @@ struct RtcPlan {
   std::string key;     // stream key; empty when the hint or the body names the origin
   std::string param;   // of an offer: the client's query, for the operator's hooks
   std::string target;  // path and query for the origin
+  std::string host;    // Host for the origin; empty: the client's
+  bool sdp = false;    // of a PATCH: its body is a description, not a fragment
   std::string eip;     // ?eip=: the candidate address that the client wants, as written
   std::optional<std::uint64_t> origin;  // fingerprint of the API endpoint, from a sound hint
   std::string flow;                     // of a resource: parse_flow_name()
@@ -63,20 +66,25 @@ struct RtcPlanSettings {
 RtcPlan plan_rtc(const RequestHead& head, const RtcPlanSettings& settings);
 
 // The stream that SRS's `streamurl` (webrtc://host[:port]/app/stream[?query]) names: plan.key and
-// plan.eip. Without a sound one the plan becomes kRefused.
-void plan_stream_url(RtcPlan& plan, std::string_view url);
+// plan.eip. Returns the address to send on, which cannot be read otherwise. Without a sound one the
+// plan becomes kRefused.
+std::string plan_stream_url(RtcPlan& plan, std::string_view url);
 
 // `path` is rtc.whip_path or rtc.whep_path: [vhost], [app] and [stream] stand for the parts of the
-// key. Parameters of the client's query win over those of the template, and stay as written.
+// key. Parameters with one of these come first and win; the client's query, which stays as written,
+// wins over the others.
 std::string expand_origin_path(std::string_view path, std::string_view key_vhost,
                                std::string_view key_app, std::string_view key_stream,
                                std::string_view client_query);
 
 // ---- resources
 
-// The origin's Location, whatever its form, as `/path?query` at the origin that gave it;
-// `request_target` is what it had been asked. Empty if it is none that can be passed on.
+// The origin's Location, whatever its form, as `/path?query` at the origin that gave it, without
+// dot segments (RFC 3986, section 5.2) and with all but ASCII escaped; `request_target` is what it
+// had been asked. Empty if it is none.
 std::string resolve_location(std::string_view location, std::string_view request_target);
+// Whether a hint may lead there.
+bool is_resource_path(std::string_view path);
 // `base` (scheme, host, prefix) + target + the hint for the origin with this fingerprint + the name
 // of the flow (print_flow_name) if there is one.
 std::string public_location(std::string_view base, std::string_view target,
@@ -100,5 +108,7 @@ std::string_view public_prefix(std::string_view field);
 
 // Whether a Content-Type names this media type, whatever its parameters.
 bool has_media_type(std::string_view field, std::string_view type);
+// Whether the Accept fields, if there are any, take it (RFC 9110, section 12.5.1).
+bool accepts(const Fields& fields, std::string_view type);
 
 }  // namespace weir::http

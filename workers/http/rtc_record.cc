@@ -27,6 +27,26 @@ bool is_passed_on(const Fields& fields, const Field& field) {
          !fields.has_token(HeaderId::kConnection, field.name);
 }
 
+// WHEP: the origin offers instead of answering, and takes the client's answer by PATCH.
+constexpr int kNotAcceptable = 406;
+bool is_counter_offer(const ResponseHead& head, RtcApi api) {
+  return head.status == kNotAcceptable && api == RtcApi::kWhep &&
+         head.fields.has(HeaderId::kLocation) &&
+         has_media_type(head.fields.get(HeaderId::kContentType), "application/sdp");
+}
+
+// The line of a field in the head of a request; empty if there is none.
+std::string line_of(std::string_view head, std::string_view name) {
+  for (std::size_t at = 0; (at = head.find("\r\n", at)) != std::string_view::npos;) {
+    at += 2;
+    const std::string_view line = head.substr(at, head.find("\r\n", at) - at);
+    if (equal_ignoring_case(line.substr(0, line.find(':')), name)) {
+      return std::string(line) + "\r\n";
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 RtcAnswer rtc_error(RtcApi api, int status, std::string_view why) {
@@ -48,31 +68,41 @@ RtcAnswer rtc_error(RtcApi api, int status, std::string_view why) {
   return answer;
 }
 
+// 200 and not 204: RFC 9725 names that status for OPTIONS.
+RtcAnswer rtc_preflight(std::string_view allow) {
+  RtcAnswer answer;
+  answer.allow = allow;
+  answer.fields = {{"Allow", std::string(allow)}, {"Accept-Post", "application/sdp"}};
+  if (allow.find("PATCH") != std::string_view::npos) {
+    answer.fields.emplace_back("Accept-Patch", "application/trickle-ice-sdpfrag");
+  }
+  return answer;
+}
+
 void RtcSignal::on_response(Call& call) {
   const int status = call.response->head().status;
   switch (call.request.plan.step) {
     case RtcStep::kOffer:
-      if (is_success(status)) {
+      if (is_success(status) || is_counter_offer(call.response->head(), call.request.plan.api)) {
         on_offer_answer(call);
       } else {
         pass_on(call);
       }
       return;
     case RtcStep::kPatch:
-      if (status == 200 && !call.response->body().empty()) {
-        on_restart_answer(call);
-      } else {
-        pass_on(call);
-      }
+      on_patch_answer(call);
       return;
     case RtcStep::kRemove:
       // What the origin does not know (any more) is over here, too.
       if (is_success(status) || status == 404 || status == 410) end_flow(call);
       pass_on(call);
       return;
+    case RtcStep::kPreflight:
+      on_advice(call);
+      return;
     case RtcStep::kElsewhere:
     case RtcStep::kRefused:
-    case RtcStep::kPreflight:
+    case RtcStep::kEmpty:
     case RtcStep::kNack:
       pass_on(call);
       return;
@@ -95,21 +125,38 @@ RtcAddresses RtcSignal::addresses_for(const Call& call) const {
   return out;
 }
 
-void RtcSignal::on_offer_answer(Call& call) {
+// The ICE servers that the origin names (RFC 9725, section 4.6).
+void RtcSignal::on_advice(Call& call) {
+  RtcAnswer answer = rtc_preflight(call.request.plan.allow);
   const ResponseHead& head = call.response->head();
-  std::string_view sdp = call.response->body();
-  if (is_json(call.request.plan.api)) {
-    auto answer = read_srs_answer(call.response->body());
-    if (!answer || !answer->ok) {  // an error in SRS's own form
-      pass_on(call);
-      return;
+  for (const Field& field : head.fields) {
+    if (is_success(head.status) && equal_ignoring_case(field.name, "Link")) {
+      answer.fields.emplace_back(field.name, field.value);
     }
-    call.srs = std::move(*answer);
-    sdp = call.srs.sdp;
-  } else {
-    call.location =
-        resolve_location(head.fields.get(HeaderId::kLocation), call.request.plan.target);
   }
+  finish(call, answer);
+}
+
+// Where the session that the offer has made can be ended.
+void RtcSignal::note_location(Call& call) const {
+  const ResponseHead& head = call.response->head();
+  if (is_json(call.request.plan.api)) return;
+  if (!is_success(head.status) && head.status != kNotAcceptable) return;
+  const std::string_view written = head.fields.get(HeaderId::kLocation);
+  call.location = resolve_location(written, call.request.plan.target);
+  const std::string_view path = std::string_view(call.location).substr(0, call.location.find('?'));
+  if (is_resource_path(path)) return;
+  LogLine(LogLevel::kWarn, "origin's Location cannot be passed on")
+      .session(call.request.session)
+      .field("stream", call.request.plan.key)
+      .field("origin", origin_text(call))
+      .field("client", to_string(call.request.client))
+      .field("location", written);
+}
+
+Result<RtcMade> RtcSignal::read_made(Call& call, std::string_view sdp) const {
+  const ResponseHead& head = call.response->head();
+  if (head.fields.has(HeaderId::kContentEncoding)) return weir::fail("it is compressed");
   RtcAddresses addresses = addresses_for(call);
   const Endpoint wanted = process_.config.rtc.eip ? wanted_address(call.request.plan.eip,
                                                                    process_.config.rtc.listen.port)
@@ -122,9 +169,27 @@ void RtcSignal::on_offer_answer(Call& call) {
       addresses.tcp = {&wanted_tcp, 1};
     }
   }
-  auto made = head.fields.has(HeaderId::kContentEncoding)
-                  ? Result<RtcMade>(weir::fail("it is compressed"))
-                  : read_answer(call.offer, sdp, addresses);
+  return head.status == kNotAcceptable ? read_counter_offer(sdp, addresses)
+                                       : read_answer(call.offer, sdp, addresses);
+}
+
+void RtcSignal::on_offer_answer(Call& call) {
+  note_location(call);
+  if (call.silent) {  // came too late
+    remove_at_origin(call);
+    return;
+  }
+  std::string_view sdp = call.response->body();
+  if (is_json(call.request.plan.api)) {
+    auto answer = read_srs_answer(call.response->body());
+    if (!answer || !answer->ok) {  // an error in SRS's own form
+      pass_on(call);
+      return;
+    }
+    call.srs = std::move(*answer);
+    sdp = call.srs.sdp;
+  }
+  auto made = read_made(call, sdp);
   if (!made) {
     LogLine(LogLevel::kWarn, "origin's webrtc answer cannot be used")
         .session(call.request.session)
@@ -132,7 +197,7 @@ void RtcSignal::on_offer_answer(Call& call) {
         .field("origin", origin_text(call))
         .field("client", to_string(call.request.client))
         .field("reason", made.error().text);
-    fail(call, 502, "the origin's answer cannot be used");
+    give_up(call, 502, "the origin's answer cannot be used");
     return;
   }
   call.made = std::move(*made);
@@ -165,7 +230,11 @@ void RtcSignal::record_next(Call& call) {
   call.stage = Stage::kRecording;
   create.header.request = call.master_request = process_.link.next_request();
   if (!fits || !process_.link.send(create)) {
-    refuse_record(call, fits ? "the master is gone" : "its credentials are too long");
+    if (fits) {
+      refuse_record(call, 503, "the master is gone");
+    } else {
+      refuse_record(call, 400, "its credentials are too long");
+    }
     return;
   }
   if (call.group == 0) call.group = create.session;
@@ -187,7 +256,8 @@ void RtcSignal::on_flow_created(const ipc::FlowCreated& message) {
   }
   if (!made) {
     call->creating = call->recorded > 0;
-    refuse_record(*call, to_string(message.status));
+    const bool never = message.status == ipc::FlowStatus::kTooLong;
+    refuse_record(*call, never ? 400 : 503, to_string(message.status));
     return;
   }
   if (call->request.plan.step == RtcStep::kPatch) {
@@ -212,7 +282,9 @@ void RtcSignal::recorded(Call& call) {
                                                                 : call.made.sdp;
   if (call.request.plan.step == RtcStep::kOffer) {
     process_.counters.add(Counter::kRtcSignalSessions);
-    if (!call.location.empty()) {
+    const std::string_view path =
+        std::string_view(call.location).substr(0, call.location.find('?'));
+    if (is_resource_path(path)) {
       answer.fields.emplace_back(
           "Location",
           public_location(call.request.base, call.location, hint_key_,
@@ -234,7 +306,7 @@ void RtcSignal::recorded(Call& call) {
 }
 
 // The answer would lead the client to a session that no worker knows.
-void RtcSignal::refuse_record(Call& call, std::string_view why) {
+void RtcSignal::refuse_record(Call& call, int status, std::string_view why) {
   LogLine(LogLevel::kWarn, "webrtc session cannot be recorded")
       .session(call.request.session)
       .field("stream", call.request.plan.key)
@@ -243,12 +315,36 @@ void RtcSignal::refuse_record(Call& call, std::string_view why) {
       .field("reason", why);
   if (call.request.plan.step != RtcStep::kOffer) {
     fail(call, 503, "the session cannot be changed now");
+  } else {
+    give_up(call, status, "the session cannot be recorded");
+  }
+}
+
+void RtcSignal::on_patch_answer(Call& call) {
+  const int status = call.response->head().status;
+  if (call.request.plan.sdp && is_success(status)) {
+    on_sdp_accepted(call);
+  } else if (status == 200 && !call.response->body().empty()) {
+    on_restart_answer(call);
+  } else {
+    pass_on(call);
+  }
+}
+
+// The client has answered a counter-offer: now its half of the names is known.
+void RtcSignal::on_sdp_accepted(Call& call) {
+  call.made.sdp = call.response->body();
+  ipc::FlowRecord record;
+  const std::string ufrag = offered_ufrag(call.offer);
+  if (!find_flow(call) || !process_.flows->read(call.flow, record) || ufrag.empty()) {
+    recorded(call);
     return;
   }
-  process_.counters.add(Counter::kRtcSignalFailed);
-  on_answer_(call.owner, rtc_error(call.request.plan.api, 503, "the session cannot be recorded"));
-  call.silent = true;
-  remove_at_origin(call);
+  const std::string_view names = record.get(ipc::FlowField::kUsername);
+  RtcFlow flow;
+  flow.username = std::string(names.substr(0, names.find(':'))) + ":" + ufrag;
+  flow.password = record.get(ipc::FlowField::kPassword);
+  send_credentials(call, flow);
 }
 
 void RtcSignal::on_restart_answer(Call& call) {
@@ -263,24 +359,26 @@ void RtcSignal::on_restart_answer(Call& call) {
     return;
   }
   call.made = std::move(*made);
-  if (call.made.flows.empty()) {  // no credentials: nothing that must be known here
+  // Without credentials nothing must be known here. Without a flow it was signalled by another
+  // Weir, or is over: its media is none of ours.
+  if (call.made.flows.empty() || !find_flow(call)) {
     recorded(call);
     return;
   }
-  if (!find_flow(call)) {
-    // Signalled by another Weir, or over: its media is none of ours.
-    recorded(call);
-    return;
-  }
-  const RtcFlow& flow = call.made.flows.front();
+  const RtcFlow flow = call.made.flows.front();
+  send_credentials(call, flow);
+}
+
+void RtcSignal::send_credentials(Call& call, const RtcFlow& flow) {
   ipc::FlowCredentials credentials;
   credentials.flow = call.flow;
+  credentials.origin_endpoint = flow.media;
   const bool fits = credentials.texts.set(ipc::FlowField::kUsername, flow.username) &&
                     credentials.texts.set(ipc::FlowField::kPassword, flow.password);
   call.stage = Stage::kRecording;
   credentials.header.request = call.master_request = process_.link.next_request();
   if (!fits || !process_.link.send(credentials)) {
-    refuse_record(call, fits ? "the master is gone" : "its credentials are too long");
+    refuse_record(call, 503, fits ? "the master is gone" : "its credentials are too long");
     return;
   }
   master_requests_.emplace(call.master_request, call.id);
@@ -314,7 +412,13 @@ void RtcSignal::end_flow(ipc::FlowRef flow) {
   process_.link.send(end);
 }
 
-// The origin has made a session that nobody will use. Nobody waits for this call any more.
+// The origin has made a session that nobody can use.
+void RtcSignal::give_up(Call& call, int status, std::string_view why) {
+  if (!call.silent) tell_client(call, status, why);
+  remove_at_origin(call);
+}
+
+// Nobody waits for this call any more. The client's own Authorization is what the origin asks for.
 void RtcSignal::remove_at_origin(Call& call) {
   if (call.recorded > 0) end_flow(call.flow);
   forget_master_request(call);
@@ -326,8 +430,10 @@ void RtcSignal::remove_at_origin(Call& call) {
   call.request.plan.flow.clear();
   call.request.method = Method::kDelete;
   call.request.body.clear();
-  call.request.head = "DELETE " + call.location + " HTTP/1.1\r\nHost: " + to_string(call.endpoint) +
-                      "\r\nConnection: close\r\n";
+  std::string host = line_of(call.request.head, "Host");
+  if (host.empty()) host = "Host: " + to_string(call.endpoint) + "\r\n";
+  call.request.head = "DELETE " + call.location + " HTTP/1.1\r\n" + host +
+                      line_of(call.request.head, "Authorization") + "Connection: close\r\n";
   dial(call, call.origin);
 }
 
@@ -357,8 +463,22 @@ RtcAnswer RtcSignal::copy_answer(const Call& call) const {
 }
 
 void RtcSignal::fail(Call& call, int status, std::string_view why) {
-  process_.counters.add(Counter::kRtcSignalFailed);
+  if (call.request.plan.step == RtcStep::kPreflight) {  // what Weir knows itself is an answer, too
+    finish(call, rtc_preflight(call.request.plan.allow));
+    return;
+  }
+  if (!call.silent) process_.counters.add(Counter::kRtcSignalFailed);
   finish(call, rtc_error(call.request.plan.api, status, why));
+}
+
+// The error now; what is left to do goes on without the client.
+void RtcSignal::tell_client(Call& call, int status, std::string_view why) {
+  process_.counters.add(Counter::kRtcSignalFailed);
+  RtcAnswer answer = rtc_error(call.request.plan.api, status, why);
+  answer.key = call.request.plan.key;
+  answer.origin = call.origin;
+  call.silent = true;
+  on_answer_(call.owner, answer);
 }
 
 void RtcSignal::forget_master_request(Call& call) {

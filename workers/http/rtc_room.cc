@@ -19,23 +19,14 @@ std::string head_for_origin(const RequestHead& head, const RtcPlan& plan,
   std::string out;
   HeadWriter writer(out);
   writer.request(head.method_text, plan.target);
-  if (!head.host.empty()) writer.field(HeaderId::kHost, head.host);
+  const std::string_view host = plan.host.empty() ? head.host : std::string_view(plan.host);
+  if (!host.empty()) writer.field(HeaderId::kHost, host);
   writer.copy_end_to_end(head.fields, kNotPassed);
   write_forwarding(writer, identity);
   writer.field(HeaderId::kConnection, "close");
   if (!writer.finish()) return {};
   out.resize(out.size() - 2);
   return out;
-}
-
-// 200 and not 204: RFC 9725 names that status for OPTIONS.
-RtcAnswer preflight(std::string_view allow) {
-  RtcAnswer answer;
-  answer.fields = {{"Allow", std::string(allow)}, {"Accept-Post", "application/sdp"}};
-  if (allow.find("PATCH") != std::string_view::npos) {
-    answer.fields.emplace_back("Accept-Patch", "application/trickle-ice-sdpfrag");
-  }
-  return answer;
 }
 
 void add_cors(RtcAnswer& answer, std::string_view allow) {
@@ -86,8 +77,10 @@ bool RtcRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& basi
   if (plan.step == RtcStep::kElsewhere) return false;
   server_[index].exchange = std::make_unique<RtcExchange>(std::move(basics));
   server_[index].exchange->key = plan.key;
-  if (plan.step == RtcStep::kPreflight) {
-    RtcAnswer what = preflight(plan.allow);
+  const bool local = plan.target.empty() || !head.body.empty();
+  if (plan.step == RtcStep::kEmpty || (plan.step == RtcStep::kPreflight && local)) {
+    RtcAnswer what = rtc_preflight(plan.allow);
+    if (plan.step == RtcStep::kEmpty) what.status = 204;
     if (config.http.cors) add_cors(what, plan.allow);
     answer(index, what, !head.body.empty());
   } else if (plan.step == RtcStep::kRefused) {
@@ -134,7 +127,6 @@ void RtcRoom::on_body(std::uint32_t index, std::string&& body) {
     return;
   }
   if (request.method != Method::kDelete) request.body = std::move(body);
-  request.head += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
   const std::uint64_t owner = Token{index, server_[index].generation, 0}.pack();
   const std::uint64_t call = signal_.start(owner, std::move(request));
   if (!x.answered) x.call = call;
@@ -149,7 +141,7 @@ void RtcRoom::on_answer(std::uint64_t owner, const RtcAnswer& what) {
   x.key = what.key;
   x.origin = what.origin;
   RtcAnswer full = what;
-  if (process_.config.http.cors) add_cors(full, {});
+  if (process_.config.http.cors) add_cors(full, full.allow);
   answer(token.index, full, false);
 }
 

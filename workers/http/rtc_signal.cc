@@ -9,6 +9,7 @@
 
 #include "common/net/tcp.h"
 #include "common/proto/http/target.h"
+#include "common/proto/sdp/sdp.h"
 #include "workers/core/dial.h"
 #include "workers/http/rtc_call.h"
 
@@ -20,6 +21,8 @@ using ipc::Counter;
 constexpr std::size_t kCallsMax = 4096;
 constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::uint64_t kMasterTimeoutMs = 3000;
+constexpr std::uint64_t kLateAnswerMs = 30000;
+constexpr std::uint16_t kDiscardPort = 9;  // RFC 863
 constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
 
 }  // namespace
@@ -75,20 +78,26 @@ bool RtcSignal::needs_addresses(const RtcPlan& plan) const {
 }
 
 void RtcSignal::begin(Call& call) {
-  RtcPlan& plan = call.request.plan;
-  if (plan.step == RtcStep::kPatch && !is_fragment(call.request.body)) {
-    fail(call, 400, "the body is no SDP fragment");
+  if (const std::string wrong = read_body(call); !wrong.empty()) {
+    fail(call, 400, wrong);
     return;
   }
-  if (plan.step == RtcStep::kOffer) {
-    call.offer = call.request.body;
-    if (is_json(plan.api) && !read_srs_body(call)) return;
-    if (const std::string_view wrong = check_offer(call.offer); !wrong.empty()) {
-      fail(call, 400, wrong);
-      return;
-    }
-  }
   ask_hook(call);
+}
+
+// Empty, or what is wrong.
+std::string RtcSignal::read_body(Call& call) {
+  const RtcPlan& plan = call.request.plan;
+  const bool offer = plan.step == RtcStep::kOffer;
+  if (plan.step == RtcStep::kPatch && !plan.sdp) {
+    return is_fragment(call.request.body) ? "" : "the body is no SDP fragment";
+  }
+  if (!offer && plan.step != RtcStep::kPatch) return {};
+  call.offer = call.request.body;
+  if (offer && is_json(plan.api)) {
+    if (std::string wrong = read_srs_body(call); !wrong.empty()) return wrong;
+  }
+  return std::string(check_offer(call.offer));
 }
 
 // The operator's server decides about offers; what was let in may be changed and ended.
@@ -141,22 +150,44 @@ void RtcSignal::tell_stop(const Call& call) {
   process_.hooks.tell(event);
 }
 
-// False: it was answered.
-bool RtcSignal::read_srs_body(Call& call) {
+std::string RtcSignal::read_srs_body(Call& call) {
   auto offer = read_srs_offer(call.request.body);
-  if (!offer) {
-    fail(call, 400, offer.error().text);
-    return false;
+  if (!offer) return offer.error().text;
+  call.offer = offer->sdp;
+  call.srs_offer = std::move(*offer);
+  RtcPlan& plan = call.request.plan;
+  call.stream_url = plan_stream_url(plan, call.srs_offer.stream_url);
+  return plan.step == RtcStep::kRefused ? std::string(plan.error) : std::string();
+}
+
+// What the origin gets. It is not told where the client may be reached: its checks and media would
+// else go round Weir. One that begins nothing without a candidate gets an address of this host at
+// the port that nobody serves; it learns the true one from the client's checks.
+std::string RtcSignal::body_for_origin(const Call& call) const {
+  const RtcPlan& plan = call.request.plan;
+  std::string sdp;
+  if (plan.step == RtcStep::kPatch) {
+    if (plan.sdp) {
+      sdp::conceal_description(call.offer, {}, sdp);
+    } else {
+      sdp::conceal_fragment(call.request.body, sdp);
+    }
+    return sdp;
   }
-  call.offer = std::move(offer->sdp);
-  plan_stream_url(call.request.plan, offer->stream_url);
-  if (call.request.plan.step != RtcStep::kRefused) return true;
-  fail(call, call.request.plan.status, call.request.plan.error);
-  return false;
+  if (plan.step != RtcStep::kOffer) return call.request.body;
+  Endpoint stand_in = unmapped(net::local_address(call.side.fd.get()));
+  stand_in.port = kDiscardPort;
+  sdp::conceal_description(call.offer, stand_in, sdp);
+  if (!is_json(plan.api)) return sdp;
+  return print_srs_offer(call.srs_offer, call.stream_url, sdp, ip_to_string(call.request.client));
 }
 
 void RtcSignal::find_origin(Call& call) {
   const RtcPlan& plan = call.request.plan;
+  if (plan.step == RtcStep::kPreflight) {
+    find_adviser(call);
+    return;
+  }
   if ((plan.origin && find_by_hint(call)) ||
       (plan.step == RtcStep::kNack && find_by_username(call))) {
     dial(call, call.origin);
@@ -176,6 +207,30 @@ void RtcSignal::find_origin(Call& call) {
     // No origin is chosen for what must be there already.
     fail(call, 404, "there is no such session");
   }
+}
+
+// OPTIONS: the stream's origin says what ICE servers there are, or any other that is up. No origin
+// is chosen for the stream.
+void RtcSignal::find_adviser(Call& call) {
+  const RtcPlan& plan = call.request.plan;
+  const ipc::Role role = plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  const auto route = plan.key.empty()
+                         ? std::nullopt
+                         : process_.state.find_route(plan.key, role, ipc::EndpointKind::kApi);
+  if (route) {
+    dial(call, *route);
+    return;
+  }
+  std::uint32_t left = process_.state.header().origins_used.load(std::memory_order_relaxed);
+  for (std::uint32_t slot = 0; slot < process_.state.header().origin_capacity && left > 0; ++slot) {
+    ipc::OriginRecord record;
+    if (!process_.state.read_origin(slot, record)) continue;
+    --left;
+    if (record.state != ipc::OriginState::kUp || record.endpoint_count[kApi] == 0) continue;
+    dial(call, {slot, record.generation});
+    return;
+  }
+  fail(call, 503, "no origin can serve this stream");
 }
 
 // The origin whose API endpoint has the fingerprint of the resource's hint, whatever its state: the
@@ -347,10 +402,12 @@ bool RtcSignal::finish_connect(Call& call) {
     return false;
   }
   call.stage = Stage::kAnswering;
+  const std::string body = body_for_origin(call);
   call.side.out.append(call.request.head);
-  call.side.out.append("\r\n");
-  call.side.out.append(call.request.body);
-  arm(call, process_.config.http.answer_timeout);
+  call.side.out.append("Content-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+  call.side.out.append(body);
+  const bool advice = call.request.plan.step == RtcStep::kPreflight;
+  arm(call, advice ? process_.config.http.dial_timeout : process_.config.http.answer_timeout);
   return true;
 }
 
@@ -382,8 +439,12 @@ void RtcSignal::serve(Call& call) {
   call.side = Side{};
   if (status == ParseStatus::kComplete) {
     on_response(call);
-    return;
+  } else {
+    unreadable(call);
   }
+}
+
+void RtcSignal::unreadable(Call& call) {
   LogLine(LogLevel::kWarn, "origin broke off or broke the protocol")
       .session(call.request.session)
       .field("stream", call.request.plan.key)
@@ -391,7 +452,12 @@ void RtcSignal::serve(Call& call) {
       .field("client", to_string(call.request.client))
       .field("reason", call.response->error());
   if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
-  fail(call, 502, "the origin's answer cannot be read");
+  if (call.request.plan.step == RtcStep::kOffer && call.response->has_head()) {
+    note_location(call);
+    give_up(call, 502, "the origin's answer cannot be read");
+  } else {
+    fail(call, 502, "the origin's answer cannot be read");
+  }
 }
 
 void RtcSignal::arm(Call& call, std::uint64_t ms) {
@@ -417,24 +483,34 @@ void RtcSignal::on_timeout(CallId id) {
           .field("stream", call->request.plan.key)
           .field("origin", origin_text(*call))
           .field("client", to_string(call->request.client));
-      if (call->request.plan.step == RtcStep::kRemove) end_flow(*call);
-      fail(*call, 504, "the origin did not answer in time");
+      answer_late(*call);
       break;
     case Stage::kRecording:
-      refuse_record(*call, "the master did not answer");
+      refuse_record(*call, 503, "the master did not answer");
       break;
   }
 }
 
-// The client has left. A session that the origin has made meanwhile is taken back; one that it may
-// be making ends by itself when no client comes.
+// The client waits no longer. The answer to an offer is still waited for, to take back what it
+// made.
+void RtcSignal::answer_late(Call& call) {
+  if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
+  if (call.request.plan.step != RtcStep::kOffer || call.silent) {
+    fail(call, 504, "the origin did not answer in time");
+    return;
+  }
+  arm(call, kLateAnswerMs);
+  tell_client(call, 504, "the origin did not answer in time");
+}
+
 void RtcSignal::cancel(CallId id) {
   Call* call = find(id);
   if (call == nullptr) return;
   call->silent = true;
-  if (call->stage == Stage::kRecording && call->request.plan.step == RtcStep::kOffer) {
+  const bool offer = call->request.plan.step == RtcStep::kOffer;
+  if (offer && call->stage == Stage::kRecording) {
     remove_at_origin(*call);
-  } else {
+  } else if (!offer || call->stage != Stage::kAnswering) {
     finish(*call, {});
   }
 }

@@ -7,6 +7,10 @@
 //                 ^  next origin |             an offer goes to one origin only: it may have made a
 //                 +--------------+             session even if the answer never came
 //
+// A session that the origin has made and nobody can use is ended there by DELETE at once, so that
+// the next try finds its place free: the answer cannot be used, came too late, or found its client
+// gone; the master refuses. A call without a client goes on until that is done.
+//
 // Bounds: calls at once, bytes of a body. Errors are answers with a status and a reason.
 #pragma once
 
@@ -46,7 +50,7 @@ struct RtcRequest {
   Endpoint client;
   std::string base;  // scheme, host and prefix that lead the client back to us
   std::string page;  // Referer, for the operator's hooks
-  std::string head;  // for the origin, up to and without the empty line
+  std::string head;  // for the origin, up to and without Content-Length and the empty line
   std::string body;
 };
 
@@ -55,12 +59,15 @@ struct RtcAnswer {
   std::string content_type;
   std::string body;
   std::vector<std::pair<std::string, std::string>> fields;
+  std::string_view allow;  // OPTIONS: the methods, for CORS
   // Of the request, for the access log.
   std::string key;
   ipc::OriginRef origin;
 };
 // An error in the form that the API has: JSON for SRS's, else text.
 RtcAnswer rtc_error(RtcApi api, int status, std::string_view why);
+// To OPTIONS, without CORS.
+RtcAnswer rtc_preflight(std::string_view allow);
 
 class RtcSignal {
  public:
@@ -85,7 +92,7 @@ class RtcSignal {
 
   // 0: it has been answered already.
   CallId start(std::uint64_t owner, RtcRequest request);
-  // The client has left. What was made for it is taken back.
+  // The client has left. What was made for it is taken back, also when the origin says so later.
   void cancel(CallId call);
   // False: it is not for a call of this object.
   bool on_route_answer(const ipc::RouteAnswer& message);
@@ -99,11 +106,14 @@ class RtcSignal {
   // rtc_signal.cc: from the request to the origin's answer
   bool needs_addresses(const RtcPlan& plan) const;
   void begin(Call& call);
-  bool read_srs_body(Call& call);
+  std::string read_body(Call& call);
+  std::string read_srs_body(Call& call);
+  std::string body_for_origin(const Call& call) const;
   void ask_hook(Call& call);
   void tell_stop(const Call& call);
   void on_verdict(Call& call, const HookVerdict& verdict);
   void find_origin(Call& call);
+  void find_adviser(Call& call);
   bool find_by_hint(Call& call) const;
   bool find_by_username(Call& call) const;
   void ask_master(Call& call);
@@ -111,6 +121,8 @@ class RtcSignal {
   void on_ready(std::uint64_t token, std::uint32_t events);
   bool finish_connect(Call& call);
   void serve(Call& call);
+  void unreadable(Call& call);
+  void answer_late(Call& call);
   void dial_failed(Call& call, ipc::DialOutcome outcome, std::string_view error);
   void on_timeout(CallId id);
   void arm(Call& call, std::uint64_t ms);
@@ -121,17 +133,25 @@ class RtcSignal {
   // rtc_record.cc: what the answer means
   void on_response(Call& call);
   void on_offer_answer(Call& call);
+  void on_advice(Call& call);
+  void on_patch_answer(Call& call);
+  void on_sdp_accepted(Call& call);
+  Result<RtcMade> read_made(Call& call, std::string_view sdp) const;
+  void send_credentials(Call& call, const RtcFlow& flow);
+  void note_location(Call& call) const;
   void on_restart_answer(Call& call);
   RtcAddresses addresses_for(const Call& call) const;
   void record_next(Call& call);
   void recorded(Call& call);
-  void refuse_record(Call& call, std::string_view why);
+  void refuse_record(Call& call, int status, std::string_view why);
+  void give_up(Call& call, int status, std::string_view why);
   bool find_flow(Call& call) const;
   void end_flow(Call& call);
   void end_flow(ipc::FlowRef flow);
   void pass_on(Call& call);
   RtcAnswer copy_answer(const Call& call) const;
   void remove_at_origin(Call& call);
+  void tell_client(Call& call, int status, std::string_view why);
   void forget_master_request(Call& call);
   void finish(Call& call, RtcAnswer answer);
   void fail(Call& call, int status, std::string_view why);

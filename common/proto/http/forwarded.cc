@@ -58,6 +58,19 @@ bool set_host(std::string_view host, ClientIdentity& identity) {
   return true;
 }
 
+// Takes the place of a port that only our own Host field has named.
+void set_port(std::string_view port, ClientIdentity& identity) {
+  std::uint64_t number = 0;
+  if (identity.host.empty() || !parse_decimal(port, number) || number == 0 || number > 65535) {
+    return;
+  }
+  const std::string_view old = port_of(identity.host);
+  if (!old.empty()) identity.host.resize(identity.host.size() - old.size() - 1);
+  const std::string text = std::to_string(number);
+  if (text != default_port(identity)) identity.host += ":" + text;
+  identity.from_fields = true;
+}
+
 // The addresses from the client to our peer, found from the right.
 class Chain {
  public:
@@ -101,14 +114,10 @@ void apply_x_forwarded(const Fields& fields, const NetworkList& trusted, ClientI
   chain.write();
   set_proto(beside(elements_of(fields, HeaderId::kXForwardedProto), at, nodes.size()), identity);
   const Elements hosts = elements_of(fields, HeaderId::kXForwardedHost);
-  if (!set_host(beside(hosts, at, nodes.size()), identity)) return;
+  const bool named = set_host(beside(hosts, at, nodes.size()), identity);
+  if (named && !port_of(identity.host).empty()) return;
   const Elements ports = elements_of(fields, HeaderId::kXForwardedPort);
-  const std::string_view port = beside(ports, at, nodes.size());
-  std::uint64_t number = 0;
-  if (port_of(identity.host).empty() && port != default_port(identity) &&
-      parse_decimal(port, number) && number > 0 && number <= 65535) {
-    identity.host += ":" + std::to_string(number);
-  }
+  set_port(beside(ports, at, nodes.size()), identity);
 }
 
 void apply_forwarded(const Fields& fields, const NetworkList& trusted, ClientIdentity& identity) {
@@ -227,7 +236,7 @@ ClientIdentity identify_client(const Arrival& arrival, const Fields& fields,
   if (!trusted.contains(identity.client)) return identity;
   const bool any_x = fields.has(HeaderId::kXForwardedFor) ||
                      fields.has(HeaderId::kXForwardedProto) ||
-                     fields.has(HeaderId::kXForwardedHost);
+                     fields.has(HeaderId::kXForwardedHost) || fields.has(HeaderId::kXForwardedPort);
   bool have_node = false;
   if (policy.x_forwarded && any_x) {
     apply_x_forwarded(fields, trusted, identity);

@@ -178,10 +178,11 @@ class Parser {
 
   SdpStatus add_candidate(Media* media, std::string_view value) {
     if (++candidates_ > limits::kSdpCandidates) return SdpStatus::kTooLarge;
-    if (media == nullptr) return SdpStatus::kOk;  // has no meaning there
-    media->candidate_lines = true;
+    if (media != nullptr) media->candidate_lines = true;
     Candidate candidate;
-    if (parse_candidate(value, candidate)) media->candidates.push_back(candidate);
+    if (parse_candidate(value, candidate)) {
+      (media != nullptr ? media->candidates : out_.candidates).push_back(candidate);
+    }
     return SdpStatus::kOk;
   }
 
@@ -201,13 +202,38 @@ class Parser {
       set_first(media.ufrag, out_.ufrag);
       set_first(media.password, out_.password);
       set_first(media.setup, out_.setup);
-      for (const auto& mids : out_.bundles) {
-        const auto at = std::find(mids.begin(), mids.end(), media.mid);
-        if (at == mids.end()) continue;
+    }
+    for (const auto& mids : out_.bundles) join(mids);
+  }
+
+  // The first section of a group that is not rejected has the transport (RFC 8843, sections 7.3 and
+  // 9), wherever it stands. Where only another one has the credentials, they are those of all.
+  void join(const std::vector<std::string_view>& mids) {
+    std::vector<Media*> members;
+    for (const std::string_view mid : mids) {
+      for (Media& media : out_.media) {
+        if (media.bundled || media.mid != mid) continue;
         media.bundled = true;
-        media.follower = at != mids.begin();
-        break;
+        members.push_back(&media);
       }
+    }
+    if (members.empty()) return;
+    const auto alive = [](const Media* media) { return media->port != 0; };
+    const auto complete = [](const Media* media) {
+      return !media->ufrag.empty() && !media->password.empty();
+    };
+    const auto first = std::find_if(members.begin(), members.end(), alive);
+    Media* const tag = first != members.end() ? *first : members.front();
+    const auto source =
+        complete(tag) ? members.end() : std::find_if(members.begin(), members.end(), complete);
+    if (source != members.end()) {
+      tag->ufrag = (*source)->ufrag;
+      tag->password = (*source)->password;
+    }
+    for (Media* media : members) {
+      media->follower = media != tag;
+      set_first(media->ufrag, tag->ufrag);
+      set_first(media->password, tag->password);
     }
   }
 
@@ -261,8 +287,9 @@ std::string candidate_lines(const PublicCandidates& candidates, std::string_view
 
 class Rewriter {
  public:
-  Rewriter(const Description& description, const PublicCandidates& candidates, std::string& out)
-      : description_(description), candidates_(candidates), out_(out) {}
+  Rewriter(Form form, const Description& description, const PublicCandidates& candidates,
+           std::string& out)
+      : form_(form), description_(description), candidates_(candidates), out_(out) {}
 
   void run(std::string_view text) {
     out_.reserve(text.size());
@@ -277,7 +304,7 @@ class Rewriter {
     const std::string_view attribute =
         line.text.starts_with("a=") ? line.text.substr(2) : std::string_view();
     if (attribute.starts_with(kCandidate)) {
-      if (media_ != nullptr) write_block(out_.size());
+      if (media_ != nullptr || sectionless()) write_block(out_.size());
       return;
     }
     if (line.text.starts_with("m=")) {
@@ -285,7 +312,7 @@ class Rewriter {
       use_line_end(line.end);
       media_ = &description_.media[next_media_++];
       written_ = false;
-    } else if (attribute == kEndOfCandidates && media_ != nullptr && has_transport(*media_)) {
+    } else if (attribute == kEndOfCandidates && needs_block()) {
       write_block(out_.size());
     }
     out_ += line.text;
@@ -294,12 +321,19 @@ class Rewriter {
   }
 
   void end_section() {
-    if (media_ == nullptr || written_ || block_.empty() || !has_transport(*media_)) return;
+    if (written_ || block_.empty() || !needs_block()) return;
     if (!out_.ends_with('\n')) {
       out_ += line_end_;
       section_end_ = out_.size();
     }
     write_block(section_end_);
+  }
+
+  // A fragment that has no sections is a section itself.
+  bool sectionless() const { return form_ == Form::kFragment && description_.media.empty(); }
+  bool needs_block() const {
+    return media_ != nullptr ? has_transport(*media_)
+                             : sectionless() && !description_.ufrag.empty();
   }
 
   // What is added to a section has the line end of its m= line.
@@ -314,6 +348,7 @@ class Rewriter {
     section_end_ = out_.size();
   }
 
+  const Form form_;
   const Description& description_;
   const PublicCandidates& candidates_;
   std::string& out_;
@@ -330,7 +365,73 @@ SdpStatus rewrite(Form form, std::string_view text, const PublicCandidates& cand
   out.clear();
   Description description;
   const SdpStatus status = parse(form, text, description);
-  if (status == SdpStatus::kOk) Rewriter(description, candidates, out).run(text);
+  if (status == SdpStatus::kOk) Rewriter(form, description, candidates, out).run(text);
+  return status;
+}
+
+// Puts what a client sends out without the places where it may be reached.
+class Concealer {
+ public:
+  Concealer(const Endpoint& stand_in, std::string& out) : out_(out) {
+    if (stand_in.empty()) return;
+    line_ = "a=candidate:1 1 udp " + std::to_string(udp_priority(0)) + " " +
+            ip_to_string(stand_in) + " " + std::to_string(stand_in.port) + " typ host";
+  }
+
+  void run(std::string_view text) {
+    out_.reserve(text.size());
+    for (std::string_view rest = text; !rest.empty();) put(take_line(rest));
+  }
+
+ private:
+  void put(const Line& line) {
+    std::string_view value;
+    if (value_of(line.text, "a=candidate:", value)) {
+      if (!std::exchange(stood_in_, true) && !line_.empty()) write(line_, line.end);
+    } else if (value_of(line.text, "a=remote-candidates:", value)) {
+      return;
+    } else if (value_of(line.text, "a=rtcp:", value)) {
+      write("a=rtcp:9 IN IP4 0.0.0.0", line.end);
+    } else if (value_of(line.text, "c=", value)) {
+      write("c=IN IP4 0.0.0.0", line.end);
+    } else if (value_of(line.text, "m=", value)) {
+      stood_in_ = false;
+      put_media(line);
+    } else {
+      write(line.text, line.end);
+    }
+  }
+
+  // Port 0 stays: the section is rejected, or waits for its bundle.
+  void put_media(const Line& line) {
+    std::string_view rest = line.text;
+    take_word(rest);
+    const std::string_view port = take_word(rest);
+    const auto digits = static_cast<std::size_t>(port.data() - line.text.data());
+    std::uint16_t number = 0;
+    if (!to_number(port.substr(0, port.find('/')), number) || number == 0) {
+      return write(line.text, line.end);
+    }
+    out_ += line.text.substr(0, digits);
+    write("9", {});
+    write(rest, line.end);
+  }
+
+  void write(std::string_view text, std::string_view end) {
+    out_ += text;
+    out_ += end;
+  }
+
+  std::string& out_;
+  std::string line_;
+  bool stood_in_ = true;  // not before the first section
+};
+
+SdpStatus conceal(Form form, std::string_view text, const Endpoint& stand_in, std::string& out) {
+  out.clear();
+  Description description;
+  const SdpStatus status = parse(form, text, description);
+  if (status == SdpStatus::kOk) Concealer(stand_in, out).run(text);
   return status;
 }
 
@@ -380,13 +481,14 @@ std::vector<IceSession> ice_sessions(const Description& description) {
         std::find_if(sessions.begin(), sessions.end(),
                      [&](const IceSession& session) { return session.ufrag == media.ufrag; });
     if (known == sessions.end()) {
-      sessions.push_back({media.ufrag, media.password, endpoint_to_dial(media)});
+      const auto section = static_cast<std::size_t>(&media - description.media.data());
+      sessions.push_back({media.ufrag, media.password, section, endpoint_to_dial(media)});
     } else if (!known->endpoint) {
       known->endpoint = endpoint_to_dial(media);
     }
   }
   if (description.media.empty() && !description.ufrag.empty() && !description.password.empty()) {
-    sessions.push_back({description.ufrag, description.password, std::nullopt});
+    sessions.push_back({description.ufrag, description.password, 0, std::nullopt});
   }
   return sessions;
 }
@@ -399,6 +501,14 @@ SdpStatus rewrite_description(std::string_view text, const PublicCandidates& can
 SdpStatus rewrite_fragment(std::string_view text, const PublicCandidates& candidates,
                            std::string& out) {
   return rewrite(Form::kFragment, text, candidates, out);
+}
+
+SdpStatus conceal_description(std::string_view text, const Endpoint& stand_in, std::string& out) {
+  return conceal(Form::kDescription, text, stand_in, out);
+}
+
+SdpStatus conceal_fragment(std::string_view text, std::string& out) {
+  return conceal(Form::kFragment, text, {}, out);
 }
 
 }  // namespace weir::sdp

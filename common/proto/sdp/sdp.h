@@ -11,7 +11,11 @@
 //   - a section without any gets them before a=end-of-candidates or at its end, if it has ICE
 //     credentials and a transport of its own (not rejected, not a follower in a bundle); a text
 //     whose last line has no end gets one then.
-// With no public addresses at all the candidates are only dropped.
+// With no public addresses at all the candidates are only dropped. A fragment without m-sections
+// gets its lines among the attributes of the session; elsewhere candidates have no place there.
+//
+// Concealing is the other way: what an origin is told of its client. Every candidate goes, and the
+// addresses of c=, a=rtcp and m= become the ones that say nothing (RFC 8840, section 4.1.1).
 #pragma once
 
 #include <cstddef>
@@ -62,7 +66,7 @@ struct Media {
   bool candidate_lines = false;  // has a=candidate, also if none could be read
   bool end_of_candidates = false;
   bool bundled = false;   // in a bundle group
-  bool follower = false;  // not the first of its group: uses the transport of that one
+  bool follower = false;  // uses the transport of another one of its group
   std::vector<Candidate> candidates;
 };
 
@@ -72,6 +76,7 @@ struct Description {
   std::string_view setup;
   bool ice_lite = false;
   bool end_of_candidates = false;                      // session level, in fragments
+  std::vector<Candidate> candidates;                   // the same
   std::vector<std::vector<std::string_view>> bundles;  // mids of each a=group:BUNDLE
   std::vector<Media> media;
 };
@@ -86,6 +91,7 @@ SdpStatus parse_fragment(std::string_view text, Description& out);
 struct IceSession {
   std::string_view ufrag;
   std::string_view password;
+  std::size_t section = 0;  // whose transport it is; 0 as well if there is none
   // The candidate to reach the writer of the description at: UDP, component 1, numeric, highest
   // priority. Empty if there is none; private and unspecified addresses are the caller's matter.
   std::optional<Endpoint> endpoint;
@@ -104,5 +110,10 @@ SdpStatus rewrite_description(std::string_view text, const PublicCandidates& can
                               std::string& out);
 SdpStatus rewrite_fragment(std::string_view text, const PublicCandidates& candidates,
                            std::string& out);
+
+// The same for what a client sends. `stand_in`: takes the place of the candidates of each section
+// that had some, for origins that cannot begin without one; empty: nothing does.
+SdpStatus conceal_description(std::string_view text, const Endpoint& stand_in, std::string& out);
+SdpStatus conceal_fragment(std::string_view text, std::string& out);
 
 }  // namespace weir::sdp

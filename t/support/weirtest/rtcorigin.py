@@ -96,8 +96,8 @@ class RtcOrigin:
             call.close()
             return
         path, _, query = call.path.partition("?")
-        {"POST": self._post, "DELETE": self._delete, "PATCH": self._patch}[call.method](
-            call, path, query, body)
+        {"POST": self._post, "DELETE": self._delete, "PATCH": self._patch,
+         "OPTIONS": self._options}[call.method](call, path, query, body)
         call.close()
 
     def _make(self, offer):
@@ -125,6 +125,13 @@ class RtcOrigin:
             "Location": form.format(query=query, session=urllib.parse.quote(name)),
             "Link": "<stun:stun.example.org>; rel=\"ice-server\"",
             "Access-Control-Expose-Headers": "Content-Length"})
+
+    @staticmethod
+    def _options(call, path, query, body):
+        del path, query, body
+        call.answer(204, b"", {"Content-Type": None, "Content-Length": None,
+                               "Link": '<turn:turn.example.org>; rel="ice-server"',
+                               "Access-Control-Allow-Origin": "https://origins.own"})
 
     def _delete(self, call, path, query, body):
         del path, query, body

@@ -1,0 +1,216 @@
+"""What passes between clients and origins in WebRTC signalling: what the origin is told, what becomes of
+sessions that nobody can use, and the corners of WHIP and WHEP."""
+
+import json
+import re
+import socket
+import struct
+import threading
+
+from weirtest import HttpConnection, HttpOrigin, free_port, poll
+from weirtest.rtcorigin import (FRAGMENT, SDP, RtcOrigin, RtcWeir, answer_sdp, candidates_of, offer_sdp,
+                                password_of)
+
+WHIP = "/rtc/v1/whip/?app=live&stream=a"
+
+
+def test_options_bring_the_origins_ice_servers(lab):
+    """RFC 9725, 4.6. Whoever can't be asked costs the client nothing: the rest Weir knows itself."""
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin], {"http": {"dial_timeout": "500ms"}})
+    for path in (WHIP, "/whep/live/a", "/rtc/v1/whip-play/?app=live&stream=a", "/whip/live/a"):
+        answer = weir.request("OPTIONS", path, Origin="https://x", Access_Control_Request_Method="POST")
+        assert answer.status == 200 and answer.fields["accept-post"] == SDP, path
+        assert answer.fields["link"] == '<turn:turn.example.org>; rel="ice-server"'
+        assert answer.fields["access-control-allow-origin"] == "*"
+        assert "POST" in answer.fields["access-control-allow-methods"]
+    assert origin.calls[0][:2] == ("OPTIONS", WHIP)
+    assert weir.weir.streams() == [], "asking brings no stream into being"
+    stop = threading.Event()
+    for answer in (lambda call, _: call.answer(500, b"", {"Link": "<x>"}), lambda call, _: call.close(),
+                   lambda call, _: stop.wait(20)):
+        origin.hooks["OPTIONS"] = answer
+        done = weir.request("OPTIONS", WHIP)
+        assert done.status == 200 and "link" not in done.fields
+        assert "POST" in done.fields["access-control-allow-methods"]
+    stop.set()
+    for origins in ([], [free_port()]):
+        other = RtcWeir(lab, origins, {"origin o9": {"ip": "127.0.0.1", "http": free_port()}})
+        assert other.request("OPTIONS", "/whip/live/a").status == 200
+
+
+def test_sessions_that_nobody_can_use_are_taken_back(lab):
+    """A session that the origin has made is deleted there at once when its answer can't be used, came
+    too late or found no client: the stream isn't busy for the next try."""
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin], {"http": {"answer_timeout": "700ms"}})
+    good = answer_sdp("abcdef", origin.candidates)
+
+    def made(sdp, path="/s/1", **more):
+        return lambda call, _: call.answer(201, sdp.encode(), {
+            "Content-Type": SDP, "Location": path, **more})
+    cut = f"HTTP/1.1 201 Created\r\nLocation: /s/1\r\nContent-Length: 9000\r\n\r\n{good}"
+    bad = [made("v=0\r\ns=-\r\n"), made("no sdp"), made("v=0" * 40000),
+           made(good, **{"Content-Encoding": "br"}), made(re.sub("a=ice-pwd.*", "a=ice-pwd:short", good)),
+           lambda call, _: call.send(cut)]
+    for number, answer in enumerate(bad, 1):
+        origin.hooks["POST"] = answer
+        assert weir.post(WHIP, offer_sdp("abcd"), Authorization="Bearer t").status in (502, 503), number
+        poll("the DELETE", lambda n=number: origin.deleted == ["/s/1"] * n)
+        assert origin.calls[-1][2]["authorization"] == "Bearer t"
+    # Later than the client waits, and after it has left.
+    late = threading.Event()
+    origin.hooks["POST"] = lambda call, body: late.wait(20) and made(good, "/s/late")(call, body)
+    assert weir.post(WHIP, offer_sdp("abcd")).status == 504
+    with HttpConnection(weir.port) as client:
+        sdp = offer_sdp("abce")
+        client.send(f"POST {WHIP} HTTP/1.1\r\nHost: x\r\nContent-Type: {SDP}\r\n"
+                    f"Content-Length: {len(sdp)}\r\n\r\n{sdp}")
+        poll("the offer", lambda: len([c for c in origin.calls if c[0] == "POST"]) == len(bad) + 2)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    poll("it has left", lambda: weir.weir.metric("weir_connections", protocol="http") == 0)
+    late.set()
+    poll("both DELETEs", lambda: origin.deleted[len(bad):] == ["/s/late"] * 2)
+    # One that the master refuses: its names don't fit into the table.
+    del origin.hooks["POST"]
+    long = {"POST": made(re.sub("abcdef", "u" * 256, re.sub("a=ice-pwd.*", "a=ice-pwd:" + "p" * 256, good)))}
+    origin.hooks.update(long)
+    assert weir.post("/whip/live/" + "s" * 300, offer_sdp("f" * 40)).status == 400
+    poll("the DELETE", lambda: origin.deleted[-1] == "/s/1")
+    assert weir.weir.api("summaries")["sessions"] == 0
+    origin.hooks.clear()
+    assert weir.post(WHIP, offer_sdp("abcd")).status == 201
+
+
+def test_odd_locations(lab):
+    """Dots, escaped slashes, spaces and letters beyond ASCII: the client gets an address that works."""
+    for form, path in (("../x/./s/1?q=..", "/rtc/v1/x/s/1?q=.."), ("/s/a%2Fb", "/s/a%2Fb"),
+                       ("/s/\u00e9 1", "/s/%C3%A9%201"), ("http://origin//s/../t/1", "//t/1")):
+        origin = RtcOrigin(lab, location=form)
+        weir = RtcWeir(lab, [origin])
+        location = weir.post(WHIP, offer_sdp("abcd")).fields["location"]
+        assert location.startswith("http://weir.test" + path), (form, location)
+        assert weir.request("DELETE", weir.target(location)).status == 200
+        assert origin.deleted == [path], form
+        weir.weir.stop()
+    origin = RtcOrigin(lab, location="/api/v1/x/{session}")
+    weir = RtcWeir(lab, [origin])
+    answer = weir.post(WHIP, offer_sdp("abcd"))
+    assert answer.status == 201 and "location" not in answer.fields
+    weir.weir.wait_log("origin's Location cannot be passed on")
+
+
+def test_counter_offer(lab):
+    """WHEP: an origin that doesn't take the offer makes one of its own (406); the client's answer goes by
+    PATCH, and its checks are known from then on."""
+    origin = RtcOrigin(lab)
+    counter = answer_sdp("counter1", origin.candidates)
+    origin.hooks["POST"] = lambda call, _: call.answer(406, counter.encode(), {
+        "Content-Type": SDP, "Location": "/s/1", "ETag": '"c"'})
+    origin.hooks["PATCH"] = lambda call, _: call.answer(204, b"", {"Content-Type": None,
+                                                                   "Content-Length": None})
+    weir = RtcWeir(lab, [origin])
+    got = weir.post("/whep/live/a", offer_sdp("abcd"))
+    assert got.status == 406 and got.fields["content-type"] == SDP and got.fields["etag"] == '"c"'
+    assert set(candidates_of(got.body.decode())) == {("udp", "203.0.113.7", weir.rtc_port)}
+    target = weir.target(got.fields["location"])
+    answer = offer_sdp("answerer").replace("a=mid:0", "a=mid:0\r\na=candidate:1 1 udp 9 192.0.2.1 7000 typ host")
+    done = weir.request("PATCH", target, answer, Content_Type=SDP)
+    assert done.status == 204
+    method, path, fields, body = origin.calls[-1]
+    assert (method, path, fields["content-type"]) == ("PATCH", "/s/1", SDP)
+    assert body == offer_sdp("answerer")
+    assert "session has new credentials" in weir.weir.log()
+    assert weir.request("PATCH", target, "v=1", Content_Type=SDP).status == 400
+    assert weir.request("DELETE", target).status == 200 and origin.deleted == ["/s/1"]
+    poll("the session's end", lambda: weir.weir.api("summaries")["sessions"] == 0)
+    # A 406 that offers nothing is the origin's word.
+    origin.hooks["POST"] = lambda call, _: call.answer(406, b"no", {})
+    assert weir.post("/whep/live/a", offer_sdp("abcd")).body == b"no"
+
+
+def test_offers_that_ice_does_not_allow(lab):
+    """RFC 8839, 5.4: refused with the name of the field, and no origin hears of it."""
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin])
+    good = offer_sdp("abcd")
+    for wrong, field in ((good.replace("ice-ufrag:abcd", "ice-ufrag:abc"), b"ice-ufrag"),
+                         (good.replace("ice-ufrag:abcd", "ice-ufrag:" + "a" * 257), b"ice-ufrag"),
+                         (good.replace("ice-ufrag:abcd", "ice-ufrag:ab:cd"), b"ice-ufrag"),
+                         (re.sub("a=ice-pwd:.*\r\n", "", good), b"ice-pwd"),
+                         (re.sub("a=ice-pwd:.*", "a=ice-pwd:tooshort", good), b"ice-pwd"),
+                         (re.sub("a=ice-pwd:.*", "a=ice-pwd:" + "p" * 257, good), b"ice-pwd"),
+                         (good.replace("m=video 9", "m=video x"), b"m= line"),
+                         (good.replace("a=ice-ufrag:abcd\r\n", ""), b"credentials")):
+        answer = weir.post(WHIP, wrong)
+        assert answer.status == 400 and field in answer.body, (wrong, answer.body)
+    assert weir.post(WHIP, good, Accept="application/json").status == 406
+    assert weir.post(WHIP, good, Accept="text/html, application/*;q=0.1").status == 201
+    assert len(origin.calls) == 1
+
+
+def test_origin_is_not_told_where_its_client_is(lab):
+    """No address of the client in offers, PATCHes and JSON: an origin with full ICE would send its checks
+    and media round Weir."""
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin])
+    offer = offer_sdp("abcd").replace("m=audio 9", "m=audio 50000").replace(
+        "c=IN IP4 0.0.0.0\r\n", "c=IN IP4 192.0.2.1\r\na=rtcp:50001 IN IP4 192.0.2.1\r\n"
+        "a=candidate:1 1 udp 9 192.0.2.1 50000 typ host\r\na=candidate:2 1 udp 8 1f.local 50000 typ host\r\n"
+        "a=candidate:3 1 tcp 7 2001:db8::1 9 typ host tcptype active\r\na=end-of-candidates\r\n")
+    answer = weir.post(WHIP, offer)
+    assert answer.status == 201
+    body = {"streamurl": "webrtc://weir.test/live/b", "sdp": offer}
+    assert weir.post("/rtc/v1/play/", json.dumps(body)).status == 200
+    fragment = "a=ice-ufrag:abcd\r\na=ice-pwd:" + password_of("abcd") + \
+        "\r\nm=audio 50000 RTP/AVP 0\r\na=mid:0\r\na=candidate:1 1 udp 9 192.0.2.1 7000 typ host\r\n" \
+        "a=end-of-candidates\r\n"
+    assert weir.request("PATCH", weir.target(answer.fields["location"]), fragment, Content_Type=FRAGMENT,
+                        If_Match='"e1"').status == 204
+    for _, sdp in (*origin.offers, *origin.patches):
+        assert not re.search(r"192\.0\.2|local|2001|5000\d|7000", sdp), sdp
+        assert "a=end-of-candidates\r\n" in sdp and "m=audio 9 " in sdp
+    for _, sdp in origin.offers:
+        # Origins that need one get one that leads nowhere.
+        assert set(candidates_of(sdp)) == {("udp", "127.0.0.1", 9)}
+        assert "c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n" in sdp
+    assert not candidates_of(origin.patches[0][1])
+
+
+def test_what_was_asked_about_is_what_the_origin_does(lab):
+    """The operator's server and the origin read the same stream and vhost, or the request is refused."""
+    asked = []
+
+    def decide(call):
+        asked.append(json.loads(call.extra))
+        call.answer(200, b"0")
+        call.close()
+    hook = HttpOrigin(lab, decide)
+    url = f"http://127.0.0.1:{hook.http_port}/"
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin], {"hooks": {"on_publish": url, "on_play": url}})
+
+    def seen():
+        return asked[-1]["vhost"], asked[-1]["app"], asked[-1]["stream"], asked[-1]["action"]
+    for target, sent, host in (
+            ("/whip/live/public?stream=secret", "/rtc/v1/whip/?app=live&stream=public", "weir.test"),
+            ("/rtc/v1/whip/?x&stream=public&app=live", "/rtc/v1/whip/?app=live&stream=public&x", "weir.test"),
+            ("/rtc/v1/whip/?app=live&stream=public&vhost=other.org",
+             "/rtc/v1/whip/?app=live&stream=public&vhost=other.org", "other.org")):
+        assert weir.post(target, offer_sdp("abcd")).status == 201
+        assert seen() == (host, "live", "public", "on_publish")
+        assert origin.calls[-1][1] == sent and origin.calls[-1][2]["host"] == host
+    assert weir.post("/rtc/v1/whip/?action=play&app=live&stream=public", offer_sdp("abcd")).status == 201
+    assert seen()[3] == "on_play" and origin.calls[-1][1] == "/rtc/v1/whep/?app=live&stream=public"
+    before = len(origin.calls), len(asked)
+    for target in ("?app=live&stream=public&stream=secret", "?app=live&stream=public;stream=secret",
+                   "?app=live&stream=public&a,b;stream=secret"):
+        assert weir.post("/rtc/v1/whip/" + target, offer_sdp("abcd")).status == 400
+    body = {"sdp": offer_sdp("abcd"), "streamurl": "webrtc://weir.test/live/public?t=1/secret&vhost=v.org"}
+    assert weir.post("/rtc/v1/publish/", json.dumps(body)).status == 200
+    assert seen() == ("v.org", "live", "public", "on_publish")
+    assert json.loads(origin.calls[-1][3])["streamurl"] == \
+        "webrtc://v.org/live/public?vhost=v.org&t=1%2Fsecret"
+    twice = json.dumps(body).replace('"streamurl"', '"streamurl": "webrtc://h/live/x", "streamurl"')
+    assert weir.post("/rtc/v1/publish/", twice).status == 400
+    assert (len(origin.calls), len(asked)) == (before[0] + 1, before[1] + 1)
