@@ -6,6 +6,7 @@
 
 #include "common/base/control_byte.h"
 #include "common/base/limits.h"
+#include "common/route/rtmp_address.h"
 
 namespace weir::route {
 namespace {
@@ -195,6 +196,8 @@ std::string_view to_string(KeyError error) {
       return "bad_host";
     case KeyError::kTooLong:
       return "too_long";
+    case KeyError::kAmbiguous:
+      return "ambiguous";
   }
   return "unknown";
 }
@@ -233,20 +236,7 @@ StreamKey make_stream_key(const KeyParts& parts) {
 }
 
 StreamKey from_rtmp(std::string_view tc_url, std::string_view app, std::string_view stream) {
-  std::string_view rest = tc_url;
-  if (const std::size_t at = rest.find("://"); at != std::string_view::npos) {
-    rest.remove_prefix(at + 3);
-  } else {
-    rest = {};  // not a URL: no host; the app counts
-  }
-  const std::size_t host_end = std::min(rest.find_first_of("/?"), rest.size());
-  const auto [path, query] = split(rest.substr(host_end), '?');
-  KeyParts parts;
-  parts.host = rest.substr(0, host_end);
-  parts.app = app.empty() ? path : app;
-  parts.stream = stream;
-  parts.query = query;
-  return make_stream_key(parts);
+  return rtmp_address(tc_url, app, stream).key;
 }
 
 StreamKey from_http_path(std::string_view host, std::string_view path, std::string_view query) {

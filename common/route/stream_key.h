@@ -27,6 +27,7 @@ enum class KeyError : std::uint8_t {
   kBadEscape,    // an escaped slash: it would move the border between app and stream
   kBadHost,      // a host or vhost with characters that no name has
   kTooLong,      // longer than limits::kStreamKeyBytes
+  kAmbiguous,    // it names two vhosts
 };
 std::string_view to_string(KeyError error);
 
@@ -58,8 +59,7 @@ struct KeyParts {
 };
 StreamKey make_stream_key(const KeyParts& parts);
 
-// RTMP: `tcUrl` (rtmp://host[:port]/app[?query]) gives host and query, `app` of connect the app,
-// `stream` the name in publish or play. An empty app is taken from tcUrl.
+// RTMP: the key of rtmp_address() (rtmp_address.h).
 StreamKey from_rtmp(std::string_view tc_url, std::string_view app, std::string_view stream);
 // HTTP: Host header, path (`/app/stream.flv`) and query (without `?`).
 StreamKey from_http_path(std::string_view host, std::string_view path, std::string_view query);

@@ -91,14 +91,64 @@ def test_nginx_refusal(lab, option):
     wait_quiet(weir)
 
 
+# ---- what an origin makes of the client's own words is that client's outcome
+
+SPOKEN = {
+    "closes_after_handshake": Behaviour(close_after="handshake"),
+    "resets_after_handshake": Behaviour(close_after="handshake", reset=True),
+    "closes_after_connect": Behaviour(close_after="connect"),
+    "closes_after_createStream": Behaviour(close_after="createStream"),
+    "silent_after_connect": Behaviour(stall="connect"),
+    "rejects_connect": Behaviour(reject_connect="NetConnection.Connect.Rejected"),
+    "answers_nonsense": Behaviour(stream_id=0),
+}
+
+
+@pytest.mark.parametrize("role", ["publish", "play"])
+def test_a_clients_refusal_is_not_the_origins_failure(lab, role):
+    """Once an origin has shaken hands no other is asked and nothing is held against it; the client
+    gets its words, or Weir's."""
+    fakes = [lab.fake_origin(), lab.fake_origin(media=noise_tags(9))]
+    weir = lab.weir(origins=fakes, config=quiet(rtmp={"answer_timeout": "400ms"}))
+    with publisher(weir, "good"):
+        for name, behaviour in SPOKEN.items():
+            for fake in fakes:
+                fake.behaviour = behaviour
+            before = sum(len(fake.sessions) for fake in fakes)
+            for number in range(4):  # more than balance.max_fails
+                with client(weir) as link:
+                    link.connect("live")
+                    with pytest.raises(RtmpError) as refused:
+                        getattr(link, role)(f"{name}{number}")
+                    codes = {"rejects_connect": "NetConnection.Connect.Rejected"}
+                    usual = {"publish": "NetStream.Publish.Denied",
+                             "play": "NetStream.Play.StreamNotFound"}[role]
+                    assert refused.value.code == codes.get(name, usual), name
+                    link.wait_closed(8)
+            assert sum(len(fake.sessions) for fake in fakes) == before + 4, f"{name}: asked twice"
+        assert weir.metric("weir_dial_failures_total") == 0
+        assert weir.metric("weir_dial_retries_total") == 0
+        assert {row["key"]: row["publishers"] for row in weir.streams()}[stream_key("good")] == 1
+    wait_quiet(weir)
+
+
+def test_a_handshake_that_stops_half_way_is_retried_but_not_held_against_the_origin(lab):
+    half = lab.fake_origin(Behaviour(half_handshake=True))
+    good = lab.fake_origin(media=noise_tags(9))
+    weir = lab.weir(origins=[half, good], config=quiet(balance={"policy": "round_robin"}))
+    for name in ("a", "b"):
+        with player(weir, name) as link:
+            link.read_media(3)
+    assert "origin ejected" not in weir.log()
+    assert weir.metric("weir_dial_retries_total") == 1
+
+
 # ---- failures before the origin's word: another origin, and the client notices nothing
 
 FAILURES = {
     "dead_port": None,
     "closes_at_once": Behaviour(drop_after_accept=True),
     "resets_at_once": Behaviour(drop_after_accept=True, reset=True),
-    "closes_after_handshake": Behaviour(close_after="handshake"),
-    "closes_after_connect": Behaviour(close_after="connect"),
     "silent": Behaviour(stall="accept"),
     "bad_version": Behaviour(bad_version=True),
 }

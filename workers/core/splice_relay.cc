@@ -46,6 +46,8 @@ std::string_view to_string(RelayEnd end) {
       return "idle_timeout";
     case RelayEnd::kStalled:
       return "stalled";
+    case RelayEnd::kLeft:
+      return "left";
   }
   return "error";
 }
@@ -56,7 +58,7 @@ SpliceRelay::SpliceRelay(event_base* base, const RelaySettings& settings, Handle
       poller_(base, settings.delay_ms,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }) {}
 
-SpliceRelay::Id SpliceRelay::start(Peer client, Peer origin, std::uint64_t owner) {
+SpliceRelay::Id SpliceRelay::start(Peer client, Peer origin, std::uint64_t owner, Watched watched) {
   Id id = static_cast<Id>(sessions_.size());
   if (free_.empty()) {
     sessions_.emplace_back();
@@ -67,7 +69,10 @@ SpliceRelay::Id SpliceRelay::start(Peer client, Peer origin, std::uint64_t owner
   Session& s = sessions_[id];
   s.used = true;
   s.owner = owner;
-  s.copied = client.tls || origin.tls;
+  const bool tls = client.tls || origin.tls;
+  s.copied = {tls || watched == Watched::kClient, tls || watched == Watched::kOrigin};
+  s.watched = watched;
+  s.left = false;
   s.leg[0] = Leg{std::move(client.fd), std::move(client.tls)};
   s.leg[1] = Leg{std::move(origin.fd), std::move(origin.tls)};
   s.in_pipe = {};
@@ -118,16 +123,16 @@ bool SpliceRelay::pump(Id id, std::uint8_t from) {
   bool emptied = false;
   const int rounds = s.leg[from].tls ? kTlsRoundsMax : kRoundsMax;
   for (int round = 0;; ++round) {
-    Moved moved = s.copied ? drain_held(s, from) : drain_pipe(s, from);
+    Moved moved = s.copied[from] ? drain_held(s, from) : drain_pipe(s, from);
     ssize_t n = 0;
     const bool more = moved == Moved::kAll && !s.leg[from].eof && !emptied && round < rounds;
-    if (more && s.copied) {
+    if (more && s.copied[from]) {
       moved = copy_through(s, from, n);
     } else if (more && !fill_pipe(s, from, n)) {
       moved = copy_once(s, from, n);
     }
     if (moved == Moved::kEnded) {
-      end(id, failed_at(to, errno));
+      end(id, s.left ? RelayEnd::kLeft : failed_at(to, errno));
       return false;
     }
     const bool ended = moved == Moved::kAll && s.leg[from].eof;
@@ -205,14 +210,19 @@ SpliceRelay::Moved SpliceRelay::copy_once(Session& s, std::uint8_t from, ssize_t
   return sent < n ? Moved::kBlocked : Moved::kAll;
 }
 
-// With TLS: one read into the buffer of all, and what it brought to the receiver. What the receiver
-// does not take is held, and nothing more is read until it is gone. n and errno as of recv().
+// With TLS or a watch: one read into the buffer of all, and what it brought to the receiver. What
+// the receiver does not take is held, and nothing more is read until it is gone. n and errno as of
+// recv().
 SpliceRelay::Moved SpliceRelay::copy_through(Session& s, std::uint8_t from, ssize_t& n) {
   copy_buffer_.resize(kShortRead);
   n = read_leg(s.leg[from]);
   if (n <= 0) return Moved::kAll;
   ByteView rest(copy_buffer_.data(), static_cast<std::size_t>(n));
+  const bool watched = s.watched == (from == 0 ? Watched::kClient : Watched::kOrigin);
+  s.left = watched && !handlers_.on_watched(s.owner, rest);
+  if (s.left && from == 0) return Moved::kEnded;
   const Moved moved = write_some(s, from, rest);
+  if (s.left) return Moved::kEnded;
   if (moved == Moved::kBlocked) {
     s.held[from].assign(rest.begin(), rest.end());
     s.in_pipe[from] = static_cast<std::uint32_t>(rest.size());

@@ -1,6 +1,7 @@
 // SpliceRelay: moves bytes between pairs of TCP sockets inside the kernel, for every protocol whose
 // streams need no parsing any more. Owner: a worker; one object serves all its sessions. A pair
-// with TLS on either leg goes through one buffer of the process instead; all else is the same.
+// with TLS on either leg goes through one buffer of the process instead, and so does a direction
+// that its owner watches; all else is the same.
 //
 // Each pair has two flows (client to origin, origin to client). A flow holds a pipe, or with TLS
 // what is left of the buffer, only while its receiver is blocked; then its sender is not read, so
@@ -22,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/bytes.h"
 #include "common/base/fd.h"
 #include "common/net/tls_stream.h"
 #include "workers/core/pipe_pool.h"
@@ -34,6 +36,7 @@ enum class RelayEnd : std::uint8_t {
   kOriginClosed,
   kIdle,     // no byte either way for idle_ms
   kStalled,  // bytes waited for a receiver for stall_ms
+  kLeft,     // Handlers::on_watched said so
 };
 std::string_view to_string(RelayEnd end);
 
@@ -52,6 +55,9 @@ class SpliceRelay {
     // Bytes that were just moved.
     std::function<void(std::uint64_t owner, std::uint64_t from_client, std::uint64_t to_client)>
         on_bytes;
+    // Bytes of the watched leg, before they go on. False: the session ends; the client still gets
+    // them, an origin does not.
+    std::function<bool(std::uint64_t owner, ByteView bytes)> on_watched = {};
   };
   // One side of a session; implicit, since most have no TLS.
   struct Peer {
@@ -62,11 +68,13 @@ class SpliceRelay {
   };
   using Id = std::uint32_t;
   static constexpr Id kNone = 0xFFFFFFFF;
+  enum class Watched : std::uint8_t { kClient, kOrigin, kNobody };
 
   SpliceRelay(event_base* base, const RelaySettings& settings, Handlers handlers);
 
-  // Takes both sockets over (non-blocking, nothing unread in user space) and starts.
-  Id start(Peer client, Peer origin, std::uint64_t owner);
+  // Takes both sockets over (non-blocking, nothing unread in user space) and starts. What the
+  // watched one sends is shown to on_watched(): meant for a direction of few bytes.
+  Id start(Peer client, Peer origin, std::uint64_t owner, Watched watched = Watched::kNobody);
   // Closes a session at once, without on_end().
   void stop(Id id);
   // Ends those that are idle, stalled or linger. Call it about once a second.
@@ -87,9 +95,11 @@ class SpliceRelay {
   struct Session {
     std::array<Leg, 2> leg;                         // 0 client, 1 origin
     std::array<Pipe, 2> pipe;                       // [from]
-    std::array<std::vector<std::uint8_t>, 2> held;  // [from], with TLS: the last in_pipe bytes wait
+    std::array<std::vector<std::uint8_t>, 2> held;  // [from], copied: the last in_pipe bytes wait
     std::array<std::uint32_t, 2> in_pipe = {};      // bytes in it
-    bool copied = false;                            // there is TLS: through user space
+    std::array<bool, 2> copied = {};                // [from]: through user space
+    Watched watched = Watched::kNobody;
+    bool left = false;  // the watch has ended it
     std::uint32_t generation = 0;
     bool used = false;
     std::uint8_t first_eof = 0;  // the leg that ended first

@@ -49,6 +49,7 @@ std::string_view to_string(EndReason reason) {
 EndReason reason_of(RelayEnd why) {
   switch (why) {
     case RelayEnd::kClientClosed:
+    case RelayEnd::kLeft:
       return EndReason::kClientClosed;
     case RelayEnd::kOriginClosed:
       return EndReason::kOriginClosed;

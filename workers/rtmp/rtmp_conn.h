@@ -2,8 +2,9 @@
 // {index, generation}, never by pointer across event-loop turns.
 //
 // Two parts: Preamble is what it takes until bytes can be moved in the kernel (buffers, the
-// protocol session, both sockets). It is freed at that moment; Conn, some 150 bytes and the stream
-// key, is what an established session costs this process, besides its slot in the SpliceRelay.
+// protocol session, both sockets). It is freed at that moment; Conn, some 150 bytes, the stream key
+// and the watch, is what an established session costs this process, besides its slot in the
+// SpliceRelay.
 #pragma once
 
 #include <array>
@@ -47,8 +48,9 @@ struct Preamble {
 
   Session session;
   Stage stage = Stage::kNaming;
-  bool opened = false;  // SessionOpen was sent
-  bool media = false;   // the origin has sent the client more than its answer
+  bool opened = false;        // SessionOpen was sent
+  bool origin_spoke = false;  // the origin that is dialed has sent a byte
+  bool rejected = false;      // the origin has refused connect
   std::uint8_t attempts = 0;
   HookClient::Ticket hook = 0;      // kAsking
   std::uint32_t route_request = 0;  // the question that the master has not answered yet
@@ -77,6 +79,7 @@ struct Conn {
   std::unique_ptr<AccessTexts> texts;  // for the access log
   std::unique_ptr<HookEvent> stop;     // what the operator's server is told at the end
   std::unique_ptr<Preamble> preamble;
+  std::unique_ptr<StreamWatch> watch;  // in the relay
 };
 
 }  // namespace weir::rtmp

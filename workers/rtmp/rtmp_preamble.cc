@@ -48,12 +48,6 @@ Counter counter_of(ipc::DialOutcome outcome) {
   return Counter::kRtmpDialOther;
 }
 
-bool of_origin(Failure failure) {
-  return failure == Failure::kOriginBadHandshake || failure == Failure::kOriginBadChunk ||
-         failure == Failure::kOriginChunkStreamsLimit ||
-         failure == Failure::kOriginMessageTooLarge || failure == Failure::kOriginBadAmf;
-}
-
 // A failed call on the client's socket. With ETIMEDOUT the kernel gave it up: TCP_USER_TIMEOUT.
 EndReason client_failed(int error) {
   return error == ETIMEDOUT ? EndReason::kStalled : EndReason::kClientClosed;
@@ -69,13 +63,6 @@ void take_output(std::vector<std::uint8_t>& from, OutBuffer& to) {
     to.append(ByteView(from));
     from.clear();
   }
-}
-
-// Raw bytes go behind what the session has said: it may have become raw in this very round, by what
-// the other side sent, and its last output is not taken yet.
-void pass_raw(std::vector<std::uint8_t>& said, ByteView bytes, OutBuffer& to) {
-  take_output(said, to);
-  to.append(bytes);
 }
 
 }  // namespace
@@ -184,11 +171,20 @@ bool RtmpWorker::step(std::uint32_t index) {
     p.deadline_ms = monotonic_ms() + config_.rtmp.answer_timeout;
   }
   if (p.stage == Stage::kTalking && !p.opened && p.session.origin_answered()) open_session(index);
-  if (p.stage == Stage::kTalking && p.session.origin_refused() && !p.opened) {
-    // Its words are on their way to the client; either side closes now, or we do.
-    p.deadline_ms = std::min(p.deadline_ms, monotonic_ms() + config_.rtmp.linger_timeout);
-  }
+  if (p.stage == Stage::kTalking && !p.opened && p.session.origin_refused()) on_refused(p);
   return true;
+}
+
+// The origin's words are on their way to the client. After a refused connect either side closes
+// now, or we do. A refused publish or play may be asked again on the same connection, which is then
+// like an idle one.
+void RtmpWorker::on_refused(Preamble& p) const {
+  if (p.session.state() != State::kReplay) {
+    p.deadline_ms = p.last_move_ms + config_.rtmp.idle_timeout;
+  } else if (!p.rejected) {
+    p.deadline_ms = std::min(p.deadline_ms, monotonic_ms() + config_.rtmp.linger_timeout);
+    p.rejected = true;
+  }
 }
 
 bool RtmpWorker::flush(std::uint32_t index, int side_index, bool& progress) {
@@ -206,7 +202,7 @@ bool RtmpWorker::flush(std::uint32_t index, int side_index, bool& progress) {
     const bool to_client = side_index == kClient;
     (to_client ? conn.bytes_to_client : conn.bytes_from_client) += moved;
     counters_.add(to_client ? Counter::kRtmpBytesToClients : Counter::kRtmpBytesFromClients, moved);
-    const bool awaited = conn.publisher || p.media || p.session.media_passed();
+    const bool awaited = conn.publisher || p.session.media_passed();
     if (to_client && awaited && conn.first_byte_ms == 0) conn.first_byte_ms = p.last_move_ms;
   }
   if (status != IoStatus::kEnded) return true;
@@ -224,9 +220,7 @@ bool RtmpWorker::read_client(std::uint32_t index, bool& progress) {
   Preamble& p = *conns_[index].preamble;
   Leg& side = p.side[kClient];
   if (!side.readable || side.eof) return true;
-  const bool raw = p.session.client_raw();
-  if (p.side[kOrigin].out.pending() >= kOutMax) return true;
-  if (!raw && !p.session.want_client_bytes()) return true;
+  if (p.side[kOrigin].out.pending() >= kOutMax || !p.session.want_client_bytes()) return true;
   ssize_t n = 0;
   if (side.read(read_buffer_, n) == IoStatus::kBlocked) return true;
   if (n == 0 && outlives_half_close(conns_[index])) {
@@ -241,11 +235,7 @@ bool RtmpWorker::read_client(std::uint32_t index, bool& progress) {
   const ByteView bytes(read_buffer_.data(), static_cast<std::size_t>(n));
   p.last_move_ms = monotonic_ms();
   progress = true;
-  if (raw) {
-    pass_raw(p.session.to_origin(), bytes, p.side[kOrigin].out);
-  } else {
-    p.session.on_client_bytes(bytes);
-  }
+  p.session.on_client_bytes(bytes);
   return true;
 }
 
@@ -300,10 +290,14 @@ bool RtmpWorker::read_origin(std::uint32_t index, bool& progress) {
   if (side.read(read_buffer_, n) == IoStatus::kBlocked) return true;
   if (n <= 0) {
     const int error = n < 0 ? errno : 0;
-    if (p.stage == Stage::kDialing || p.session.can_reset()) {
-      // It has not said a word yet, so another origin may.
+    if (p.session.can_reset()) {
+      // It has not shaken hands, so another origin may.
       origin_failed(index, ipc::DialOutcome::kHandshake,
-                    error == 0 ? "closed without an answer" : std::strerror(error));
+                    error == 0 ? "closed without an answer" : std::strerror(error), p.origin_spoke);
+      return false;
+    }
+    if (p.session.state() == State::kReplay && !p.session.origin_refused()) {
+      refuse(index, EndReason::kOriginClosed, "the origin closed without a word");
       return false;
     }
     side.eof = true;
@@ -316,12 +310,8 @@ bool RtmpWorker::read_origin(std::uint32_t index, bool& progress) {
   const ByteView bytes(read_buffer_.data(), static_cast<std::size_t>(n));
   p.last_move_ms = monotonic_ms();
   progress = true;
-  if (p.session.origin_raw()) {
-    p.media = true;
-    pass_raw(p.session.to_client(), bytes, p.side[kClient].out);
-  } else {
-    p.session.on_origin_bytes(bytes);
-  }
+  p.origin_spoke = true;
+  p.session.on_origin_bytes(bytes);
   return true;
 }
 
@@ -410,6 +400,7 @@ void RtmpWorker::dial(std::uint32_t index, ipc::OriginRef origin) {
     origin_failed(index, dial_outcome(error), fd.error().text, is_local_shortage(error));
     return;
   }
+  p.origin_spoke = false;
   p.side[kOrigin] = Leg{};
   p.side[kOrigin].fd = std::move(*fd);
   if (!poller_.add(p.side[kOrigin].fd.get(), kSideEvents,
@@ -524,12 +515,15 @@ void RtmpWorker::on_protocol_failure(std::uint32_t index) {
   Conn& conn = conns_[index];
   Preamble& p = *conn.preamble;
   const Failure failure = p.session.failure();
-  if (of_origin(failure) && p.session.can_reset()) {
+  if (is_origins(failure) && p.session.can_reset()) {
     origin_failed(index, ipc::DialOutcome::kHandshake, to_string(failure));
     return;
   }
-  LogLine(LogLevel::kWarn, of_origin(failure) ? "origin broke the protocol, session ends"
-                                              : "client broke the protocol, session ends")
+  const bool left = failure == Failure::kStreamLeft;
+  LogLine(left ? LogLevel::kInfo : LogLevel::kWarn, left ? "client left its stream, session ends"
+                                                    : is_origins(failure)
+                                                        ? "origin broke the protocol, session ends"
+                                                        : "client broke the protocol, session ends")
       .session(conn.id)
       .field("stream", conn.key)
       .field("client", to_string(conn.client))
@@ -537,7 +531,9 @@ void RtmpWorker::on_protocol_failure(std::uint32_t index) {
       .field("detail", p.session.failure_detail());
   p.side[kOrigin].out = {};
   p.stage = Stage::kClosing;
-  p.closing_reason = of_origin(failure) ? EndReason::kOriginProtocol : EndReason::kClientProtocol;
+  p.closing_reason = left                  ? EndReason::kClientClosed
+                     : is_origins(failure) ? EndReason::kOriginProtocol
+                                           : EndReason::kClientProtocol;
   p.deadline_ms = monotonic_ms() + config_.rtmp.linger_timeout;
   pump(index);
 }
@@ -567,8 +563,8 @@ void RtmpWorker::open_session(std::uint32_t index) {
 }
 
 bool RtmpWorker::raw_both_ways(const Preamble& p) const {
-  return p.opened && p.session.client_raw() && p.session.origin_raw() &&
-         p.side[kClient].out.empty() && p.side[kOrigin].out.empty();
+  return p.opened && p.session.ready_for_relay() && p.side[kClient].out.empty() &&
+         p.side[kOrigin].out.empty();
 }
 
 void RtmpWorker::start_relay(std::uint32_t index) {
@@ -578,8 +574,23 @@ void RtmpWorker::start_relay(std::uint32_t index) {
   poller_.remove(p.side[kOrigin].fd.get());
   SpliceRelay::Peer client(std::move(p.side[kClient].fd), std::move(p.side[kClient].tls));
   SpliceRelay::Peer origin(std::move(p.side[kOrigin].fd), std::move(p.side[kOrigin].tls));
+  conn.watch = p.session.take_watch();
   leave_preamble(conn);
-  conn.relay = relay_.start(std::move(client), std::move(origin), index);
+  conn.relay = relay_.start(
+      std::move(client), std::move(origin), index,
+      conn.watch->of_client() ? SpliceRelay::Watched::kClient : SpliceRelay::Watched::kOrigin);
+}
+
+// Bytes of a player, or of a publisher's origin, in the relay. False: the session ends.
+bool RtmpWorker::on_watched(std::uint32_t index, ByteView bytes) const {
+  const Conn& conn = conns_[index];
+  if (conn.watch->feed(bytes)) return true;
+  LogLine(LogLevel::kInfo, "client left its stream, session ends")
+      .session(conn.id)
+      .field("stream", conn.key)
+      .field("client", to_string(conn.client))
+      .field("reason", to_string(conn.watch->failure()));
+  return false;
 }
 
 }  // namespace weir::rtmp

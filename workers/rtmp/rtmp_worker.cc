@@ -74,6 +74,9 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 if (down > 0 && conn.first_byte_ms == 0) conn.first_byte_ms = monotonic_ms();
                 counters_.add(Counter::kRtmpBytesFromClients, up);
                 counters_.add(Counter::kRtmpBytesToClients, down);
+              },
+              [this](std::uint64_t owner, ByteView bytes) {
+                return on_watched(static_cast<std::uint32_t>(owner), bytes);
               }}),
       tls_(make_tls_server(config, context_.tickets, net::Alpn::kNone)),
       origin_tls_(config),
@@ -222,14 +225,17 @@ void RtmpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
       refuse(index, EndReason::kNoOrigin, "the routing service did not answer");
       break;
     case Stage::kDialing:
-      origin_failed(index, ipc::DialOutcome::kTimeout, "no handshake within rtmp.dial_timeout");
+      origin_failed(index, ipc::DialOutcome::kTimeout, "no handshake within rtmp.dial_timeout",
+                    p.origin_spoke);
       break;
     case Stage::kTalking:
-      if (p.session.can_reset()) {
-        origin_failed(index, ipc::DialOutcome::kTimeout, "no answer within rtmp.answer_timeout");
-        break;
+      if (p.session.origin_refused()) {
+        end(index, p.rejected ? EndReason::kOriginClosed : EndReason::kIdle);
+      } else if (p.session.state() == State::kReplay) {
+        refuse(index, EndReason::kAnswerTimeout, "no answer within rtmp.answer_timeout");
+      } else {
+        end(index, EndReason::kAnswerTimeout);
       }
-      end(index, p.session.origin_refused() ? EndReason::kOriginClosed : EndReason::kAnswerTimeout);
       break;
     case Stage::kClosing:
       end(index, p.closing_reason);

@@ -81,7 +81,9 @@ class RtmpWorker {
   void refuse(std::uint32_t index, EndReason reason, std::string_view description);
   void open_session(std::uint32_t index);
   void on_protocol_failure(std::uint32_t index);
+  void on_refused(Preamble& p) const;
   void start_relay(std::uint32_t index);
+  bool on_watched(std::uint32_t index, ByteView bytes) const;
   bool raw_both_ways(const Preamble& p) const;
   std::string origin_text(const Conn& conn) const;
 

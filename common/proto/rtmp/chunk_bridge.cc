@@ -81,12 +81,18 @@ void ChunkBridge::begin(Peer& peer, const ChunkState& before, const ChunkState& 
     peer.mode = Mode::kVerbatim;
     return;
   }
+  begin_anew(peer, before, after, out);
+}
+
+// A first header of our own, which says all that the receiver does not know.
+void ChunkBridge::begin_anew(Peer& peer, const ChunkState& before, const ChunkState& after,
+                             Bytes& out) const {
   ChunkHeaderFields fields;
   fields.csid = peer.csid;
   fields.type = after.type;
   fields.length = after.length;
   fields.stream_id = after.stream_id;
-  fields.fmt = reads(peer.state, before, after, 1) ? 1 : 0;
+  fields.fmt = peer.fmt != 0 && peer.state.known && reads(peer.state, before, after, 1) ? 1 : 0;
   fields.time = fields.fmt == 1 ? after.delta : after.timestamp;
   write_chunk_header(out, fields);
   peer.state = after;
@@ -138,6 +144,21 @@ void ChunkBridge::pass_held(const ChunkEvent& event, std::uint32_t chunk_size, B
         out);
   const bool repeat = to.state.extended && (to.mode == Mode::kRewrite || to.repeats);
   write_chunk_payload(out, to.csid, event.message, chunk_size, repeat, to.state.delta);
+}
+
+void ChunkBridge::pass_changed(const ChunkEvent& event, ByteView payload, std::uint32_t chunk_size,
+                               Bytes& out) {
+  Peer& to = peer(event.csid);
+  ChunkState after = translate(event.state);
+  after.length = static_cast<std::uint32_t>(payload.size());
+  begin_anew(to, translate(to.before), after, out);
+  write_chunk_payload(out, to.csid, payload, chunk_size, to.state.extended, to.state.delta);
+}
+
+void ChunkBridge::assume(const ChunkParser& sender) {
+  for (const ChunkParser::Stream& stream : sender.streams()) {
+    peer(stream.csid).state = translate(stream.state);
+  }
 }
 
 bool ChunkBridge::agrees(const ChunkParser& sender) const {

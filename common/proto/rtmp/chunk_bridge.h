@@ -37,10 +37,16 @@ class ChunkBridge {
   void on_event(const ChunkEvent& event, bool hold, Bytes& out);
   // Passes the held message that `event` has ended. Not calling it drops the message.
   void pass_held(const ChunkEvent& event, std::uint32_t chunk_size, Bytes& out);
+  // The same with another payload.
+  void pass_changed(const ChunkEvent& event, ByteView payload, std::uint32_t chunk_size,
+                    Bytes& out);
 
   // Message stream ids are rewritten from now on (in fmt 0 headers, where alone they stand).
   void map_stream_id(StreamIdPair pair) { stream_ids_.push_back(pair); }
   std::uint32_t receivers_id(std::uint32_t senders_id) const;
+
+  // The receiver has got all of the sender's bytes so far as they were.
+  void assume(const ChunkParser& sender);
 
   // Whether the receiver reads each chunk stream that the sender has used as the sender does.
   bool agrees(const ChunkParser& sender) const;
@@ -75,6 +81,7 @@ class ChunkBridge {
              std::uint8_t fmt) const;
   void begin(Peer& peer, const ChunkState& before, const ChunkState& after, ByteView header,
              Bytes& out);
+  void begin_anew(Peer& peer, const ChunkState& before, const ChunkState& after, Bytes& out) const;
   // How to bring `peer` to `target`; false if there is no way.
   static bool plan_sync(const ChunkState& receiver, const ChunkState& target,
                         ChunkHeaderFields& fields);

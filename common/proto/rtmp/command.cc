@@ -1,5 +1,6 @@
 #include "common/proto/rtmp/command.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -14,7 +15,7 @@ using amf0::Marker;
 using amf0::Reader;
 using amf0::Writer;
 
-constexpr std::array<std::pair<std::string_view, CommandKind>, 16> kNames = {{
+constexpr std::array<std::pair<std::string_view, CommandKind>, 18> kNames = {{
     {"connect", CommandKind::kConnect},
     {"releaseStream", CommandKind::kReleaseStream},
     {"FCPublish", CommandKind::kFcPublish},
@@ -31,6 +32,8 @@ constexpr std::array<std::pair<std::string_view, CommandKind>, 16> kNames = {{
     {"_error", CommandKind::kError},
     {"onStatus", CommandKind::kOnStatus},
     {"onFCPublish", CommandKind::kOnFcPublish},
+    {"onFCUnpublish", CommandKind::kOnFcUnpublish},
+    {"onBWDone", CommandKind::kOnBwDone},
 }};
 
 CommandKind kind_of(std::string_view name) {
@@ -47,6 +50,11 @@ bool read_text(Reader& reader, std::string_view& value) {
   return reader.skip();
 }
 
+// Twice is refused: a server might take the other one.
+bool read_text_once(Reader& reader, std::string_view& value) {
+  return value.data() == nullptr && read_text(reader, value);
+}
+
 bool parse_connect(Reader& reader, Command& command) {
   if (!reader.begin_object()) return false;
   std::string_view key;
@@ -55,9 +63,9 @@ bool parse_connect(Reader& reader, Command& command) {
     if (end) return true;
     bool read = false;
     if (key == "app") {
-      read = read_text(reader, command.app);
+      read = read_text_once(reader, command.app);
     } else if (key == "tcUrl") {
-      read = read_text(reader, command.tc_url);
+      read = read_text_once(reader, command.tc_url);
     } else if (key == "flashVer") {
       read = read_text(reader, command.flash_ver);
     } else if (key == "pageUrl") {
@@ -100,6 +108,16 @@ bool parse_named(Reader& reader, Command& command) {
   return read_text(reader, command.publish_type);
 }
 
+// The same for commands that do without a name, too.
+bool parse_maybe_named(Reader& reader, Command& command) {
+  if (!reader.skip()) return true;
+  const Marker marker = reader.peek();
+  if (marker == Marker::kString || marker == Marker::kLongString) {
+    static_cast<void>(reader.read_string(command.stream));
+  }
+  return true;
+}
+
 // _result, _error, onStatus: properties or null, then a number or the information object. Either
 // may be missing in answers to commands that have nothing to say.
 bool parse_answer(Reader& reader, Command& command) {
@@ -139,6 +157,7 @@ bool parse_command(ByteView payload, std::uint8_t type, Command& command) {
     case CommandKind::kReleaseStream:
     case CommandKind::kFcPublish:
     case CommandKind::kFcUnpublish:
+      return parse_maybe_named(reader, command);
     case CommandKind::kFcSubscribe:
     case CommandKind::kCreateStream:
     case CommandKind::kDeleteStream:
@@ -146,9 +165,32 @@ bool parse_command(ByteView payload, std::uint8_t type, Command& command) {
     case CommandKind::kGetStreamLength:
     case CommandKind::kPlay2:
     case CommandKind::kOnFcPublish:
+    case CommandKind::kOnFcUnpublish:
+    case CommandKind::kOnBwDone:
     case CommandKind::kOther:
       return true;
   }
+  return true;
+}
+
+bool replace_texts(ByteView payload, std::vector<TextEdit> edits, std::vector<std::uint8_t>& out) {
+  std::erase_if(edits, [](const TextEdit& edit) { return edit.text.data() == nullptr; });
+  std::sort(edits.begin(), edits.end(),
+            [](const TextEdit& a, const TextEdit& b) { return a.text.data() < b.text.data(); });
+  std::size_t at = 0;
+  for (const TextEdit& edit : edits) {
+    const auto text_at = static_cast<std::size_t>(as_bytes(edit.text).data() - payload.data());
+    if (edit.fresh.size() > 0xFFFF) return false;
+    // Marker and length before it: 1 + 2 bytes, of a long string 1 + 4.
+    const bool is_short = payload[text_at - 3] == static_cast<std::uint8_t>(Marker::kString) &&
+                          load_be16(payload.data() + text_at - 2) == edit.text.size();
+    const ByteView before = payload.subspan(at, text_at - (is_short ? 3U : 5U) - at);
+    out.insert(out.end(), before.begin(), before.end());
+    Writer(out).string(edit.fresh);
+    at = text_at + edit.text.size();
+  }
+  const ByteView rest = payload.subspan(at);
+  out.insert(out.end(), rest.begin(), rest.end());
   return true;
 }
 
@@ -185,12 +227,12 @@ void write_on_status(std::vector<std::uint8_t>& out, std::string_view level, std
 bool write_no_op(std::vector<std::uint8_t>& out, std::uint8_t type, std::size_t size) {
   constexpr std::string_view kName = "onWeirSync";
   const std::size_t lead = type == kCommandAmf3 ? 1 : 0;
-  const std::size_t fixed = lead + 3 + 9 + 1;  // string header, number, null
+  const std::size_t fixed = lead + 3 + 9 + 1 + 4;  // string header, number, null, empty object
   if (size < kNoOpMin + lead || size - fixed > 0xFFFF) return false;
   std::string name(kName.substr(0, size - fixed));
   name.resize(size - fixed, '_');
   if (lead != 0) out.push_back(0);
-  Writer(out).string(name).number(0).null();
+  Writer(out).string(name).number(0).null().begin_object().end_object();
   return true;
 }
 

@@ -28,6 +28,8 @@ enum class CommandKind : std::uint8_t {
   kError,
   kOnStatus,
   kOnFcPublish,
+  kOnFcUnpublish,
+  kOnBwDone,
   kOther,
 };
 
@@ -41,7 +43,7 @@ struct Command {
   std::string_view flash_ver;
   std::string_view page_url;
   double object_encoding = 0;
-  // publish, play, releaseStream, FCPublish...
+  // publish, play; releaseStream, FCPublish and FCUnpublish if they have one
   std::string_view stream;
   std::string_view publish_type;
   // _result: a number in place of the information object, as createStream's answer has
@@ -57,6 +59,14 @@ struct Command {
 // an argument that is needed is missing or of the wrong type.
 bool parse_command(ByteView payload, std::uint8_t type, Command& command);
 
+// One string of a payload, as parse_command() gave it, and what is to stand in its place.
+struct TextEdit {
+  std::string_view text;  // a view into the payload; without data: there is nothing to replace
+  std::string_view fresh;
+};
+// The payload with other strings in it. False: one of them is too long.
+bool replace_texts(ByteView payload, std::vector<TextEdit> edits, std::vector<std::uint8_t>& out);
+
 // Payloads (AMF0, type 20) of what a server answers, appended to `out`.
 void write_connect_result(std::vector<std::uint8_t>& out, double transaction,
                           double object_encoding);
@@ -67,8 +77,10 @@ void write_create_stream_result(std::vector<std::uint8_t>& out, double transacti
 void write_on_status(std::vector<std::uint8_t>& out, std::string_view level, std::string_view code,
                      std::string_view description);
 // A command that no client knows, of exactly `size` bytes: how a decoder's chunk state is brought
-// to a length without any effect. False if it can't be that short (see kNoOpMin) or that long.
-inline constexpr std::size_t kNoOpMin = 16;
+// to a length without any effect. It has all that a command may have, down to an (empty)
+// information object: an SRS edge looks into that unasked. False if it can't be that short (see
+// kNoOpMin) or that long.
+inline constexpr std::size_t kNoOpMin = 20;
 bool write_no_op(std::vector<std::uint8_t>& out, std::uint8_t type, std::size_t size);
 
 }  // namespace weir::rtmp

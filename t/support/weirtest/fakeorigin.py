@@ -26,6 +26,12 @@ from .process import free_port, poll
 @dataclasses.dataclass
 class Behaviour:
     stream_id: int = 1                # answer to createStream
+    stream_ids: tuple = ()            # of the first, the second... createStream, then stream_id
+    connect_transaction: int = -1     # of the answer to connect; -1: the client's
+    answers_all: bool = False         # releaseStream, FCPublish, FCUnpublish too, as SRS does
+    bw_done: bool = False             # onBWDone behind the answer to connect
+    answer_csid: int = 3              # chunk stream of answers
+    connect_info: dict = dataclasses.field(default_factory=dict)  # into _result's second object
     chunk_size: int = 4096            # 128: none is announced
     late_chunk_size: int = 0          # changed again after the first media
     compress: str = "full"            # headers of what it sends: see rtmp.ChunkWriter
@@ -37,6 +43,7 @@ class Behaviour:
     drop_after_accept: bool = False   # close at once
     stall: str = ""                   # "accept", "handshake", "connect", "createStream", "start", "media"
     bad_version: bool = False         # S0 other than 3
+    half_handshake: bool = False      # S0 and a part of S1, then close
     garbage_after: str = ""           # "handshake", "connect", "start": random bytes from there on
     close_after: str = ""             # "handshake", "connect", "createStream", "start"
     reset: bool = False               # …with RST
@@ -118,6 +125,9 @@ class Session(rtmp.Link):
             s2 = rtmp.make_digest_answer(self.handshake_digest, rtmp.SERVER_KEY)
         else:
             s1, s2 = bytes(8) + os.urandom(1528), c1
+        if b.half_handshake:
+            self.send_raw(b"\x03" + s1[:700])
+            raise _Ended("half a handshake")
         self.send_raw((b"\x09" if b.bad_version else b"\x03") + s1 + s2)
         self.recv(1536)
         self._at("handshake")
@@ -155,14 +165,32 @@ class Session(rtmp.Link):
         self.send(rtmp.PEER_BANDWIDTH, (2_500_000).to_bytes(4, "big") + b"\x02", csid=2)
         if b.chunk_size != 128:
             self.set_chunk_size(b.chunk_size)
-        self.command("_result", command[1], {"fmsVer": "FMS/3,5,7,7009", "capabilities": 31,
-                                             **b.extra_connect},
+        transaction = command[1] if b.connect_transaction < 0 else b.connect_transaction
+        self.command("_result", transaction, {"fmsVer": "FMS/3,5,7,7009", "capabilities": 31,
+                                              **b.extra_connect},
                      {"level": "status", "code": "NetConnection.Connect.Success",
-                      "description": "ok", "objectEncoding": 0})
+                      "description": "ok", "objectEncoding": 0, **b.connect_info}, csid=b.answer_csid)
+        if b.bw_done:
+            self.command("onBWDone", 0, None, csid=b.answer_csid)
+
+    def _answer(self, command):
+        if self.behaviour.answers_all:
+            self.command("_result", command[1], None, None, csid=self.behaviour.answer_csid)
+
+    _on_releaseStream = _on_FCPublish = _answer
+
+    def _on_FCUnpublish(self, command):
+        if self.behaviour.answers_all:
+            self.command("onFCUnpublish", 0, None, {"code": "NetStream.Unpublish.Success"},
+                         stream_id=self.behaviour.stream_id, csid=5)
+            self._answer(command)
+            self._status("NetStream.Unpublish.Success")
 
     def _on_createStream(self, command):
         self._at("createStream")
-        self.command("_result", command[1], None, self.behaviour.stream_id)
+        ids, made = self.behaviour.stream_ids, sum(c[0] == "createStream" for c in self.commands)
+        number = ids[made - 1] if made <= len(ids) else self.behaviour.stream_id
+        self.command("_result", command[1], None, number, csid=self.behaviour.answer_csid)
 
     def _status(self, code, level="status"):
         self.command("onStatus", 0, None, {"level": level, "code": code, "description": code},
