@@ -165,9 +165,10 @@ TEST_CASE("every environment variable of the table wins over the file") {
     CAPTURE(row.env);
     const bool networks = row.type == config::OptionType::Networks;
     const bool tls = row.name == "tls_listen";  // a fault without a certificate
-    const std::string value(networks            ? "all"
-                            : tls               ? "12345"
-                            : row.unit == "URL" ? "http://host/"
+    const std::string value(networks                    ? "all"
+                            : tls                       ? "12345"
+                            : row.name == "nameservers" ? "192.0.2.53"
+                            : row.unit == "URL"         ? "http://host/"
                             : row.initial.empty() && row.type == config::OptionType::Listen
                                 ? "12345"
                             : row.initial.empty() ? "x"
