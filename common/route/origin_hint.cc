@@ -124,11 +124,46 @@ bool verify_hint(const HintKey& key, const OriginHint& hint, std::string_view sc
   return (mac_of(key, hint.fingerprint, scope) ^ hint.mac) == 0;
 }
 
-std::optional<std::uint64_t> read_hint(const HintKey& key, std::string_view query,
+std::optional<std::uint64_t> read_hint(const HintKey& key, std::string_view hint,
                                        std::string_view path) {
-  const std::optional<OriginHint> hint = parse_hint(hint_in_query(query));
-  if (!hint || !verify_hint(key, *hint, hint_scope(path))) return std::nullopt;
-  return hint->fingerprint;
+  const std::optional<OriginHint> parsed = parse_hint(hint);
+  if (!parsed || !verify_hint(key, *parsed, hint_scope(path))) return std::nullopt;
+  return parsed->fingerprint;
+}
+
+OwnParams take_own_params(std::string_view query, std::string_view companion) {
+  OwnParams out;
+  const auto is_companion = [&](std::string_view param) {
+    return param.substr(0, param.find('=')) == companion;
+  };
+  std::string_view before, hint, near, last;  // near: what stood right before the last hint
+  for (std::string_view left = query; !left.empty();) {
+    const std::string_view param = next_param(left);
+    if (is_hint(param)) {
+      hint = param;
+      near = is_companion(before) ? before : std::string_view();
+    } else if (is_companion(param)) {
+      last = param;
+    }
+    before = param;
+  }
+  const std::string_view beside = hint.data() == nullptr ? last : near;
+  const auto value_of = [](std::string_view param) {
+    return param.substr(std::min(param.find('='), param.size() - 1) + 1);
+  };
+  if (!hint.empty()) out.hint = value_of(hint);
+  if (!beside.empty()) out.companion = value_of(beside);
+  bool first = true;
+  for (std::string_view left = query; !left.empty();) {
+    const bool more = left.find('&') != std::string_view::npos;
+    const std::string_view param = next_param(left);
+    const bool ours =
+        !param.empty() && (param.data() == hint.data() || param.data() == beside.data());
+    if (!ours) out.rest.append(first ? "" : "&").append(param);
+    first = first && ours;
+    if (more && left.empty() && !first) out.rest.push_back('&');  // it ended with one
+  }
+  return out;
 }
 
 std::string_view hint_in_query(std::string_view query) {

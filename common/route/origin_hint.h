@@ -73,8 +73,19 @@ std::optional<OriginHint> parse_hint(std::string_view text);
 // Whether the MAC is right, in constant time.
 bool verify_hint(const HintKey& key, const OriginHint& hint, std::string_view scope);
 // All of it: the value of the request's hint parameter in, the origin's fingerprint out.
-std::optional<std::uint64_t> read_hint(const HintKey& key, std::string_view query,
+std::optional<std::uint64_t> read_hint(const HintKey& key, std::string_view hint,
                                        std::string_view path);
+
+// What this Weir has added to an address. Hints nest: with another Weir as the origin an address
+// has its parameters already, and ours are appended behind them. So ours are the last hint, and a
+// `companion` parameter right before it (or, without a hint, the last companion). Views into the
+// query.
+struct OwnParams {
+  std::string_view hint;
+  std::string_view companion;
+  std::string rest;  // the query without these
+};
+OwnParams take_own_params(std::string_view query, std::string_view companion);
 
 // The first value of the hint parameter in a query (without `?`), as written; empty if none.
 std::string_view hint_in_query(std::string_view query);

@@ -317,7 +317,8 @@ TEST_CASE("http head: responses that are refused") {
       {"HTTP/1.1 200 O\x01K\r\n\r\n", HeadError::kBadLine},
       {"HTTP/1.1 200 OK\nA: b\n\n", HeadError::kBadLineEnd},
       {"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", HeadError::kFoldedField},
-      {"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", HeadError::kBadField},
+      {"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n", HeadError::kBadField},
+      {"HTTP/1.1 200 OK\r\n : c\r\n\r\n", HeadError::kFoldedField},
       {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
        HeadError::kBadContentLength},
       {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -329,6 +330,16 @@ TEST_CASE("http head: responses that are refused") {
     CAPTURE(row.text);
     CHECK(to_string(response_error(row.text)) == to_string(row.error));
   }
+}
+
+TEST_CASE("http head: white space before a response's colon goes, a request with it is refused") {
+  ResponseParser parser;
+  ResponseHead head;
+  const std::string text = "HTTP/1.1 200 OK\r\nX-Name : y\r\nContent-Length\t :  5\r\n\r\n";
+  REQUIRE(parser.parse(text, Method::kGet, head) == ParseStatus::kComplete);
+  CHECK(head.fields.all()[0].name == "X-Name");
+  CHECK(head.fields.all()[0].value == "y");
+  CHECK(head.body.length == 5);
 }
 
 TEST_CASE("http head: the cut of the input doesn't matter, and buffers may move between calls") {

@@ -28,12 +28,11 @@ TEST_CASE("a hint comes back as the fingerprint, with its scope and key only") {
   CHECK_FALSE(verify_hint(derive_hint_key("another"), *parsed, "live"));
   CHECK_FALSE(verify_hint(derive_hint_key(""), *parsed, "live"));
 
-  const std::string query = "a=b&weir=" + hint + "&c";
-  CHECK(read_hint(key, query, "/live/cam-0.ts") == fingerprint);
-  CHECK(read_hint(key, query, "/live/cam/0.ts") == fingerprint);
-  CHECK_FALSE(read_hint(key, query, "/vod/cam-0.ts"));
-  CHECK_FALSE(read_hint(key, query, "/live"));
-  CHECK_FALSE(read_hint(key, "a=b", "/live/cam-0.ts"));
+  CHECK(read_hint(key, hint, "/live/cam-0.ts") == fingerprint);
+  CHECK(read_hint(key, hint, "/live/cam/0.ts") == fingerprint);
+  CHECK_FALSE(read_hint(key, hint, "/vod/cam-0.ts"));
+  CHECK_FALSE(read_hint(key, hint, "/live"));
+  CHECK_FALSE(read_hint(key, "", "/live/cam-0.ts"));
 }
 
 TEST_CASE("two instances agree on keys, fingerprints and hints") {
@@ -112,6 +111,32 @@ TEST_CASE("hints in queries") {
   CHECK(query_without_hint("a=1&&weir=abc&") == "a=1&&");
 }
 
+TEST_CASE("hints nest: the last one is ours, and what stands beside it") {
+  struct Row {
+    std::string_view query, hint, companion, rest;
+  };
+  const Row rows[] = {
+      {"", "", "", ""},
+      {"a=1&b", "", "", "a=1&b"},
+      {"a=1&", "", "", "a=1&"},
+      {"weir=h", "h", "", ""},
+      {"weir", "", "", ""},
+      {"a=1&of=9&weir=h&b=2", "h", "9", "a=1&b=2"},
+      {"of=5&weir=inner&of=9&weir=outer", "outer", "9", "of=5&weir=inner"},
+      {"of=5&weir=inner&weir=outer&t=1", "outer", "", "of=5&weir=inner&t=1"},
+      {"of=5&x&weir=h", "h", "", "of=5&x"},
+      {"of=5&of=9", "", "9", "of=5"},
+      {"weird=1&offer=2", "", "", "weird=1&offer=2"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.query);
+    const OwnParams own = take_own_params(row.query, "of");
+    CHECK(own.hint == row.hint);
+    CHECK(own.companion == row.companion);
+    CHECK(own.rest == row.rest);
+  }
+}
+
 TEST_CASE("kept hints are those that would be made, also when places are shared") {
   const HintKey key = derive_hint_key("k");
   HintCache cache(key);
@@ -138,7 +163,8 @@ TEST_CASE("what a playlist carries is what a request for its segments proves") {
           hls::RewriteStatus::kOk);
   const std::size_t mark = out.find('?');
   REQUIRE(mark != std::string::npos);
-  CHECK(read_hint(key, std::string_view(out).substr(mark + 1), "/keys/cam/0.key") == fingerprint);
+  const OwnParams own = take_own_params(std::string_view(out).substr(mark + 1), "of");
+  CHECK(read_hint(key, own.hint, "/keys/cam/0.key") == fingerprint);
 }
 
 }  // namespace

@@ -26,6 +26,11 @@ TEST_CASE("paths of the API port: what is asked of the origins") {
       {Method::kDelete, "/api/v1/clients/c1", "", ApiKind::kRemove, "client", "/api/v1/clients/c1"},
       {Method::kGet, "/api/v1", "", ApiKind::kRows, "", "/api/v1/"},
       {Method::kHead, "/api/v1/summaries", "", ApiKind::kRows, "", "/api/v1/summaries"},
+      {Method::kPost, "/api/v1/versions", "", ApiKind::kVersions, "", ""},
+      {Method::kDelete, "/api/v1/versions", "", ApiKind::kVersions, "", ""},
+      {Method::kOther, "/api/v1/summaries", "", ApiKind::kRows, "", "/api/v1/summaries"},
+      {Method::kGet, "/api/v1/summaries", "callback=a.b_c-1&x=y", ApiKind::kRows, "",
+       "/api/v1/summaries?x=y"},
       {Method::kGet, "/api/v1/streams/a/b", "", ApiKind::kRows, "", "/api/v1/streams/a/b"},
   };
   for (const Row& row : rows) {
@@ -54,7 +59,10 @@ TEST_CASE("paths of the API port: refusals") {
       {Method::kGet, "/api/v1/streams/a%2Fb", "", 404},
       {Method::kOther, "/api/v1/streams", "", 405},
       {Method::kDelete, "/api/v1/streams/", "", 405},
-      {Method::kDelete, "/api/v1/versions", "", 405},
+      {Method::kGet, "/api/v1/summaries", "callback=f%28", 400},
+      {Method::kGet, "/api/v1/clients/c", "callback=f&method=DELETE", 400},
+      {Method::kGet, "/api/v1/clients/c", "x=1;callback=f;method=DELETE", 400},
+      {Method::kGet, "/api/v1/clients/c", "x,callback,f,method,DELETE", 400},
       {Method::kPost, "/api/v1/clients/c", "", 405},
       {Method::kGet, "/api/v1/streams", "start=1000001", 400},
       {Method::kGet, "/api/v1/streams", "count=0", 400},

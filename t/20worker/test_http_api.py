@@ -241,7 +241,10 @@ def test_what_is_refused(lab):
     with HttpConnection(api.port) as client:
         for method, path, status, code in (
                 ("POST", "/api/v1/streams", 405, 1004), ("PUT", "/api/v1/clients/c1", 405, 1004),
-                ("DELETE", "/api/v1/streams", 405, 1004), ("POST", "/api/v1/versions", 405, 1004),
+                ("DELETE", "/api/v1/streams", 405, 1004),
+                ("GET", "/api/v1/clients/c1?callback=f&method=DELETE", 400, 1007),
+                ("GET", "/api/v1/clients/c1?x=1;callback=f;method=DELETE", 400, 1007),
+                ("GET", "/api/v1/streams?callback=alert(1)", 400, 1007),
                 ("GET", "/", 404, 1003), ("GET", "/live/a.flv", 404, 1003),
                 ("GET", "/api/v1/../../etc", 404, 1003), ("GET", "/api/v2/streams", 404, 1003)):
             answer = client.get(path, method)
@@ -254,6 +257,44 @@ def test_what_is_refused(lab):
         assert client.read_answer().status == 405
         client.closed()
     assert {p.partition("?")[0] for o in origins for p in o.paths} == {"/api/v1/streams/"}
+
+
+def test_any_method_reads_and_bodies_are_ignored(lab):
+    """As SRS has it: what only reads takes any method; its own tests POST to versions."""
+    origins = three(lab)
+    api = Api(lab, origins)
+    with HttpConnection(api.port) as client:
+        for method, path in (("POST", "versions"), ("PUT", "summaries"), ("DELETE", "features"),
+                             ("GET", "streams")):
+            client.send(f"{method} /api/v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n"
+                        '{"a":1')
+            answer = client.read_answer()
+            assert (answer.status, json.loads(answer.body)["code"]) == (200, 0), path
+        client.send("POST /api/v1/versions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    "2\r\n{}\r\n0\r\n\r\n")
+        assert client.read_answer().status == 200
+        client.send("POST /api/v1/versions HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n")
+        assert client.read_answer().status == 413
+    with HttpConnection(api.port) as client:
+        client.send("POST /api/v1/streams/a1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        assert client.read_answer().status == 405
+    with HttpConnection(api.port) as client:
+        client.send("POST /api/v1/versions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.read_answer().status == 200
+    assert {call.method for origin in origins for call in origin.origin.requests} == {"GET"}
+
+
+def test_jsonp(lab):
+    api = Api(lab, three(lab))
+    with HttpConnection(api.port) as client:
+        for path, status in (("streams", 200), ("versions", 200), ("streams/none", 404)):
+            answer = client.get(f"/api/v1/{path}?callback=page.on_answer")
+            assert (answer.status, answer.fields["content-type"]) == (status, "text/javascript")
+            assert answer.body.startswith(b"page.on_answer({") and answer.body.endswith(b"})")
+            assert "code" in json.loads(answer.body[len("page.on_answer("):-1])
+        rows = json.loads(client.get("/api/v1/streams?callback=f").body[2:-1])["streams"]
+        assert len(rows) == 6
 
 
 def test_token(lab):

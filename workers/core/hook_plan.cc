@@ -109,10 +109,9 @@ std::string http_hook_param(std::string_view query) {
   return out;
 }
 
-std::string_view hook_stem(std::string_view path, std::string_view query) {
-  const auto value = http::find_param(query, kHookStemParameter);
+std::string_view hook_stem(std::string_view path, std::string_view value) {
   std::uint64_t length = 0;
-  if (!value || !http::parse_decimal(*value, length) || length >= path.size()) return {};
+  if (!http::parse_decimal(value, length) || length >= path.size()) return {};
   // The border of a name, so that `cam` is never a part of `camera`.
   const bool at_border = std::string_view("-_./").find(path[length]) != std::string_view::npos;
   // Never a segment, always a stream of its own.
@@ -120,8 +119,8 @@ std::string_view hook_stem(std::string_view path, std::string_view query) {
   return at_border && !live ? path.substr(0, length) : std::string_view();
 }
 
-std::string make_hook_stem(std::string_view path, std::string_view query) {
-  const std::string_view stem = hook_stem(path, query);
+std::string make_hook_stem(std::string_view path, std::string_view value) {
+  const std::string_view stem = hook_stem(path, value);
   return std::to_string(stem.empty() ? path.size() - http::path_extension(path).size()
                                      : stem.size());
 }

@@ -56,10 +56,10 @@ std::string http_hook_param(std::string_view query);
 // belongs to. `/live/cam-17.ts?weir_of=9` is of `/live/cam`. It is not a secret: who lies can only
 // name a shorter part of the path that he asks for, and must be allowed to play that.
 inline constexpr std::string_view kHookStemParameter = "weir_of";
-// That part, or nothing: then the path stands for itself.
-std::string_view hook_stem(std::string_view path, std::string_view query);
+// That part, or nothing: then the path stands for itself. `value`: of the parameter.
+std::string_view hook_stem(std::string_view path, std::string_view value);
 // The value to carry: of the stem if there is one, else of the path without its extension.
-std::string make_hook_stem(std::string_view path, std::string_view query);
+std::string make_hook_stem(std::string_view path, std::string_view value);
 
 struct HookVerdict {
   bool allowed = false;

@@ -6,6 +6,7 @@
 
 #include "common/base/secret.h"
 #include "common/proto/http/target.h"
+#include "common/route/query_reading.h"
 
 namespace weir::http {
 namespace {
@@ -36,13 +37,39 @@ bool read_number(std::string_view query, std::string_view name, std::uint64_t le
   return parse_decimal(*text, value) && value >= least && value <= most;
 }
 
-// The query without what is for us.
-std::string origin_query(std::string_view query) {
-  std::string out(query);
-  for (const std::string_view ours : {"token", "origin", "start", "count"}) {
-    out = remove_param(out, ours);
+// What is for us. SRS takes the method of a JSONP request from its query.
+constexpr std::array<std::string_view, 6> kOurs = {"token", "origin",   "start",
+                                                   "count", "callback", "method"};
+
+// The query without what is for us. False: an origin would find some of it in there all the same.
+bool origin_query(std::string_view query, std::string& out) {
+  out = query;
+  for (const std::string_view ours : kOurs) out = remove_param(out, ours);
+  return !route::query_names_any(out, kOurs);
+}
+
+// A name that SRS takes, and no longer than any script needs.
+bool is_callback(std::string_view name) {
+  constexpr std::size_t kMost = 128;
+  return !name.empty() && name.size() <= kMost && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
+}
+
+// False: the plan has become a refusal.
+bool read_callback(std::string_view query, ApiPlan& plan) {
+  const auto callback = find_param(query, "callback");
+  if (!callback || callback->empty()) return true;
+  const std::string_view method = find_param(query, "method").value_or("GET");
+  if (is_callback(*callback) && method == "GET") {
+    plan.callback = *callback;
+    return true;
   }
-  return out;
+  plan = refuse(400, api_code::kBadParameter,
+                method == "GET" ? "callback is a name of letters, digits, dots, - and _"
+                                : "with callback the method is GET");
+  return false;
 }
 
 // streams, streams/ID: false for any other path.
@@ -75,18 +102,19 @@ ApiPlan plan_api(Method method, std::string_view path, std::string_view query) {
   std::string normal;
   if (!path.starts_with(kRoot) || normalise_path(path, normal) != PathError::kNone) return {};
   const std::string_view rest = path.substr(kRoot.size());
-  if (rest == "versions" || rest == "versions/") {
-    ApiPlan plan;
-    plan.kind = ApiKind::kVersions;
-    return read ? plan : refuse(405, api_code::kBadMethod, "method not allowed here", "GET, HEAD");
-  }
   ApiPlan plan;
+  if (!read_callback(query, plan)) return plan;
+  if (rest == "versions" || rest == "versions/") {
+    plan.kind = ApiKind::kVersions;
+    return plan;
+  }
   if (!plan_collection(rest, method, plan)) {
     plan.kind = ApiKind::kRows;
     plan.target = path;
   }
   const bool item = plan.kind == ApiKind::kItem || plan.kind == ApiKind::kRemove;
-  if (!read && !(item && method == Method::kDelete)) {
+  const bool any_method = plan.kind == ApiKind::kRows;
+  if (!read && !any_method && !(item && method == Method::kDelete)) {
     return refuse(405, api_code::kBadMethod, "method not allowed here",
                   item ? "GET, HEAD, DELETE" : "GET, HEAD");
   }
@@ -100,7 +128,10 @@ ApiPlan plan_api(Method method, std::string_view path, std::string_view query) {
       origin && (!percent_decode(*origin, plan.origin) || plan.origin.empty())) {
     return refuse(400, api_code::kBadParameter, "origin is the name or the id of an origin");
   }
-  std::string passed = origin_query(query);
+  std::string passed;
+  if (!origin_query(query, passed)) {
+    return refuse(400, api_code::kBadParameter, "the query can be read in two ways");
+  }
   if (plan.kind == ApiKind::kList) {
     // Any of them may hold the whole page; one more says whether there is another page.
     append_param(passed, "start", "0");

@@ -40,9 +40,10 @@ struct ApiPlan {
   int code = api_code::kNotFound;
   std::string_view error = "there is nothing at this path";
   std::string_view allow;
-  std::string array;   // kList: `streams`; kItem, kRemove: the object's name, `stream`
-  std::string target;  // what the origins are asked
-  std::string origin;  // ?origin=: the only one to ask, by name or id; empty: all
+  std::string array;     // kList: `streams`; kItem, kRemove: the object's name, `stream`
+  std::string target;    // what the origins are asked
+  std::string callback;  // ?callback=: the answer is a call of that function (JSONP)
+  std::string origin;    // ?origin=: the only one to ask, by name or id; empty: all
   std::uint64_t start = 0;
   std::uint64_t count = 0;
 };
@@ -51,7 +52,8 @@ inline constexpr std::uint64_t kApiRowsMax = 1000;   // rows of one page, unless
 inline constexpr std::uint64_t kApiPageMax = 10000;  // the most that it may say
 inline constexpr std::uint64_t kApiStartMax = 1'000'000;
 
-// `path` and `query` as in RequestHead.
+// `path` and `query` as in RequestHead. As SRS does, what only reads takes any method; the origins
+// get a GET, without what could tell them otherwise (`?callback=…&method=DELETE`).
 ApiPlan plan_api(Method method, std::string_view path, std::string_view query);
 
 // Whether `authorization` (`Bearer TOKEN`) or `?token=` carries the token. An empty token is

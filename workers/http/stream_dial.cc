@@ -113,8 +113,8 @@ bool StreamDial::usable(StreamExchange& x, ipc::OriginRef origin, std::uint64_t 
   return false;
 }
 
-bool StreamDial::pin(StreamExchange& x, std::string_view query) {
-  const auto fingerprint = route::read_hint(process_.hint_key, query, x.path);
+bool StreamDial::pin(StreamExchange& x, std::string_view hint) {
+  const auto fingerprint = route::read_hint(process_.hint_key, hint, x.path);
   if (!fingerprint) return false;
   const auto known = fingerprints_.find(*fingerprint);
   if (known != fingerprints_.end()) {

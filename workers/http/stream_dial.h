@@ -26,8 +26,8 @@ class StreamDial {
   // `room`: whose exchanges these are.
   StreamDial(const Process& process, const Room& room);
 
-  // Whether the query's hint names an origin that is there and up; then x.origin is it.
-  bool pin(StreamExchange& x, std::string_view query);
+  // Whether the hint names an origin that is there and up; then x.origin is it.
+  bool pin(StreamExchange& x, std::string_view hint);
   // Begins.
   void route(std::uint32_t index);
   void on_route_answer(const ipc::RouteAnswer& message);

@@ -13,18 +13,18 @@ constexpr std::string_view kText = "text/plain; charset=utf-8";
 
 // False: nobody has to be asked. What a playlist has named is asked for under the playlist's
 // stream, so that its segments are covered by the verdict which let the playlist pass.
-bool StreamRoom::ask_hook(std::uint32_t index, const RequestHead& head,
-                          const route::StreamKey& key) {
+bool StreamRoom::ask_hook(std::uint32_t index, const RequestHead& head, const route::StreamKey& key,
+                          std::string_view stem_value) {
   Connection& conn = server_[index];
   StreamExchange& x = exchange(index);
   const bool live = x.kind == StreamKind::kLive || x.upgrade;
   const bool asks = process_.hooks.wants(HookAction::kPlay);
   if (!asks && !(live && process_.hooks.wants(HookAction::kStop))) return false;
-  const std::string_view stem = hook_stem(head.path, head.query);
+  const std::string_view stem = hook_stem(x.path, stem_value);
   const route::StreamKey of_stem =
-      stem.empty() ? key : route::from_http_path(head.host, stem, head.query);
+      stem.empty() ? key : route::from_http_path(x.sent_host, stem, x.query);
   const route::StreamKey& asked_for = of_stem.ok() ? of_stem : key;
-  if (asks) x.stem = make_hook_stem(head.path, head.query);
+  if (asks) x.stem = make_hook_stem(x.path, stem_value);
   HookEvent event;
   event.session = conn.id;
   event.client = x.identity.client;

@@ -306,9 +306,10 @@ void StreamRoom::finish_playlist(std::uint32_t index) {
   options.pin_name = route::kHintParameter;
   options.pin_for = [&](std::string_view scope) { return hints_.of(x.endpoint, scope); };
   options.carry_query = true;
-  std::string carried = x.query;
-  if (!x.stem.empty()) append_param(carried, kHookStemParameter, x.stem);
-  options.query = carried;
+  options.query = x.query;
+  std::string companion;
+  if (!x.stem.empty()) append_param(companion, kHookStemParameter, x.stem);
+  options.companion = companion;
   options.max_input = process_.config.http.playlist_max;
   std::string& body = rewritten_;
   const hls::RewriteStatus status = x.kind == StreamKind::kPlaylist

@@ -6,7 +6,7 @@
 #include "common/base/clock.h"
 #include "common/proto/http/head_writer.h"
 #include "common/proto/http/target.h"
-#include "common/route/stream_key.h"
+#include "common/route/http_target.h"
 
 namespace weir::http {
 namespace {
@@ -46,18 +46,33 @@ bool StreamRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& b
   auto made = std::make_unique<StreamExchange>(std::move(basics));
   StreamExchange& x = *made;
   server_[index].exchange = std::move(made);
-  x.path = head.path;
-  x.kind = kind_of(head.path);
-  // Segments of playlists have the same extensions, and carry a hint.
-  const bool hinted = !route::hint_in_query(head.query).empty();
-  if (x.kind == StreamKind::kLive && hinted) x.kind = StreamKind::kPass;
   // No other protocol: what goes through a tunnel is not looked at (HTTP/2 would be requests).
   x.upgrade = head.upgrade && head.method == Method::kGet &&
               equal_ignoring_case(head.fields.get(HeaderId::kUpgrade), "websocket");
   if (answer_here(index, head)) return true;
+  const route::OwnParams own = route::take_own_params(head.query, kHookStemParameter);
+  route::HttpTarget target = route::read_http_target(head.host, head.path, own.rest);
+  x.path = std::move(target.path);
+  x.query = std::move(target.query);
+  if (!target.error.empty()) {
+    refuse_target(index, head, target.error);
+    return true;
+  }
+  // Segments of playlists have the same extensions as live streams, and carry a hint.
+  x.kind = target.by_query ? StreamKind::kLive : kind_of(x.path);
+  if (x.kind == StreamKind::kLive && !own.hint.empty()) x.kind = StreamKind::kPass;
   build_request(x, head);
-  find_route(index, head);
+  find_route(index, head, target.key, own);
   return true;
+}
+
+void StreamRoom::refuse_target(std::uint32_t index, const RequestHead& head, std::string_view why) {
+  LogLine(LogLevel::kWarn, "request refused")
+      .session(server_[index].id)
+      .field("client", to_string(server_[index].exchange->identity.client))
+      .field("path", head.path)
+      .field("reason", why);
+  server_.answer(index, {400, kText, why});
 }
 
 // Requests that no origin needs to see. True when it was answered.
@@ -79,12 +94,8 @@ bool StreamRoom::answer_here(std::uint32_t index, const RequestHead& head) {
 void StreamRoom::build_request(StreamExchange& x, const RequestHead& head) const {
   static constexpr FieldSet kNotPassed =
       kForwardingFields | FieldSet{HeaderId::kHost, HeaderId::kExpect};
-  x.query = route::query_without_hint(head.query);
-  if (x.query.find(kHookStemParameter) != std::string::npos) {
-    x.query = remove_param(x.query, kHookStemParameter);
-  }
-  x.sent_host = head.host;
-  std::string target(head.path);
+  x.sent_host = route::canonical_host(head.host);
+  std::string target = x.path;
   if (!x.query.empty()) target += "?" + x.query;
   HeadWriter writer(x.request);
   FieldSet skip = kNotPassed;
@@ -111,20 +122,22 @@ void StreamRoom::build_request(StreamExchange& x, const RequestHead& head) const
   }
 }
 
-void StreamRoom::find_route(std::uint32_t index, const RequestHead& head) {
+// A hint comes before the key: what a playlist has named may have a path that names no stream.
+void StreamRoom::find_route(std::uint32_t index, const RequestHead& head,
+                            const route::StreamKey& key, const route::OwnParams& own) {
   StreamExchange& x = exchange(index);
   if (x.request.empty()) {
     server_.answer(index, {400, kText, "request cannot be passed on\n", {}, true});
     return;
   }
-  const route::StreamKey key = route::from_http_path(head.host, head.path, head.query);
-  if (!key.ok()) {
+  x.pinned = !own.hint.empty() && dial_.pin(x, own.hint);
+  const bool judged = process_.hooks.wants(HookAction::kPlay);
+  if (!key.ok() && (!x.pinned || judged)) {
     server_.answer(index, {404, kText, route::to_string(key.error)});
     return;
   }
   x.key = key.text;
-  x.pinned = dial_.pin(x, head.query);
-  if (!ask_hook(index, head, key)) dial_.route(index);
+  if (!key.ok() || !ask_hook(index, head, key, own.companion)) dial_.route(index);
 }
 
 void StreamRoom::serve(std::uint32_t index, bool& progress) {

@@ -41,10 +41,13 @@ class StreamRoom : public Room {
   // stream_room.cc: the request
   bool answer_here(std::uint32_t index, const RequestHead& head);
   void build_request(StreamExchange& x, const RequestHead& head) const;
-  void find_route(std::uint32_t index, const RequestHead& head);
+  void refuse_target(std::uint32_t index, const RequestHead& head, std::string_view why);
+  void find_route(std::uint32_t index, const RequestHead& head, const route::StreamKey& key,
+                  const route::OwnParams& own);
 
   // stream_hooks.cc: the operator's own server
-  bool ask_hook(std::uint32_t index, const RequestHead& head, const route::StreamKey& key);
+  bool ask_hook(std::uint32_t index, const RequestHead& head, const route::StreamKey& key,
+                std::string_view stem);
   void on_verdict(std::uint32_t index, const HookEvent& event, const HookVerdict& verdict);
 
   // stream_response.cc: from the origin to the client

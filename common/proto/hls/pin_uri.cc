@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "common/proto/http/target.h"
+
 namespace weir::hls {
 namespace {
 
@@ -103,6 +105,14 @@ std::string_view name_of(std::string_view param) {
   return param.substr(0, param.find('='));
 }
 
+// In the spelling that the request for what is below it will have when it is judged.
+void set_first(std::string_view segment, UriBase& base) {
+  base.first.clear();
+  if (http::append_canonical_segment(segment, base.first) != http::PathError::kNone) {
+    base.first = segment;
+  }
+}
+
 // Follows `path` from `base`, directory by directory (RFC 3986, 5.2.4). The last segment is a file
 // unless it is a dot segment.
 void walk(std::string_view path, UriBase& base) {
@@ -113,7 +123,7 @@ void walk(std::string_view path, UriBase& base) {
     if (segment == "..") {
       if (base.depth > 0) --base.depth;
     } else if (segment != "." && !last) {
-      if (base.depth == 0) base.first = segment.substr(0, kScopeBytes + 1);
+      if (base.depth == 0) set_first(segment.substr(0, kScopeBytes + 1), base);
       ++base.depth;
     }
     if (last) return;
@@ -201,7 +211,6 @@ UriPinner::Target UriPinner::classify(std::string_view uri) const {
     target.query = uri.substr(mark + 1);
     uri = uri.substr(0, mark);
   }
-  if (markup_ == Markup::kPlain && uri.find("{$") != std::string_view::npos) return target;
 
   const std::size_t colon = scheme_length(uri);
   const std::string_view scheme = uri.substr(0, colon);
@@ -221,6 +230,7 @@ UriPinner::Target UriPinner::classify(std::string_view uri) const {
     target.relocated = true;
   }
   target.ours = true;
+  target.unknown = markup_ == Markup::kPlain && uri.find("{$") != std::string_view::npos;
   target.path = uri;
   target.absolute_path = target.relocated || (!uri.empty() && is_slash(uri[0]));
   return target;
@@ -275,12 +285,11 @@ std::size_t UriPinner::find_separator(std::string_view query, std::size_t from,
   return query.size();
 }
 
-// A pin that is there already is replaced where it stands, so that the result is stable.
+// Whatever is there stays as it is.
 void UriPinner::append_query(const Target& target, const std::string& pin, std::string& out) {
   std::uint64_t missing = carried_.size() == kCarriedParams
                               ? ~std::uint64_t{0}
                               : (std::uint64_t{1} << carried_.size()) - 1;
-  bool pinned = pin.empty();
   bool any = false;
   bool last_empty = false;
   std::string_view mark = "?";
@@ -292,17 +301,10 @@ void UriPinner::append_query(const Target& target, const std::string& pin, std::
     std::size_t length = 0;
     const std::size_t end = find_separator(target.query, at, length);
     const std::string_view param = target.query.substr(at, end - at);
-    const std::string_view name = name_of(param);
-    if (name != options_.pin_name) {
-      put(mark, param, {});
-      last_empty = param.empty();
-      for (std::size_t i = 0; i < carried_.size(); ++i) {
-        if (carried_[i].name == name) missing &= ~(std::uint64_t{1} << i);
-      }
-    } else if (!pinned) {
-      put(mark, std::string(name) + "=", pin);
-      pinned = true;
-      last_empty = false;
+    put(mark, param, {});
+    last_empty = param.empty();
+    for (std::size_t i = 0; i < carried_.size(); ++i) {
+      if (carried_[i].name == name_of(param)) missing &= ~(std::uint64_t{1} << i);
     }
     if (length == 0) break;
     mark = target.query.substr(end, length);
@@ -315,7 +317,8 @@ void UriPinner::append_query(const Target& target, const std::string& pin, std::
   for (std::size_t i = 0; i < carried_.size(); ++i) {
     if ((missing >> i) & 1) add(carried_[i].param, {});
   }
-  if (!pinned) add(std::string(options_.pin_name) + "=", pin);
+  if (!options_.companion.empty()) add(options_.companion, {});
+  if (!pin.empty()) add(std::string(options_.pin_name) + "=", pin);
 }
 
 const std::string& UriPinner::suffix_of(const UriBase& base) {
@@ -347,7 +350,7 @@ void UriPinner::append(std::string_view uri, const UriBase& base, Pin pin, std::
   }
   out.append(target.path);
   if (pin == Pin::kAdd) {
-    append_query(target, pin_of(resolve(base, target)), out);
+    append_query(target, pin_of(target.unknown ? base : resolve(base, target)), out);
   } else if (target.has_query) {
     out.append("?").append(target.query);
   }

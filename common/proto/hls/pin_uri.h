@@ -1,12 +1,14 @@
 // What HLS and DASH rewriting share: the options, and the one place that decides what becomes of a
 // URI. Pure; views must live as long as the call. Linear in the input.
 //
-// A URI that will come back to this proxy gets `pin_name=pin` in its query (an existing one is
-// replaced, so rewriting is idempotent) and, if asked for, the client's own parameters. Such are:
+// A URI that will come back to this proxy gets, if asked for, the client's own parameters, then
+// `companion` and `pin_name=pin` at the end of its query, behind those that are there: another Weir
+// may be the origin, and needs its own. Such are:
 //   relative, root-relative and query-only references;
 //   http(s)://authority/… and //authority/… with one of `authorities`: made root-relative.
 // Left as they are: other hosts, other schemes (data:, skd://, urn:), empty and fragment-only
-// references, and URIs with an HLS variable (`{$name}`) before the query, whose target is unknown.
+// references, and URIs whose host is an HLS variable (`{$name}`) that is not known. Another unknown
+// variable before the query is taken for a part of a relative path.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +36,7 @@ struct RewriteOptions {
   // Compared without case; a missing port is 80 or 443.
   std::span<const std::string_view> authorities;
   std::string_view pin_name = "weir";
+  std::string_view companion;  // `name=value` that goes before each pin; empty: none
   // The value for URIs below `/scope/` (the first directory; empty: files in the root). URL-safe
   // characters only. Empty result: no pin there. Called about once, the last answer is kept.
   std::function<std::string(std::string_view scope)> pin_for;
@@ -81,6 +84,7 @@ class UriPinner {
     bool relocated = false;      // had an authority of ours
     bool absolute_path = false;  // resolve from the root
     bool has_query = false;
+    bool unknown = false;       // a variable in the path: where it leads is a guess
     std::string_view path;      // from after the authority to before the query
     std::string_view query;     // after `?`
     std::string_view fragment;  // with `#`

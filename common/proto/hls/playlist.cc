@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "common/base/control_byte.h"
+#include "common/proto/http/target.h"
 
 namespace weir::hls {
 namespace {
@@ -12,12 +16,19 @@ constexpr std::string_view kBom = "\xEF\xBB\xBF";
 constexpr std::string_view kFirstTag = "#EXTM3U";
 constexpr std::string_view kBlank = " \t";
 
+constexpr std::string_view kPrefix = "#EXT-X-";
+constexpr std::size_t kVariables = 64;
+constexpr std::size_t kVariableBytes = 4096;  // of one value
+
 struct UriTag {
   std::string_view tag;  // after `#EXT-X-`, before the colon
   std::string_view attribute;
 };
-constexpr std::array<UriTag, 10> kUriTags = {{
+constexpr std::array<UriTag, 13> kUriTags = {{
     {"PART", "URI"},
+    {"IMAGE-STREAM-INF", "URI"},
+    {"DATERANGE", "X-ASSET-URI"},
+    {"DATERANGE", "X-ASSET-LIST"},
     {"MAP", "URI"},
     {"KEY", "URI"},
     {"PRELOAD-HINT", "URI"},
@@ -29,29 +40,75 @@ constexpr std::array<UriTag, 10> kUriTags = {{
     {"CONTENT-STEERING", "SERVER-URI"},
 }};
 
-// The attribute that holds a URI in this tag line; empty if it has none.
-std::string_view uri_attribute(std::string_view line) {
-  constexpr std::string_view kPrefix = "#EXT-X-";
+// The name of a tag line with a value; empty for all others.
+std::string_view tag_of(std::string_view line) {
   if (!line.starts_with(kPrefix)) return {};
   line.remove_prefix(kPrefix.size());
-  const std::string_view tag = line.substr(0, line.find(':'));
-  if (tag.size() == line.size()) return {};
-  const auto* const found = std::find_if(kUriTags.begin(), kUriTags.end(),
-                                         [&](const UriTag& known) { return known.tag == tag; });
-  return found == kUriTags.end() ? std::string_view() : found->attribute;
+  const std::size_t colon = line.find(':');
+  return colon == std::string_view::npos ? std::string_view() : line.substr(0, colon);
 }
+
+bool has_uris(std::string_view tag) {
+  return std::any_of(kUriTags.begin(), kUriTags.end(),
+                     [&](const UriTag& known) { return known.tag == tag; });
+}
+bool is_uri(std::string_view tag, std::string_view attribute) {
+  return std::any_of(kUriTags.begin(), kUriTags.end(), [&](const UriTag& known) {
+    return known.tag == tag && known.attribute == attribute;
+  });
+}
+
+// The variables of a playlist (EXT-X-DEFINE) and their values, as far as they stand in it.
+class Variables {
+ public:
+  // False: there are too many, or too long ones; then it is not known.
+  bool define(std::string_view name, std::string_view value) {
+    if (name.empty() || all_.size() == kVariables || value.size() > kVariableBytes) return false;
+    all_.emplace_back(name, value);
+    return true;
+  }
+  // The text with all variables replaced; nothing when one is not known, or it gets too long.
+  std::optional<std::string> expand(std::string_view text, std::size_t most) const {
+    std::string out;
+    while (out.size() <= most) {
+      const std::size_t open = text.find("{$");
+      out.append(text.substr(0, open));
+      if (open == std::string_view::npos) return out;
+      const std::size_t close = text.find('}', open);
+      if (close == std::string_view::npos) return std::nullopt;
+      const std::string_view name = text.substr(open + 2, close - open - 2);
+      const auto found = std::find_if(all_.begin(), all_.end(),
+                                      [&](const auto& one) { return one.first == name; });
+      if (found == all_.end()) return std::nullopt;
+      out.append(found->second);
+      text.remove_prefix(close + 1);
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> all_;
+};
 
 class Rewriter {
  public:
   Rewriter(const RewriteOptions& options, std::string& out)
-      : pinner_(options, UriPinner::Markup::kPlain), base_(pinner_.document_base()), out_(out) {}
+      : options_(options),
+        pinner_(options, UriPinner::Markup::kPlain),
+        base_(pinner_.document_base()),
+        out_(out) {}
 
   // A line without its end. False: malformed.
   bool line(std::string_view text) {
     if (text.empty()) return true;
     if (text[0] != '#') return uri(text);
-    const std::string_view attribute = uri_attribute(text);
-    if (!attribute.empty()) return attributes(text, attribute);
+    const std::string_view tag = tag_of(text);
+    if (tag == "PREFETCH") {  // of LHLS: its value is a URI
+      out_.append(text.substr(0, text.find(':') + 1));
+      return uri(text.substr(text.find(':') + 1));
+    }
+    if (tag == "DEFINE") return define(text);
+    if (has_uris(tag)) return attributes(text, tag);
     out_.append(text);
     return true;
   }
@@ -63,15 +120,45 @@ class Rewriter {
     const std::size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
     const std::size_t end = begin == text.size() ? begin : text.find_last_not_of(kBlank) + 1;
     out_.append(text.substr(0, begin));
-    if (begin < end) {
-      pinner_.append(text.substr(begin, end - begin), base_, UriPinner::Pin::kAdd, out_);
-    }
+    if (begin < end) pinned(text.substr(begin, end - begin));
     out_.append(text.substr(end));
     return true;
   }
 
+  // Variables before the query decide where it leads, so they are replaced where they are known.
+  void pinned(std::string_view text) {
+    std::optional<std::string> expanded;
+    if (text.substr(0, text.find('?')).find("{$") != std::string_view::npos) {
+      expanded = variables_.expand(text, options_.max_line);
+    }
+    pinner_.append(expanded ? *expanded : text, base_, UriPinner::Pin::kAdd, out_);
+  }
+
+  // A value that names the origin leads to us from here on, also in playlists that import it.
+  bool define(std::string_view text) {
+    defined_ = {};
+    const bool sound = attributes(text, "DEFINE");
+    const auto known = variables_.expand(defined_.value, kVariableBytes);
+    if (known) variables_.define(defined_.name, *known);
+    return sound;
+  }
+
+  // NAME, VALUE or QUERYPARAM of EXT-X-DEFINE. False: it is not to be copied, but was written.
+  bool note_definition(std::string_view name, std::string_view content) {
+    if (name == "NAME") defined_.name = content;
+    if (name == "QUERYPARAM") {
+      defined_.name = content;
+      const auto value = http::find_param(options_.query, content);
+      if (!value || !http::percent_decode(*value, defined_.value)) defined_.name.clear();
+    }
+    if (name != "VALUE") return true;
+    pinner_.append(content, base_, UriPinner::Pin::kOnlyRelocate, defined_.value);
+    out_.append(defined_.value);
+    return false;
+  }
+
   // `#EXT-X-TAG:` and NAME=value pairs, of which a value may be quoted and then have commas.
-  bool attributes(std::string_view text, std::string_view wanted) {
+  bool attributes(std::string_view text, std::string_view tag) {
     std::size_t at = text.find(':') + 1;
     out_.append(text.substr(0, at));
     while (at < text.size()) {
@@ -84,7 +171,7 @@ class Rewriter {
       if (at < text.size() && text[at] == '=') {
         out_.push_back('=');
         ++at;
-        if (!value(text, at, name == wanted)) return false;
+        if (!value(text, at, tag, name)) return false;
       }
       if (at < text.size()) out_.push_back(text[at++]);  // the comma
     }
@@ -92,7 +179,7 @@ class Rewriter {
   }
 
   // Moves `at` to the comma after the value, or to the end.
-  bool value(std::string_view text, std::size_t& at, bool is_uri) {
+  bool value(std::string_view text, std::size_t& at, std::string_view tag, std::string_view name) {
     std::size_t end = 0;
     if (at < text.size() && text[at] == '"') {
       out_.push_back('"');
@@ -102,10 +189,10 @@ class Rewriter {
       end = std::min(text.find(',', at), text.size());
     }
     const std::string_view content = text.substr(at, end - at);
-    if (!is_uri) {
+    if (is_uri(tag, name)) {
+      if (!uri(content)) return false;
+    } else if (tag != "DEFINE" || note_definition(name, content)) {
       out_.append(content);
-    } else if (!uri(content)) {
-      return false;
     }
     const std::size_t comma = std::min(text.find(',', end), text.size());
     out_.append(text.substr(end, comma - end));  // the closing quote, and blanks
@@ -113,9 +200,16 @@ class Rewriter {
     return true;
   }
 
+  struct Definition {
+    std::string name, value;
+  };
+
+  const RewriteOptions& options_;
   UriPinner pinner_;
   const UriBase base_;
   std::string& out_;
+  Variables variables_;
+  Definition defined_;  // by the tag at hand
 };
 
 // Whether the text begins with the tag that every playlist begins with.

@@ -142,11 +142,16 @@ HeadError parse_status_line(std::string_view line, ResponseHead& out) {
   return is_field_value(out.reason) ? HeadError::kNone : HeadError::kBadLine;
 }
 
-HeadError parse_field(std::string_view line, Fields& fields) {
+// Whether white space before the colon of a field is an error or, in a response, taken away: a
+// proxy must do that (RFC 9112, 5.1).
+enum class NameSpace : std::uint8_t { kRefuse, kRemove };
+
+HeadError parse_field(std::string_view line, NameSpace space, Fields& fields) {
   if (line.front() == ' ' || line.front() == '\t') return HeadError::kFoldedField;
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return HeadError::kBadField;
-  const std::string_view name = line.substr(0, colon);
+  std::string_view name = line.substr(0, colon);
+  if (space == NameSpace::kRemove) name = trim(name);
   if (!is_token(name)) return HeadError::kBadField;
   const std::string_view value = trim(line.substr(colon + 1));
   if (!is_field_value(value)) {
@@ -158,13 +163,14 @@ HeadError parse_field(std::string_view line, Fields& fields) {
 }
 
 // `text`: all field lines and the empty line. The scanner has seen that each LF follows a CR.
-HeadError parse_fields(std::string_view text, const HeadLimits& limits, Fields& fields) {
+HeadError parse_fields(std::string_view text, const HeadLimits& limits, NameSpace space,
+                       Fields& fields) {
   const std::size_t most = std::min<std::size_t>(limits.fields, 255);
   while (text.size() > 2) {
     const std::size_t end = text.find('\n');
     if (end == std::string_view::npos || end == 0) return HeadError::kBadLineEnd;
     if (fields.size() == most) return HeadError::kTooManyFields;
-    const HeadError error = parse_field(text.substr(0, end - 1), fields);
+    const HeadError error = parse_field(text.substr(0, end - 1), space, fields);
     if (error != HeadError::kNone) return error;
     text.remove_prefix(end + 1);
   }
@@ -395,8 +401,8 @@ ParseStatus RequestParser::parse(std::string_view buffer, RequestHead& out) {
   if (scanned == ParseStatus::kInvalid) return invalid(scan_error(scanner_));
   if (scanned == ParseStatus::kNeedMore) return scanned;
   const std::size_t from = scanner_.first_line_end();
-  HeadError error =
-      parse_fields(buffer.substr(from, scanner_.length() - from), limits_, out.fields);
+  HeadError error = parse_fields(buffer.substr(from, scanner_.length() - from), limits_,
+                                 NameSpace::kRefuse, out.fields);
   if (error == HeadError::kNone) error = finish_request(out);
   if (error != HeadError::kNone) return invalid(error);
   out.consumed = scanner_.length();
@@ -426,8 +432,8 @@ ParseStatus ResponseParser::parse(std::string_view buffer, Method request, Respo
   if (scanned == ParseStatus::kInvalid) return invalid(scan_error(scanner_));
   if (scanned == ParseStatus::kNeedMore) return scanned;
   const std::size_t from = scanner_.first_line_end();
-  HeadError error =
-      parse_fields(buffer.substr(from, scanner_.length() - from), limits_, out.fields);
+  HeadError error = parse_fields(buffer.substr(from, scanner_.length() - from), limits_,
+                                 NameSpace::kRemove, out.fields);
   if (error == HeadError::kNone) error = finish_response(request, out);
   if (error != HeadError::kNone) return invalid(error);
   out.consumed = scanner_.length();

@@ -1,7 +1,8 @@
 // Parsers for the head of an HTTP/1 request and response (RFC 9112), strict where leniency would
 // let two servers see different messages: line ends are CRLF, no folding, no white space around
-// names, one Content-Length, Transfer-Encoding is `chunked` alone and never beside Content-Length.
-// Pure. What was parsed are views into the caller's buffer: they live while it stays unmoved.
+// names (in a response that before the colon is taken away: RFC 9112, 5.1), one Content-Length,
+// Transfer-Encoding is `chunked` alone and never beside Content-Length. Pure. What was parsed are
+// views into the caller's buffer: they live while it stays unmoved.
 //
 // Feeding: give parse() the whole buffer from the head's first byte each time, longer than before;
 // the parser remembers how far it has looked, so byte-wise feeding is linear. One parser a

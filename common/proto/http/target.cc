@@ -135,6 +135,54 @@ PathError normalise_path(std::string_view path, std::string& out) {
   return PathError::kNone;
 }
 
+PathError append_canonical_segment(std::string_view segment, std::string& out) {
+  static constexpr std::string_view kHex = "0123456789ABCDEF";
+  static constexpr std::string_view kPathMarks = "-._~!$&'()*+,;=:@";
+  for (std::size_t i = 0; i < segment.size(); ++i) {
+    char c = segment[i];
+    bool escaped = false;
+    if (c == '%') {
+      const bool whole = segment.size() - i > 2 && hex_value(segment[i + 1]) >= 0 &&
+                         hex_value(segment[i + 2]) >= 0;
+      if (whole) {
+        c = static_cast<char>(hex_value(segment[i + 1]) * 16 + hex_value(segment[i + 2]));
+        i += 2;
+      }
+      escaped = true;
+    }
+    if (is_control(c)) return PathError::kControlByte;
+    if (c == '/') return PathError::kEscapedSlash;
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!escaped || letter || kPathMarks.find(c) != std::string_view::npos) {
+      out.push_back(c);
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out.append({'%', kHex[byte >> 4], kHex[byte & 15U]});
+    }
+  }
+  return PathError::kNone;
+}
+
+PathError canonical_path(std::string_view path, std::string& out) {
+  out.clear();
+  if (path.empty() || path.front() != '/') return PathError::kNotAbsolute;
+  out.reserve(path.size() + 16);
+  while (!path.empty()) {
+    path.remove_prefix(1);
+    const std::size_t end = std::min(path.find('/'), path.size());
+    const std::size_t from = out.size();
+    out.push_back('/');
+    const PathError error = append_canonical_segment(path.substr(0, end), out);
+    if (error != PathError::kNone) return error;
+    path.remove_prefix(end);
+    const std::string_view segment = std::string_view(out).substr(from + 1);
+    if (segment == "..") return PathError::kAboveRoot;
+    // A last one that is empty or a dot names the directory: its slash stays.
+    if (segment.empty() || segment == ".") out.resize(path.empty() ? from + 1 : from);
+  }
+  return PathError::kNone;
+}
+
 bool next_param(std::string_view& query, QueryParam& param) {
   while (!query.empty()) {
     const std::size_t end = std::min(query.find('&'), query.size());

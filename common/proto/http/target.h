@@ -30,6 +30,14 @@ std::string_view to_string(PathError error);
 // error even where it would stay inside.
 PathError normalise_path(std::string_view path, std::string& out);
 
+// A path as it goes on, in the one spelling that all servers read alike: without empty and `.`
+// segments, escapes decoded where the byte may stand in a path as it is, the others in upper case;
+// a `%` that begins none is `%25`. Refused as by normalise_path(), but for kBadEscape and
+// kBackslash. Replaces `out`.
+PathError canonical_path(std::string_view path, std::string& out);
+// One segment of it, appended. It may be empty, `.` or `..` then.
+PathError append_canonical_segment(std::string_view segment, std::string& out);
+
 // ---- queries: `a=1&b=2`, without the `?`. Names are compared after unescaping.
 
 struct QueryParam {
