@@ -5,6 +5,8 @@
 
 #include <array>
 #include <functional>
+#include <string>
+#include <string_view>
 
 #include "workers/core/burst_poller.h"
 
@@ -94,4 +96,36 @@ TEST_CASE("a reader that has more is called again at once") {
   pipe.put();
   event_base_loop(base.get(), EVLOOP_ONCE);
   CHECK(calls == 4);
+}
+
+TEST_CASE("without its timer it goes on as packets wake it") {
+  const EventBasePtr base(event_base_new());
+  const Pipe pipe;
+  unsigned seen = 0;
+  BurstPoller poller(base.get(), 1, [&](std::uint64_t) {
+    char byte = 0;
+    if (::read(pipe.read_end.get(), &byte, 1) == 1) ++seen;
+    if (seen < 10 * kWindow) {
+      pipe.put();
+    } else {
+      event_base_loopbreak(base.get());
+    }
+    return false;
+  });
+  // Something that can be neither set nor watched, in the place of its timer.
+  char name[64] = {};
+  for (int fd = 3; fd < 1024; ++fd) {
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    const ssize_t n = ::readlink(path.c_str(), name, sizeof name);
+    if (n <= 0 || std::string_view(name, static_cast<std::size_t>(n)) != "anon_inode:[timerfd]") {
+      continue;
+    }
+    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ::dup2(null, fd);
+    ::close(null);
+  }
+  REQUIRE(poller.add(pipe.read_end.get(), EPOLLIN, 7));
+  pipe.put();
+  event_base_dispatch(base.get());
+  CHECK(seen == 10 * kWindow);
 }

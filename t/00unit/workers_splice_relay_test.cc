@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -63,6 +65,7 @@ struct Bed {
     auto origin_pair = tcp_pair();
     client = std::move(client_pair[0]);
     origin = std::move(origin_pair[0]);
+    inner_client = client_pair[1].get();
     id = relay.start(std::move(client_pair[1]), std::move(origin_pair[1]), 7);
   }
   // Runs the loop until `done` or two seconds have gone.
@@ -85,7 +88,14 @@ struct Bed {
   UniqueFd client;
   UniqueFd origin;
   SpliceRelay::Id id = 0;
+  int inner_client = -1;
 };
+
+// Takes a socket out of all event sets of this process behind their owners' backs: the next change
+// of its entry then fails.
+void unwatch(int socket) {
+  for (int fd = 3; fd < 1024; ++fd) ::epoll_ctl(fd, EPOLL_CTL_DEL, socket, nullptr);
+}
 
 std::vector<char> random_bytes(std::size_t n) {
   std::minstd_rand random(42);
@@ -234,4 +244,45 @@ TEST_CASE(
     return got.size() == total && at_eof(bed.client.get());
   }));
   CHECK(std::equal(got.begin(), got.end(), data.begin()));
+}
+
+TEST_CASE("relay: a socket that the kernel does not watch ends its session alone, by name") {
+  RelaySettings settings;
+  settings.delay_ms = 0;
+  Bed bed(settings);
+  auto pair = tcp_pair();
+  // A file that no event set takes.
+  UniqueFd file(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  bed.relay.start(std::move(file), std::move(pair[1]), 8);
+  CHECK(bed.relay.size() == 2);
+  bed.relay.sweep(weir::monotonic_ms());
+  CHECK(bed.ended == RelayEnd::kUnwatched);
+  CHECK(to_string(*bed.ended) == "unwatched");
+  CHECK(bed.relay.size() == 1);
+  CHECK(at_eof(pair[0].get()));
+}
+
+TEST_CASE("relay: a change of interest that failed is tried again, and nothing is lost") {
+  RelaySettings settings;
+  settings.delay_ms = 0;
+  Bed bed(settings);
+  const auto data = random_bytes(1024 * 1024);
+  unwatch(bed.inner_client);
+  // The client reads nothing: its leg must be watched for room, which fails.
+  std::size_t total = 0;
+  std::size_t quiet = 0;
+  CHECK(bed.run_until([&] {
+    const ssize_t n = ::send(bed.origin.get(), data.data(), data.size(), MSG_NOSIGNAL);
+    if (n > 0) total += static_cast<std::size_t>(n);
+    quiet = n > 0 ? 0 : quiet + 1;
+    return quiet > 50;
+  }));
+  bed.relay.sweep(weir::monotonic_ms());
+  CHECK_FALSE(bed.ended);
+  std::vector<char> got;
+  std::size_t at = data.size();
+  CHECK(bed.run_until([&] {
+    shuttle(bed.origin.get(), data, at, bed.client.get(), got);
+    return got.size() == total;
+  }));
 }

@@ -61,6 +61,7 @@ TEST_CASE("why a relay ended is why its session did") {
   CHECK(to_string(reason_of(RelayEnd::kOriginClosed)) == "origin_closed");
   CHECK(to_string(reason_of(RelayEnd::kIdle)) == "idle_timeout");
   CHECK(to_string(reason_of(RelayEnd::kStalled)) == "stalled");
+  CHECK(to_string(reason_of(RelayEnd::kUnwatched)) == "error");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "workers/core/udp_relay.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -94,6 +95,13 @@ struct Bed {
     UniqueFd socket;
     if (with_socket) socket.reset(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     relay.on_assign(message, std::move(socket));
+  }
+  // One that no event set takes.
+  void assign_unwatchable(FlowRef flow) {
+    ipc::FlowAssign message;
+    message.status = FlowStatus::kOk;
+    message.flow = flow;
+    relay.on_assign(message, UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)));
   }
   std::uint32_t claim(FlowRef flow, std::uint16_t port) {
     ClientPacket packet;
@@ -198,4 +206,20 @@ TEST_CASE("the end of a session tells its own counters, not everybody's") {
   std::size_t rows = 0;
   while (bed.heard(stats)) rows += stats.row_count;
   CHECK(rows == 99);
+}
+
+TEST_CASE("a session whose upstream socket the kernel does not watch ends alone, by name") {
+  Bed bed;
+  const FlowRef good = bed.add(4000);
+  const FlowRef bad = bed.add(4001);
+  bed.assign(good);
+  bed.assign_unwatchable(bad);
+  CHECK(bed.relay.size() == 2);
+  // The relay tries again with its next second.
+  while (bed.protocol.ended.empty()) event_base_loop(bed.base.get(), EVLOOP_ONCE);
+  CHECK(bed.relay.find(bad) == kNoFlow);
+  CHECK(bed.relay.find(good) != kNoFlow);
+  ipc::FlowEnd end;
+  REQUIRE(bed.heard(end));
+  CHECK(end.flow == bad);
 }

@@ -129,7 +129,7 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
       },
       this));
   const timeval period = to_timeval(kExpireMs);
-  event_add(expire_timer_.get(), &period);
+  add_or_end(expire_timer_.get(), &period);
 }
 
 void ControlWorker::run() {

@@ -188,7 +188,7 @@ HttpServer::HttpServer(event_base* base, std::vector<UniqueFd> listeners,
       base, -1, EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<HttpServer*>(self)->sweep(); }, this));
   const timeval period = to_timeval(kSweepMs);
-  event_add(sweep_timer_.get(), &period);
+  add_or_end(sweep_timer_.get(), &period);
   for (std::size_t i = 0; i < acceptor_.listeners(); ++i) {
     if (settings.proxy_protocol) acceptor_.expect_proxy_header(i);
     acceptor_.restrict_to(i, settings.access, {});

@@ -62,7 +62,7 @@ Prober::Prober(event_base* base, const ipc::StateView& state, ipc::Counters& cou
       base, -1, EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<Prober*>(self)->tick(); }, this));
   const timeval period = to_timeval(std::min(kTickMs, settings_.interval_ms));
-  event_add(timer_.get(), &period);
+  add_or_end(timer_.get(), &period);
 }
 
 void Prober::stop() {

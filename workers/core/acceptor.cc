@@ -59,7 +59,8 @@ Acceptor::Acceptor(event_base* base, std::vector<UniqueFd> listeners, Settings s
 
 void Acceptor::start() {
   for (const Listener& listener : listeners_) {
-    if (listener.event) event_add(listener.event.get(), nullptr);
+    // Without a fault, only stop() takes a listener's event away.
+    if (listener.fd) add_or_end(listener.event.get());
   }
 }
 
@@ -87,8 +88,7 @@ void Acceptor::pause(std::string_view why) {
         .field("descriptors", descriptor_limit_);
   }
   for (const Listener& listener : listeners_) event_del(listener.event.get());
-  const timeval wait = to_timeval(kPauseMs);
-  event_add(again_.get(), &wait);
+  arm(again_, kPauseMs);
   handlers_.on_pause();
 }
 

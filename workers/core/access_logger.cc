@@ -50,7 +50,7 @@ void AccessLogger::write(AccessRecord record, const AccessTexts* texts) {
   if (!access_log_write(record) || armed_) return;
   armed_ = true;
   const timeval wait = to_timeval(kFlushMs);
-  event_add(timer_.get(), &wait);
+  add_or_end(timer_.get(), &wait);
 }
 
 }  // namespace weir

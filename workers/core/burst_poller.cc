@@ -3,7 +3,9 @@
 #include <sys/timerfd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -13,6 +15,7 @@ namespace weir {
 namespace {
 
 constexpr int kBatch = 256;
+constexpr std::uint64_t kRetryUs = 10'000'000;  // after ticks that could not be had
 // Collections at a time while sockets have more, before other events of the worker get their turn.
 constexpr int kRounds = 8;
 // A wake-up costs about what a tick costs. So ticks begin when there were as many wake-ups as there
@@ -57,23 +60,32 @@ BurstPoller::BurstPoller(event_base* base, std::uint64_t tick_ms, OnReady on_rea
     LogLine(LogLevel::kError, "timerfd_create failed; cannot go on");
     std::abort();
   }
-  event_add(wake_event_.get(), nullptr);
+  add_or_end(wake_event_.get());
 }
 
-void BurstPoller::set_timer(std::uint64_t tick_us) {
+bool BurstPoller::set_timer(std::uint64_t tick_us) {
   itimerspec spec{};
   spec.it_interval.tv_sec = static_cast<time_t>(tick_us / 1000000);
   spec.it_interval.tv_nsec = static_cast<long>(tick_us % 1000000 * 1000);
   spec.it_value = spec.it_interval;
-  ::timerfd_settime(timer_.get(), 0, &spec, nullptr);
+  return ::timerfd_settime(timer_.get(), 0, &spec, nullptr) == 0;
 }
 
 void BurstPoller::on_wake() {
   collect();
-  if (tick_us_ == 0 || !pace_.on_wake(monotonic_us())) return;
-  event_del(wake_event_.get());
-  event_add(tick_event_.get(), nullptr);
-  set_timer(tick_us_);
+  const std::uint64_t now_us = monotonic_us();
+  if (tick_us_ == 0 || !pace_.on_wake(now_us) || now_us < no_ticks_until_us_) return;
+  // Without a tick packets go on to wake it, which costs more and loses nothing.
+  if (tick_event_ && event_add(tick_event_.get(), nullptr) == 0) {
+    if (set_timer(tick_us_)) {
+      event_del(wake_event_.get());
+      return;
+    }
+    event_del(tick_event_.get());
+  }
+  LogLine(LogLevel::kError, "cannot move packets in ticks, going on without")
+      .field("error", std::strerror(errno));
+  no_ticks_until_us_ = now_us + kRetryUs;
 }
 
 void BurstPoller::on_tick() {
@@ -81,9 +93,9 @@ void BurstPoller::on_tick() {
   std::uint64_t expirations = 0;
   if (::read(timer_.get(), &expirations, sizeof expirations) < 0) return;
   if (!pace_.on_tick(collect())) return;
-  set_timer(0);
+  if (event_add(wake_event_.get(), nullptr) != 0) return;  // then it goes on ticking
+  static_cast<void>(set_timer(0));
   event_del(tick_event_.get());
-  event_add(wake_event_.get(), nullptr);
 }
 
 bool BurstPoller::collect() {

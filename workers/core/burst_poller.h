@@ -40,7 +40,7 @@ class BurstPoller : public EpollSet {
  private:
   void on_wake();
   void on_tick();
-  void set_timer(std::uint64_t tick_us);
+  bool set_timer(std::uint64_t tick_us);
   bool collect();
 
   std::uint64_t tick_us_;
@@ -49,6 +49,7 @@ class BurstPoller : public EpollSet {
   UniqueFd timer_;  // libevent's own timers are no finer than a millisecond
   EventPtr wake_event_;
   EventPtr tick_event_;
+  std::uint64_t no_ticks_until_us_ = 0;
 };
 
 }  // namespace weir

@@ -1,4 +1,4 @@
-// Owners of libevent objects. An event must die before its base.
+// Owners of libevent objects, and how they are put to work. An event must die before its base.
 #pragma once
 
 #include <event2/event.h>
@@ -13,6 +13,11 @@ struct EventBaseDeleter {
 struct EventDeleter {
   void operator()(event* e) const { event_free(e); }
 };
+// For the events that all of a worker hangs on: its timers, its listeners, its channel. When the
+// event loop cannot take one (no memory, fs.epoll.max_user_watches) the worker says so and ends,
+// and the master starts another; it would otherwise stand there and do nothing.
+void add_or_end(event* e, const timeval* wait = nullptr);
+
 using EventBasePtr = std::unique_ptr<event_base, EventBaseDeleter>;
 using EventPtr = std::unique_ptr<event, EventDeleter>;
 
@@ -29,7 +34,7 @@ EventPtr make_timer(event_base* base, Owner* owner) {
 }
 inline void arm(const EventPtr& timer, unsigned long long ms) {
   const timeval wait = to_timeval(ms);
-  event_add(timer.get(), &wait);
+  add_or_end(timer.get(), &wait);
 }
 
 }  // namespace weir

@@ -210,7 +210,7 @@ void HookClient::arm_timer() {
   const bool can_start =
       !queue_.empty() && open < static_cast<std::size_t>(config_.hooks.connections);
   const timeval wait = to_timeval(can_start || deadline <= now ? 0 : deadline - now);
-  event_add(timer_.get(), &wait);
+  add_or_end(timer_.get(), &wait);
 }
 
 void HookClient::on_timer() {

@@ -21,13 +21,12 @@ MasterLink::MasterLink(event_base* base, UniqueFd channel, ipc::WorkerKind kind,
       base, channel_.fd(), EV_WRITE,
       [](evutil_socket_t, short, void* self) { static_cast<MasterLink*>(self)->on_writable(); },
       this));
-  event_add(read_event_.get(), nullptr);
+  add_or_end(read_event_.get());
   beat_event_.reset(event_new(
       base, -1, EV_PERSIST,
-      [](evutil_socket_t, short, void* self) { static_cast<MasterLink*>(self)->counters_.beat(); },
-      this));
+      [](evutil_socket_t, short, void* self) { static_cast<MasterLink*>(self)->on_beat(); }, this));
   static constexpr timeval kEvery{ipc::kBeatMs / 1000, 0};
-  event_add(beat_event_.get(), &kEvery);
+  add_or_end(beat_event_.get(), &kEvery);
 }
 
 std::uint32_t MasterLink::next_request() {
@@ -42,6 +41,7 @@ bool MasterLink::send_bytes(ByteView bytes) {
       return true;
     case ipc::SendStatus::kQueued:
       counters_.add(ipc::Counter::kIpcQueued);
+      // Should that fail, the next beat sends it.
       event_add(write_event_.get(), nullptr);
       return true;
     case ipc::SendStatus::kFull:
@@ -59,6 +59,12 @@ void MasterLink::on_writable() {
   const bool empty = channel_.flush();
   counters_.sub(ipc::Counter::kIpcQueued, before - channel_.queued());
   if (!empty && connected_) event_add(write_event_.get(), nullptr);
+}
+
+void MasterLink::on_beat() {
+  counters_.beat();
+  const bool waits = event_pending(write_event_.get(), EV_WRITE, nullptr) != 0;
+  if (connected_ && channel_.queued() > 0 && !waits) on_writable();
 }
 
 void MasterLink::on_readable() {

@@ -45,6 +45,7 @@ class MasterLink {
   bool send_bytes(ByteView bytes);
   void on_readable();
   void on_writable();
+  void on_beat();
   void dispatch(ipc::Received& received);
   void lost();
 

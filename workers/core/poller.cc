@@ -30,7 +30,7 @@ Poller::Poller(event_base* base, std::uint64_t tick_ms, OnReady on_ready)
     event_.reset(event_new(
         base, epoll_.get(), EV_READ | EV_PERSIST,
         [](evutil_socket_t, short, void* self) { static_cast<Poller*>(self)->collect(); }, this));
-    event_add(event_.get(), nullptr);
+    add_or_end(event_.get());
   } else {
     event_.reset(event_new(
         base, -1, 0,
@@ -60,8 +60,7 @@ void Poller::resume() {
   if (tick_ms_ == 0 || running_) return;
   running_ = true;
   next_tick_us_ = monotonic_us() + tick_ms_ * 1000;
-  const timeval wait = to_timeval(tick_ms_);
-  event_add(event_.get(), &wait);
+  arm(event_, tick_ms_);
 }
 
 void Poller::pause() {
@@ -79,7 +78,7 @@ void Poller::on_tick() {
   const std::uint64_t wait_us = next_tick_us_ - now;
   const timeval wait{static_cast<time_t>(wait_us / 1000000),
                      static_cast<suseconds_t>(wait_us % 1000000)};
-  event_add(event_.get(), &wait);
+  add_or_end(event_.get(), &wait);
 }
 
 void Poller::collect() {

@@ -21,8 +21,9 @@ class EpollSet {
 
   // `events` are EPOLL* bits, EPOLLET among them if wanted. A token comes back with each event; it
   // should carry a generation, because a batch may hold events of what an earlier one has closed.
-  bool add(int fd, std::uint32_t events, std::uint64_t token);
-  bool modify(int fd, std::uint32_t events, std::uint64_t token);
+  // False when the kernel refuses: nothing would come of that descriptor, for ever.
+  [[nodiscard]] bool add(int fd, std::uint32_t events, std::uint64_t token);
+  [[nodiscard]] bool modify(int fd, std::uint32_t events, std::uint64_t token);
   void remove(int fd);
 
  protected:

@@ -64,8 +64,13 @@ void ProxyPrelude::take(UniqueFd fd, const Endpoint& peer, std::size_t listener)
       },
       &waiting));
   const timeval wait = to_timeval(settings_.timeout_ms);
-  event_add(waiting.readable.get(), nullptr);
-  event_add(waiting.late.get(), &wait);
+  const bool watched = waiting.readable && waiting.late &&
+                       event_add(waiting.readable.get(), nullptr) == 0 &&
+                       event_add(waiting.late.get(), &wait) == 0;
+  if (watched) return;
+  refuse(peer, Counter::kProxyTooMany, "its socket cannot be watched");
+  drop(waiting);
+  handlers_.on_gone();
 }
 
 void ProxyPrelude::on_event(Waiting& waiting, short what) {

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 
 namespace weir {
 namespace {
@@ -48,6 +50,8 @@ std::string_view to_string(RelayEnd end) {
       return "stalled";
     case RelayEnd::kLeft:
       return "left";
+    case RelayEnd::kUnwatched:
+      return "unwatched";
   }
   return "error";
 }
@@ -316,16 +320,46 @@ void SpliceRelay::set_interest(Id id, std::uint8_t side, std::uint32_t events) {
   Session& s = sessions_[id];
   Leg& leg = s.leg[side];
   if (leg.interest == events) return;
-  const std::uint64_t token = Token{id, s.generation, side}.pack();
-  leg.registered = leg.registered ? poller_.modify(leg.fd.get(), events, token)
-                                  : poller_.add(leg.fd.get(), events, token);
   leg.interest = events;
+  watch(id, side);
+}
+
+void SpliceRelay::watch(Id id, std::uint8_t side) {
+  Leg& leg = sessions_[id].leg[side];
+  const std::uint64_t token = Token{id, sessions_[id].generation, side}.pack();
+  leg.registered = (!leg.registered && poller_.add(leg.fd.get(), leg.interest, token)) ||
+                   poller_.modify(leg.fd.get(), leg.interest, token);
+  leg.lost = !leg.registered;
+}
+
+// False when one of the legs still cannot be watched: nothing would move it, or end it.
+bool SpliceRelay::watch_again(Id id) {
+  for (std::uint8_t side = 0; side < 2; ++side) {
+    if (!sessions_[id].leg[side].lost) continue;
+    watch(id, side);
+    if (!sessions_[id].leg[side].lost) continue;
+    const int error = errno;
+    std::uint64_t suppressed = 0;
+    if (log_.take(monotonic_ms(), suppressed)) {
+      LogLine(LogLevel::kError, "a session ends, the kernel does not watch its socket")
+          .field("side", side == 0 ? "client" : "origin")
+          .field("error", std::strerror(error))
+          .field("held_back", suppressed);
+    }
+    return false;
+  }
+  return true;
 }
 
 void SpliceRelay::sweep(std::uint64_t now_ms) {
   for (Id id = 0; id < sessions_.size(); ++id) {
     const Session& s = sessions_[id];
-    if (!s.used || now_ms < s.last_move_ms) continue;
+    if (!s.used) continue;
+    if (!watch_again(id)) {
+      end(id, RelayEnd::kUnwatched);
+      continue;
+    }
+    if (now_ms < s.last_move_ms) continue;
     const std::uint64_t quiet = now_ms - s.last_move_ms;
     if (s.eof_ms != 0 && quiet >= settings_.linger_ms && now_ms >= s.eof_ms + settings_.linger_ms) {
       end(id, closed_by(s.first_eof));

@@ -10,6 +10,7 @@
 //   open --EOF of a sender, pipe empty--> receiver gets a FIN (with TLS: close_notify first, but
 //             not after a sender that broke off without one), flow is done
 //   both flows done, an error, a timeout, or end() --> both sockets closed, on_end() is called once
+//   a socket that cannot be watched --> tried again by sweep(); then the session ends
 //
 // Invariants: epoll interest of a sender has EPOLLIN unless its flow is blocked or done; that of a
 // receiver has EPOLLOUT only while its flow is blocked; a TLS sender also while its own reading
@@ -25,6 +26,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/fd.h"
+#include "common/base/log_budget.h"
 #include "common/net/tls_stream.h"
 #include "workers/core/pipe_pool.h"
 #include "workers/core/poller.h"
@@ -34,9 +36,10 @@ namespace weir {
 enum class RelayEnd : std::uint8_t {
   kClientClosed,
   kOriginClosed,
-  kIdle,     // no byte either way for idle_ms
-  kStalled,  // bytes waited for a receiver for stall_ms
-  kLeft,     // Handlers::on_watched said so
+  kIdle,       // no byte either way for idle_ms
+  kStalled,    // bytes waited for a receiver for stall_ms
+  kUnwatched,  // a socket that the kernel did not take into the event set, twice
+  kLeft,       // Handlers::on_watched said so
 };
 std::string_view to_string(RelayEnd end);
 
@@ -87,6 +90,7 @@ class SpliceRelay {
     std::unique_ptr<net::TlsStream> tls;
     std::uint32_t interest = 0;  // EPOLL* bits asked for; 0: errors and hang-ups only
     bool registered = false;     // in the set
+    bool lost = false;           // it should be, and the kernel refused: sweep() tries again
     bool eof = false;            // it has sent its FIN
     bool truncated = false;      // and, with TLS, no close_notify
     bool read_waits = false;     // TLS must send before it can read on
@@ -122,6 +126,8 @@ class SpliceRelay {
   void count(Session& s, std::uint8_t from, ssize_t n);
   bool finish_flow(Id id, std::uint8_t from);
   void set_interest(Id id, std::uint8_t side, std::uint32_t events);
+  void watch(Id id, std::uint8_t side);
+  bool watch_again(Id id);
   void end(Id id, RelayEnd why);
   void release(Id id);
 
@@ -132,6 +138,7 @@ class SpliceRelay {
   std::vector<Session> sessions_;
   std::vector<Id> free_;
   std::size_t active_ = 0;
+  LogBudget log_{5};
   Poller poller_;
 };
 

@@ -57,6 +57,8 @@ EndReason reason_of(RelayEnd why) {
       return EndReason::kIdle;
     case RelayEnd::kStalled:
       return EndReason::kStalled;
+    case RelayEnd::kUnwatched:
+      return EndReason::kError;
   }
   return EndReason::kError;
 }

@@ -74,6 +74,7 @@ struct UdpFlow {
   bool media_seen = false;         // more than special packets has come from the client
   bool client_spoke = false;       // a packet of the client was forwarded by this worker
   bool recorded = true;            // the session table has the current path
+  bool watched = false;            // its upstream socket is in the event set
   bool segment_up = true;          // UDP_SEGMENT works towards the origin
   bool segment_down = true;        // and towards the client
   std::uint64_t created_ms = 0;    // by the signalling

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -54,15 +55,26 @@ UdpRelay::UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtoc
     special_[i] = protocol.special(static_cast<std::uint8_t>(i));
   }
   const timeval second = to_timeval(kSecondMs);
-  event_add(timer_.get(), &second);
+  add_or_end(timer_.get(), &second);
 }
 
 void UdpRelay::serve() {
   if (serving_ || draining_) return;
   serving_ = true;
+  watch_slots();
+}
+
+// Also each second: a slot socket that the kernel does not take into the event set has its clients
+// all the same, and they would wait for nobody.
+void UdpRelay::watch_slots() {
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
+    if (sockets_[i].watched) continue;
     const Token token{static_cast<std::uint32_t>(i), 0, 1};
-    poller_.add(sockets_[i].fd.get(), EPOLLIN, token.pack());
+    sockets_[i].watched = poller_.add(sockets_[i].fd.get(), EPOLLIN, token.pack());
+    if (sockets_[i].watched) continue;
+    LogLine(LogLevel::kError, "a slot socket cannot be watched, trying again")
+        .field("local", to_string(sockets_[i].bound))
+        .field("error", std::strerror(errno));
   }
 }
 
@@ -106,8 +118,7 @@ void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
     if (upstream) {
       poller_.remove(flows_[index].upstream.get());
       flows_[index].upstream = std::move(upstream);
-      const Token token{index, flows_[index].generation, 0};
-      poller_.add(flows_[index].upstream.get(), EPOLLIN, token.pack());
+      watch(index);
     }
     if (claim.how.transport == ipc::FlowTransport::kTcp) {
       if (!claim.how.keep_client) flows_[index].transport = ipc::FlowTransport::kTcp;
@@ -190,9 +201,32 @@ std::uint32_t UdpRelay::adopt(const ipc::FlowAssign& assign, const ipc::FlowReco
     flow.paths[0].proof_ms = 0;
     flow.current = 0;
   }
-  const Token token{index, generation, 0};
-  poller_.add(flow.upstream.get(), EPOLLIN, token.pack());
+  watch(index);
   return index;
+}
+
+// Reads what the origin sends from now on. If the kernel refuses, on_second() tries again.
+void UdpRelay::watch(std::uint32_t index) {
+  UdpFlow& flow = flows_[index];
+  flow.watched = poller_.add(flow.upstream.get(), EPOLLIN, Token{index, flow.generation, 0}.pack());
+}
+
+// False when the kernel refused twice, and the session is over.
+bool UdpRelay::watch_again(std::uint32_t index, std::uint64_t now) {
+  const UdpFlow& flow = flows_[index];
+  if (flow.watched) return true;
+  watch(index);
+  if (flow.watched) return true;
+  const int error = errno;
+  std::uint64_t suppressed = 0;
+  if (shortage_log_.take(now, suppressed)) {
+    LogLine(LogLevel::kError, "a session ends, the kernel does not watch its socket")
+        .session(flow.session)
+        .field("error", std::strerror(error))
+        .field("held_back", suppressed);
+  }
+  end(index, {ipc::FlowEndReason::kOriginGone, "unwatched"});
+  return false;
 }
 
 void UdpRelay::on_release(const ipc::FlowRelease& release) {
@@ -436,8 +470,9 @@ void UdpRelay::expire_claims(std::uint64_t now) {
 void UdpRelay::on_second() {
   const std::uint64_t now = monotonic_ms();
   expire_claims(now);
+  if (serving_ && !draining_) watch_slots();
   for (std::uint32_t i = 0; i < flows_.size(); ++i) {
-    if (flows_[i].used) check_idle(i, now);
+    if (flows_[i].used && watch_again(i, now)) check_idle(i, now);
   }
   if (++seconds_ % kStatsEverySeconds == 0) send_stats();
 }

@@ -98,6 +98,7 @@ class UdpRelay {
   struct SlotSocket {
     UniqueFd fd;
     Endpoint bound;
+    bool watched = false;
   };
   struct Claim {
     ipc::FlowRef ref;
@@ -135,6 +136,9 @@ class UdpRelay {
   void forget(std::uint32_t index);
   std::uint16_t socket_for(const Endpoint& local) const;
   static bool add_row(UdpFlow& flow, ipc::FlowStats& message);
+  void watch_slots();
+  void watch(std::uint32_t index);
+  bool watch_again(std::uint32_t index, std::uint64_t now);
   void on_second();
   void check_idle(std::uint32_t index, std::uint64_t now);
   void expire_claims(std::uint64_t now);

@@ -103,7 +103,7 @@ ApiCalls::Started ApiCalls::start(ApiPlan plan, std::string_view authorization) 
       },
       call.get()));
   const timeval wait = to_timeval(timeout_ms_);
-  event_add(call->deadline.get(), &wait);
+  add_or_end(call->deadline.get(), &wait);
   ++active_;
   const CallId id = call->id;
   *slot = std::move(call);

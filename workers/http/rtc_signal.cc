@@ -462,7 +462,7 @@ void RtcSignal::unreadable(Call& call) {
 
 void RtcSignal::arm(Call& call, std::uint64_t ms) {
   const timeval wait = to_timeval(ms);
-  event_add(call.timer.get(), &wait);
+  add_or_end(call.timer.get(), &wait);
 }
 
 void RtcSignal::on_timeout(CallId id) {

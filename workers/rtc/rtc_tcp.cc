@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/limits.h"
+#include "common/base/log.h"
 #include "workers/core/udp_socket.h"
 
 namespace weir::rtc {
@@ -41,7 +42,7 @@ LegRef TcpLegs::add(UniqueFd fd, const Endpoint& client, std::uint64_t now_ms) {
   leg.splitter = FrameSplitter(limits::kRtcTcpFrameBytes);
   leg.fd = std::move(fd);
   const LegRef ref{index, generation};
-  poller_.add(leg.fd.get(), EPOLLIN, Token{index, generation, 0}.pack());
+  leg.unwatched = !poller_.add(leg.fd.get(), EPOLLIN, Token{index, generation, 0}.pack());
   return ref;
 }
 
@@ -51,10 +52,11 @@ TcpLeg* TcpLegs::find(LegRef ref) {
   return leg.used && leg.generation == ref.generation ? &leg : nullptr;
 }
 
-void TcpLegs::watch(const TcpLeg& leg, LegRef ref) {
+void TcpLegs::watch(TcpLeg& leg, LegRef ref) {
   const std::uint32_t in = leg.paused ? 0U : static_cast<std::uint32_t>(EPOLLIN);
   const std::uint32_t out = leg.writable_wanted ? static_cast<std::uint32_t>(EPOLLOUT) : 0U;
-  poller_.modify(leg.fd.get(), in | out, Token{ref.index, ref.generation, 0}.pack());
+  leg.unwatched =
+      !poller_.modify(leg.fd.get(), in | out, Token{ref.index, ref.generation, 0}.pack());
 }
 
 void TcpLegs::pause(LegRef ref) {
@@ -90,9 +92,13 @@ void TcpLegs::lost(LegRef ref) {
 void TcpLegs::close_unproven(std::uint64_t before_ms) {
   for (std::uint32_t i = 0; i < legs_.size(); ++i) {
     const TcpLeg& leg = legs_[i];
-    if (leg.used && leg.flow == 0xFFFFFFFF && leg.opened_ms < before_ms) {
-      lost({i, leg.generation});
+    if (!leg.used) continue;
+    if (leg.unwatched) {
+      LogLine(LogLevel::kError, "a connection ends, the kernel does not watch its socket")
+          .field("client", to_string(leg.client));
     }
+    const bool late = leg.flow == 0xFFFFFFFF && leg.opened_ms < before_ms;
+    if (late || leg.unwatched) lost({i, leg.generation});
   }
 }
 

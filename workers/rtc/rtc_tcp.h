@@ -31,6 +31,7 @@ struct TcpLeg {
   std::uint32_t claim = 0;          // request number while the master is asked
   bool paused = false;              // nothing is read while the master is asked
   bool writable_wanted = false;
+  bool unwatched = false;  // the kernel refused to: it is closed within a second
   std::uint64_t opened_ms = 0;
   std::uint64_t packet_ms = 0;  // last packet, since it belongs to a flow
   std::uint64_t proof_ms = 0;   // last proof
@@ -67,7 +68,7 @@ class TcpLegs {
   void read(LegRef ref);
   void take(LegRef ref, ByteView bytes);
   void flush(TcpLeg& leg, LegRef ref);
-  void watch(const TcpLeg& leg, LegRef ref);
+  void watch(TcpLeg& leg, LegRef ref);
   void lost(LegRef ref);
 
   Handlers handlers_;

@@ -124,8 +124,8 @@ void RtmpWorker::pump(std::uint32_t index) {
   for (const int side : {kClient, kOrigin}) {
     const int fd = conn.preamble->side[static_cast<std::size_t>(side)].fd.get();
     if (fd < 0) continue;
-    poller_.modify(fd, kSideEvents,
-                   Token{index, conn.generation, static_cast<std::uint8_t>(side)}.pack());
+    const Token token{index, conn.generation, static_cast<std::uint8_t>(side)};
+    if (!poller_.modify(fd, kSideEvents, token.pack())) return end(index, EndReason::kError);
   }
 }
 

@@ -88,7 +88,7 @@ SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Confi
 
 void SrtWorker::run() {
   const timeval wait = to_timeval(kTimerMs);
-  event_add(timer_.get(), &wait);
+  add_or_end(timer_.get(), &wait);
   ipc::Ready ready;
   link_.send(ready);
   event_base_dispatch(base_);
