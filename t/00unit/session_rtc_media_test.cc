@@ -59,13 +59,18 @@ TEST_CASE("a way has both addresses in its tag") {
 TEST_CASE("a transaction from elsewhere is a replay") {
   TransactionTable table(kSeed);
   using Seen = TransactionTable::Seen;
-  CHECK(table.tag_of(transaction(1)) == 0);
-  CHECK(table.note(transaction(1), 10) == Seen::kNew);
-  CHECK(table.note(transaction(1), 10) == Seen::kAgain);
-  CHECK(table.note(transaction(1), 11) == Seen::kElsewhere);
-  CHECK(table.tag_of(transaction(1)) == 10);  // the replay has not taken its place
-  CHECK(table.note(transaction(2), 11) == Seen::kNew);
-  CHECK(table.tag_of(transaction(2)) == 11);
+  CHECK(table.from_of(transaction(1)) == nullptr);
+  const auto from = [](std::uint16_t socket) {
+    TransactionTable::From out;
+    out.socket = socket;
+    return out;
+  };
+  CHECK(table.note(transaction(1), 10, from(10)) == Seen::kNew);
+  CHECK(table.note(transaction(1), 10, from(10)) == Seen::kAgain);
+  CHECK(table.note(transaction(1), 11, from(11)) == Seen::kElsewhere);
+  CHECK(table.from_of(transaction(1))->socket == 10);  // the replay has not taken its place
+  CHECK(table.note(transaction(2), 11, from(11)) == Seen::kNew);
+  CHECK(table.from_of(transaction(2))->socket == 11);
 }
 
 TEST_CASE("a second request from the same way within a while") {

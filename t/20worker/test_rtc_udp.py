@@ -177,6 +177,34 @@ def test_checks_are_answered_where_they_came_from(lab):
     first.close()
 
 
+def test_many_checks_at_once(lab):
+    """A client with a dozen addresses checks them all at the same moment: each gets its own answer."""
+    origin, weir = bring_up(lab)
+    client = RtcClient(weir, "live/a")
+    client.prove()
+    assert client.echo(1)
+    origin.mute = True  # the checks are all there before the first answer
+    ways = []
+    for number in range(12):
+        sock = udp_socket(f"127.0.1.{number + 1}")
+        sock.connect(client.target)
+        request = binding_request(client.username, client.password)
+        sock.send(request)
+        ways.append((sock, request[8:20]))
+    asked = {kind_and_transaction(p)[1] for p in poll(
+        "all of them at the origin", lambda: len(origin.requests) >= 13 and origin.requests)}
+    assert asked >= {transaction for _, transaction in ways}
+    for _, transaction in ways:
+        origin.answer(client.username, transaction)
+    for sock, transaction in ways:
+        sock.settimeout(5)
+        assert sock.recv(2048)[8:20] == transaction
+        assert drained(sock) == []
+        sock.close()
+    origin.mute = False
+    assert client.echo(2), "the media is where it was"
+
+
 def test_both_addresses_of_a_host_work(lab):
     """On a wildcard socket an answer leaves from the address that the client has used."""
     origin = MediaOrigin(lab)

@@ -23,8 +23,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (sent > got) std::abort();
     if (use != StunUse::kCheck) continue;
     const std::uint32_t tag = data[1] + 1U;
-    const auto seen = table.note(m.transaction, tag);
-    if (seen == TransactionTable::Seen::kNew && table.tag_of(m.transaction) != tag) std::abort();
+    TransactionTable::From from;
+    from.socket = data[1];
+    const auto seen = table.note(m.transaction, tag, from);
+    const TransactionTable::From* const known = table.from_of(m.transaction);
+    const bool new_here = seen == TransactionTable::Seen::kNew;
+    if (known == nullptr || (new_here && known->socket != data[1])) std::abort();
     const bool again = proofs.repeated(data[1] % 4U, 1, tag, now), bit = (data[0] & 1U) != 0;
     const MoveQuestion move{true, false, m.use_candidate, again, bit, true, data[2]};
     if (may_move(move) || (pace.take(data[1], 1, now) && pace.take(data[1], 1, now))) std::abort();

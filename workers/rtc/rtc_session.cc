@@ -42,21 +42,21 @@ std::uint64_t TransactionTable::id_of(const StunTransaction& transaction) const 
   return keyed_hash(seed_, as_text(transaction));
 }
 
-TransactionTable::Seen TransactionTable::note(const StunTransaction& transaction,
-                                              std::uint32_t tag) {
+TransactionTable::Seen TransactionTable::note(const StunTransaction& transaction, std::uint32_t tag,
+                                              const From& from) {
   const std::uint64_t id = id_of(transaction);
   Entry& entry = entries_[id % kTransactions];
   if (entry.tag != 0 && entry.id == id) {
     return entry.tag == tag ? Seen::kAgain : Seen::kElsewhere;
   }
-  entry = {id, tag};
+  entry = {id, tag, from};
   return Seen::kNew;
 }
 
-std::uint32_t TransactionTable::tag_of(const StunTransaction& transaction) const {
+const TransactionTable::From* TransactionTable::from_of(const StunTransaction& transaction) const {
   const std::uint64_t id = id_of(transaction);
   const Entry& entry = entries_[id % kTransactions];
-  return entry.id == id ? entry.tag : 0;
+  return entry.tag != 0 && entry.id == id ? &entry.from : nullptr;
 }
 
 ProofMemory::ProofMemory() : entries_(kProofs) {}

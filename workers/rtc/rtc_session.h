@@ -34,14 +34,22 @@ class TransactionTable {
   explicit TransactionTable(HashSeed seed);
 
   enum class Seen : std::uint8_t { kNew, kAgain, kElsewhere };
-  Seen note(const StunTransaction& transaction, std::uint32_t tag);
-  // 0: unknown.
-  std::uint32_t tag_of(const StunTransaction& transaction) const;
+  // Where a request came from, and the socket that it came by.
+  struct From {
+    Endpoint client;
+    Endpoint local;
+    std::uint16_t socket = 0;
+    bool tcp = false;
+  };
+  Seen note(const StunTransaction& transaction, std::uint32_t tag, const From& from);
+  // Null: unknown. Lives until the next note().
+  const From* from_of(const StunTransaction& transaction) const;
 
  private:
   struct Entry {
     std::uint64_t id = 0;
     std::uint32_t tag = 0;
+    From from;
   };
   std::uint64_t id_of(const StunTransaction& transaction) const;
 

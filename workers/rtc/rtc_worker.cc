@@ -111,15 +111,15 @@ bool RtcWorker::inspect(const ClientPacket& packet, std::uint32_t flow) {
   }
   Proof proof;
   ipc::FlowRecord record;
-  if (prove(message, packet.key.address, packet.local, proof, record)) {
+  if (prove(message, {packet.key.address, packet.local, packet.socket, false}, proof, record)) {
     on_proof(proof, record, packet);
   }
   return false;
 }
 
 // Nothing of the request is believed, and nothing kept, until its sum fits the answer's password.
-bool RtcWorker::prove(const StunMessage& request, const Endpoint& client, const Endpoint& local,
-                      Proof& out, ipc::FlowRecord& record) {
+bool RtcWorker::prove(const StunMessage& request, const TransactionTable::From& from, Proof& out,
+                      ipc::FlowRecord& record) {
   const auto hit = table_.find_username(request.username, record);
   if (!hit || record.kind != ipc::FlowKind::kRtc) {
     counters_.add(Counter::kRtcStunUnknown);
@@ -131,9 +131,9 @@ bool RtcWorker::prove(const StunMessage& request, const Endpoint& client, const 
     return false;
   }
   out.flow = hit->flow;
-  out.tag = path_tag(seed_, client, local);
+  out.tag = path_tag(seed_, from.client, from.local);
   out.use_candidate = request.use_candidate;
-  const auto seen = transactions_.note(request.transaction, out.tag);
+  const auto seen = transactions_.note(request.transaction, out.tag, from);
   if (seen == TransactionTable::Seen::kElsewhere) {
     counters_.add(Counter::kRtcStunReplayed);
     return false;
@@ -214,7 +214,8 @@ void RtcWorker::on_stranger(const ClientPacket& packet) {
 
 // ---- packets of origins
 
-// An answer to a check goes back the way that the check came, whatever way the media takes.
+// An answer to a check goes back the way that the check came, whatever way the media takes, also if
+// it is one of more ways than are kept: at first ICE checks all its pairs at once.
 std::uint8_t RtcWorker::path_of(std::uint32_t index, ByteView packet) {
   const UdpFlow& flow = relay_.flow(index);
   StunMessage message;
@@ -222,14 +223,18 @@ std::uint8_t RtcWorker::path_of(std::uint32_t index, ByteView packet) {
   if (message.cls != StunClass::kSuccess && message.cls != StunClass::kError) {
     return flow.media_path();
   }
-  const std::uint32_t tag = transactions_.tag_of(message.transaction);
-  if (tag == 0) return flow.media_path();
-  for (std::uint8_t i = 0; i < flow.path_count; ++i) {
-    if (path_tag(seed_, flow.paths[i].key.address, flow.paths[i].local) == tag) return i;
+  const TransactionTable::From* from = transactions_.from_of(message.transaction);
+  if (from == nullptr) return flow.media_path();
+  if (from->tcp) {
+    const TcpLeg* leg = leg_of(index);
+    const bool same = leg != nullptr && leg->client == from->client && leg->local == from->local;
+    return same ? kTcpPath : flow.media_path();
   }
-  const TcpLeg* leg = leg_of(index);
-  if (leg != nullptr && path_tag(seed_, leg->client, leg->local) == tag) return kTcpPath;
-  return flow.media_path();
+  for (std::uint8_t i = 0; i < flow.path_count; ++i) {
+    if (flow.paths[i].key.address == from->client && flow.paths[i].local == from->local) return i;
+  }
+  relay_.reply({{from->client, 0}, from->local, from->socket, {}}, packet);
+  return kTaken;
 }
 
 // ---- the STUN server

@@ -81,7 +81,7 @@ class RtcWorker final : private UdpProtocol {
   void on_refused(std::uint32_t request, ipc::FlowStatus status) override;
 
   // rtc_worker.cc: STUN, addresses, the master's messages, the end
-  bool prove(const StunMessage& request, const Endpoint& client, const Endpoint& local, Proof& out,
+  bool prove(const StunMessage& request, const TransactionTable::From& from, Proof& out,
              ipc::FlowRecord& record);
   void on_proof(const Proof& proof, const ipc::FlowRecord& record, const ClientPacket& packet);
   bool taken(const Proof& proof, const ClientKey& key);

@@ -61,7 +61,7 @@ void RtcWorker::on_first_frame(LegRef ref, TcpLeg& leg, ByteView packet) {
   Proof proof;
   ipc::FlowRecord record;
   if (classify_stun(packet, message) != StunUse::kCheck ||
-      !prove(message, leg.client, leg.local, proof, record)) {
+      !prove(message, {leg.client, leg.local, 0, true}, proof, record)) {
     counters_.add(Counter::kRtcTcpRefused);
     legs_.close(ref);
     return;
@@ -87,7 +87,7 @@ void RtcWorker::on_leg_check(LegRef ref, TcpLeg& leg, const StunMessage& request
   Proof proof;
   ipc::FlowRecord record;
   const std::uint32_t index = leg.flow;
-  if (!prove(request, leg.client, leg.local, proof, record)) return;
+  if (!prove(request, {leg.client, leg.local, 0, true}, proof, record)) return;
   if (relay_.find(proof.flow) != index) {
     legs_.close(ref);  // one connection, one session
     leg_of_flow_.erase(index);

@@ -105,6 +105,7 @@ class MediaOrigin:
         self.names = {}      # the other way
         self.received = {}   # USERNAME -> numbers
         self.checks = {}     # USERNAME -> how many
+        self.requests = []   # the checks themselves
         self.echo = True
         self.mute = False
         self._stop = threading.Event()
@@ -119,6 +120,9 @@ class MediaOrigin:
 
     def send(self, username, packet):
         self.sock.sendto(packet, self.peers[username])
+
+    def answer(self, username, transaction):
+        self.send(username, _message(0x101, transaction, b"", 0))
 
     def _run(self):
         while not self._stop.is_set():
@@ -139,6 +143,7 @@ class MediaOrigin:
             self.peers[name] = peer
             self.names[peer] = name
             self.checks[name] = self.checks.get(name, 0) + 1
+            self.requests.append(packet)
             if not self.mute:
                 self.sock.sendto(_message(0x101, transaction, b"", 0), peer)
             return
