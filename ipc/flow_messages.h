@@ -167,6 +167,19 @@ struct FlowEnded {
   FlowText texts;  // kKey, kParam
 };
 
+// To an http worker: a WebRTC session has ended and its origin does not know, so that it would hold
+// the stream's place until its own timeout. Of a group once.
+struct FlowAbandoned {
+  static constexpr auto kType = MessageType::kFlowAbandoned;
+  MessageHeader header;
+  SessionId session = 0;  // of the group
+  OriginRef origin;
+  Role role = Role::kPlayer;
+  FlowEndReason reason = FlowEndReason::kIdle;
+  std::uint8_t reserved[6] = {};
+  FlowText texts;  // kKey, kResource
+};
+
 // A UDP worker may read its slot sockets from now on; until then they belong to the generation
 // before it. Sent once to every rtc and srt worker, after READY.
 struct Serve {

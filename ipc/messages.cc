@@ -23,7 +23,7 @@ constexpr std::uint8_t kAll = static_cast<std::uint8_t>(kControlOnly | kMedia);
 
 // Who may send what. A kind that is not named here has its message dropped by the receiver, so a
 // media worker that was taken over can neither register nor drain an origin.
-constexpr std::array<MessageRule, 24> kMessageRules = {{
+constexpr std::array<MessageRule, 25> kMessageRules = {{
     {MessageType::kReady, "ready", true, kAll},
     {MessageType::kRouteRequest, "route_request", true, kMedia},
     {MessageType::kSessionOpen, "session_open", true, kMedia},
@@ -49,6 +49,7 @@ constexpr std::array<MessageRule, 24> kMessageRules = {{
     {MessageType::kFlowAssign, "flow_assign", false, kUdp},
     {MessageType::kFlowRelease, "flow_release", false, kUdp},
     {MessageType::kFlowEnded, "flow_ended", false, kControlOnly},
+    {MessageType::kFlowAbandoned, "flow_abandoned", false, bit(WorkerKind::kHttp)},
 }};
 
 }  // namespace

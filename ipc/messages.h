@@ -45,6 +45,7 @@ enum class MessageType : std::uint16_t {
   kFlowAssign,
   kFlowRelease,
   kFlowEnded,
+  kFlowAbandoned,
 };
 
 struct MessageHeader {

@@ -516,6 +516,8 @@ void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by
       groups_.erase(group);
       registry_.close_session(kNoWorker, record.group, now_ms);
       note_end(record, reason);
+      note_abandoned(record, reason);
+      send_ends();
     }
   }
   table_.header().ended[index(record.kind)].fetch_add(1, std::memory_order_relaxed);

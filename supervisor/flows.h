@@ -47,7 +47,7 @@ class Flows {
 
   // flows_owners.cc: workers come and go. A worker serves when it is READY and its generation
   // current: it gets Serve and the ownerless sessions that fall to its slot. A control worker is
-  // the one that hears of ended sessions, for hooks.
+  // the one that hears of ended sessions, for hooks; an http worker tells their origins.
   void worker_serves(std::uint32_t page, ipc::WorkerKind kind, unsigned slot, unsigned slots,
                      std::uint64_t now_ms);
   // It was told to drain: its sessions over UDP go to its successor.
@@ -159,6 +159,7 @@ class Flows {
   void expire_ownerless(std::uint64_t now_ms);
   void expire_silent(std::uint64_t now_ms);
   void note_end(const ipc::FlowRecord& last, ipc::FlowEndReason reason);
+  void note_abandoned(const ipc::FlowRecord& last, ipc::FlowEndReason reason);
   void send_ends();
 
   // flows_restore.cc
@@ -193,6 +194,8 @@ class Flows {
   bool tells_unpublish_ = false;
   std::uint32_t teller_ = ipc::kNoSlot;  // page of the control worker that makes these calls
   std::deque<ipc::FlowEnded> ended_;     // not sent yet
+  std::vector<std::uint32_t> removers_;  // pages of the http workers that tell origins
+  std::deque<ipc::FlowAbandoned> abandoned_;
   Registry::LogGate refusal_log_;
   LogBudget move_log_{20};  // clients may move as often as they like
 };

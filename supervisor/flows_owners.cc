@@ -111,10 +111,9 @@ void Flows::make_ownerless(std::uint32_t slot, std::uint64_t now_ms) {
 
 void Flows::worker_serves(std::uint32_t page, WorkerKind kind, unsigned slot, unsigned slots,
                           std::uint64_t now_ms) {
-  if (kind == WorkerKind::kControl) {
-    teller_ = page;
-    send_ends();
-  }
+  if (kind == WorkerKind::kControl) teller_ = page;
+  if (kind == WorkerKind::kHttp) removers_.push_back(page);
+  send_ends();
   if (!serves_flows(kind) || slots == 0) return;
   Worker& heir = worker(page, kind, now_ms);
   if (heir.slots != 0) return;
@@ -158,6 +157,7 @@ void Flows::find_owners(std::uint32_t page, const Worker& heir, std::uint64_t no
 
 void Flows::worker_drains(std::uint32_t page, std::uint64_t now_ms) {
   if (page == teller_) teller_ = kNoSlot;
+  std::erase(removers_, page);
   const auto found = workers_.find(page);
   if (found == workers_.end() || found->second.slots == 0) return;
   found->second.draining = true;
@@ -172,6 +172,7 @@ void Flows::worker_drains(std::uint32_t page, std::uint64_t now_ms) {
 
 void Flows::worker_gone(std::uint32_t page, std::uint64_t now_ms) {
   if (page == teller_) teller_ = kNoSlot;
+  std::erase(removers_, page);
   std::erase_if(pending_creates_, [page](const auto& each) { return each.page == page; });
   if (workers_.erase(page) == 0 || frozen_) return;
   // The page's next process is another one.
@@ -260,13 +261,36 @@ void Flows::note_end(const ipc::FlowRecord& last, FlowEndReason reason) {
   message.client = last.signaller;
   message.texts.set(FlowField::kKey, last.get(FlowField::kKey));
   message.texts.set(FlowField::kParam, last.get(FlowField::kParam));
-  send_ends();
 }
 
-// As far as the channel takes them; the rest with a later tick, or when there is a control worker.
+// Whether the origin goes on with a session that has ended here: it was not told by a DELETE, and
+// it is there to be told.
+constexpr bool is_unknown_to_origin(FlowEndReason reason) {
+  return reason == FlowEndReason::kKicked || reason == FlowEndReason::kIdle ||
+         reason == FlowEndReason::kClosed || reason == FlowEndReason::kSignalTimeout ||
+         reason == FlowEndReason::kPortLost || reason == FlowEndReason::kStopped;
+}
+
+void Flows::note_abandoned(const ipc::FlowRecord& last, FlowEndReason reason) {
+  if (last.kind != FlowKind::kRtc || !is_unknown_to_origin(reason)) return;
+  if (abandoned_.size() >= limits::kAbandonedFlows) return;
+  ipc::FlowAbandoned& message = abandoned_.emplace_back();
+  message.session = last.group;
+  message.origin = last.origin;
+  message.role = last.role;
+  message.reason = reason;
+  message.texts.set(FlowField::kKey, last.get(FlowField::kKey));
+  message.texts.set(FlowField::kResource, last.get(FlowField::kResource));
+}
+
+// As far as the channels take them; the rest with a later tick, or when there is such a worker.
 void Flows::send_ends() {
   while (teller_ != kNoSlot && !ended_.empty() && send_(teller_, ipc::encode(ended_.front()), -1)) {
     ended_.pop_front();
+  }
+  while (!removers_.empty() && !abandoned_.empty() &&
+         send_(removers_.back(), ipc::encode(abandoned_.front()), -1)) {
+    abandoned_.pop_front();
   }
 }
 

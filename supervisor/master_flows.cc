@@ -24,6 +24,11 @@ bool serves_flows(ipc::WorkerKind kind) {
   return std::find(kFlowWorkers.begin(), kFlowWorkers.end(), kind) != kFlowWorkers.end();
 }
 
+// Control tells hooks of their end, http the origins.
+bool hears_of_flows(ipc::WorkerKind kind) {
+  return kind == ipc::WorkerKind::kControl || kind == ipc::WorkerKind::kHttp;
+}
+
 }  // namespace
 
 // One upstream socket a session, besides channels and listen sockets.
@@ -70,7 +75,7 @@ Result<void> Master::set_up_flows() {
 }
 
 void Master::serve_flows(Generation& generation, const Seat& seat) {
-  if (!serves_flows(seat.row->kind) && seat.row->kind != ipc::WorkerKind::kControl) return;
+  if (!serves_flows(seat.row->kind) && !hears_of_flows(seat.row->kind)) return;
   const auto slots =
       std::count_if(generation.seats.begin(), generation.seats.end(),
                     [&seat](const Seat& other) { return other.row->kind == seat.row->kind; });
@@ -80,7 +85,7 @@ void Master::serve_flows(Generation& generation, const Seat& seat) {
 
 void Master::serve_all_flows(Generation& generation) {
   for (const Seat& seat : generation.seats) {
-    if (seat.row->kind == ipc::WorkerKind::kControl) serve_flows(generation, seat);
+    if (hears_of_flows(seat.row->kind)) serve_flows(generation, seat);
   }
   for (const ipc::WorkerKind kind : kFlowWorkers) {
     bool any = false;

@@ -38,6 +38,7 @@ inline constexpr std::size_t kIceUsernameBytes = 2 * kIceUfragMax + 1;  // answe
 inline constexpr std::size_t kFlowResourceBytes = 512;
 inline constexpr std::size_t kFlowParamBytes = 512;
 inline constexpr std::size_t kFlowTextBytes = 824;
+inline constexpr std::size_t kAbandonedFlows = 4096;  // whose origins are still to be told
 
 // WebRTC signalling: a session description or fragment. One frame of ICE over TCP (RFC 4571).
 inline constexpr std::size_t kSdpBytes = 64 * 1024;

@@ -214,3 +214,25 @@ def test_what_was_asked_about_is_what_the_origin_does(lab):
     twice = json.dumps(body).replace('"streamurl"', '"streamurl": "webrtc://h/live/x", "streamurl"')
     assert weir.post("/rtc/v1/publish/", twice).status == 400
     assert (len(origin.calls), len(asked)) == (before[0] + 1, before[1] + 1)
+
+
+def test_origins_are_told_of_ends_that_they_cannot_see(lab):
+    """A kick, and a client that never comes: the origin gets the DELETE, so that the next publisher of the
+    stream does not wait for the origin's timeout. One that the client has sent is not repeated."""
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin], {"rtc": {"signal_timeout": "1s"}}, workers=2)
+    for bundle, role in ((True, "whip"), (False, "whep")):
+        origin.bundle = bundle
+        before = len(origin.deleted)
+        kicked = weir.post(f"/{role}/live/a", offer_sdp("abcd"))
+        own = weir.post(f"/{role}/live/b", offer_sdp("abce"))
+        assert kicked.status == own.status == 201
+        assert weir.request("DELETE", weir.target(own.fields["location"])).status == 200
+        row = next(r for r in weir.weir.api("sessions")["sessions"] if r["stream"].endswith("live/a"))
+        assert weir.weir.request(f"/api/v1/sessions/{row['id']}", "DELETE")[0] == 200
+        poll("the origin is told of the kick", lambda n=before: len(origin.deleted) == n + 2)
+        assert "session=" in origin.deleted[-1] and "weir" not in origin.deleted[-1]
+        assert weir.post(f"/{role}/live/c", offer_sdp("abcf")).status == 201
+        poll("the origin is told of the timeout", lambda n=before: len(origin.deleted) == n + 3)
+    assert len(origin.deleted) == 6
+    assert weir.weir.log().count("origin was told of the session's end") == 4

@@ -199,6 +199,7 @@ def test_many_checks_at_once(lab):
     for sock, transaction in ways:
         sock.settimeout(5)
         assert sock.recv(2048)[8:20] == transaction
+        sock.setblocking(False)
         assert drained(sock) == []
         sock.close()
     origin.mute = False

@@ -158,6 +158,9 @@ void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
   } else if (type == ipc::MessageType::kFlowCreated) {
     ipc::FlowCreated message;
     if (ipc::decode(bytes, message)) rtc_.on_flow_created(message);
+  } else if (type == ipc::MessageType::kFlowAbandoned) {
+    ipc::FlowAbandoned message;
+    if (ipc::decode(bytes, message)) rtc_.on_flow_abandoned(message);
   } else if (type == ipc::MessageType::kSessionEnd) {
     ipc::SessionEnd order;
     if (!ipc::decode(bytes, order)) return;

@@ -24,7 +24,8 @@ struct RtcSignal::Call {
   RtcSignal* signal = nullptr;
   CallId id = 0;
   std::uint64_t owner = 0;
-  bool silent = false;  // nobody waits for the answer
+  bool silent = false;   // nobody waits for the answer
+  bool removal = false;  // of a session that has ended here
   Stage stage = Stage::kRouting;
   RtcRequest request;
   std::string offer;       // the client's SDP

@@ -1,6 +1,7 @@
 // RtcSignal, from the origin's answer to the client: the session is recorded by the master first.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "common/base/limits.h"
 #include "common/base/secret.h"
@@ -12,6 +13,8 @@ namespace {
 using ipc::Counter;
 
 constexpr std::uint64_t kMasterTimeoutMs = 3000;
+constexpr std::size_t kRemovalsAtOnce = 32;
+constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
 constexpr std::size_t kRtc = static_cast<std::size_t>(ipc::EndpointKind::kRtc);
 constexpr std::string_view kExpose = "Access-Control-Expose-Headers";
 
@@ -33,6 +36,11 @@ bool is_counter_offer(const ResponseHead& head, RtcApi api) {
   return head.status == kNotAcceptable && api == RtcApi::kWhep &&
          head.fields.has(HeaderId::kLocation) &&
          has_media_type(head.fields.get(HeaderId::kContentType), "application/sdp");
+}
+
+std::string authority_of(Endpoint endpoint) {
+  endpoint.scheme = Scheme::kDefault;
+  return to_string(endpoint);
 }
 
 // The line of a field in the head of a request; empty if there is none.
@@ -93,6 +101,13 @@ void RtcSignal::on_response(Call& call) {
       on_patch_answer(call);
       return;
     case RtcStep::kRemove:
+      if (call.removal) {
+        LogLine(LogLevel::kInfo, "origin was told of the session's end")
+            .session(call.request.session)
+            .field("stream", call.request.plan.key)
+            .field("origin", origin_text(call))
+            .field("status", status);
+      }
       // What the origin does not know (any more) is over here, too.
       if (is_success(status) || status == 404 || status == 410) end_flow(call);
       pass_on(call);
@@ -431,10 +446,51 @@ void RtcSignal::remove_at_origin(Call& call) {
   call.request.method = Method::kDelete;
   call.request.body.clear();
   std::string host = line_of(call.request.head, "Host");
-  if (host.empty()) host = "Host: " + to_string(call.endpoint) + "\r\n";
+  if (host.empty()) host = "Host: " + authority_of(call.endpoint) + "\r\n";
   call.request.head = "DELETE " + call.location + " HTTP/1.1\r\n" + host +
                       line_of(call.request.head, "Authorization") + "Connection: close\r\n";
   dial(call, call.origin);
+}
+
+void RtcSignal::on_flow_abandoned(const ipc::FlowAbandoned& message) {
+  if (removals_.size() >= limits::kAbandonedFlows) return;
+  removals_.push_back(message);
+  start_removals();
+}
+
+// A few at a time: a thousand sessions may end in the same second, and each takes a connection.
+void RtcSignal::start_removals() {
+  if (std::exchange(starting_removals_, true)) return;
+  while (removing_ < kRemovalsAtOnce && !removals_.empty()) {
+    const ipc::FlowAbandoned next = removals_.front();
+    removals_.pop_front();
+    start_removal(next);
+  }
+  starting_removals_ = false;
+}
+
+void RtcSignal::start_removal(const ipc::FlowAbandoned& message) {
+  const std::string_view resource =
+      message.texts.valid() ? message.texts.get(ipc::FlowField::kResource) : "";
+  ipc::OriginRecord record;
+  if (resource.empty() || !process_.state.read_origin(message.origin, record) ||
+      record.endpoint_count[kApi] == 0) {
+    return;
+  }
+  RtcRequest request;
+  request.method = Method::kDelete;
+  request.session = message.session;
+  request.plan.step = RtcStep::kRemove;
+  request.plan.publisher = message.role == ipc::Role::kPublisher;
+  request.plan.api = request.plan.publisher ? RtcApi::kWhip : RtcApi::kWhep;
+  request.plan.key = message.texts.get(ipc::FlowField::kKey);
+  request.head = "DELETE " + std::string(resource) +
+                 " HTTP/1.1\r\nHost: " + authority_of(record.endpoints[kApi][0]) +
+                 "\r\nConnection: close\r\n";
+  Call& call = make_call(0, std::move(request));
+  call.silent = call.removal = true;
+  ++removing_;
+  dial(call, message.origin);
 }
 
 void RtcSignal::pass_on(Call& call) {
@@ -500,8 +556,13 @@ void RtcSignal::finish(Call& call, RtcAnswer answer) {
   if (call.let_in && !call.creating) tell_stop(call);
   const std::uint64_t owner = call.owner;
   const bool silent = call.silent;
+  const bool removal = call.removal;
   calls_.erase(call.id);
   if (!silent) on_answer_(owner, answer);
+  if (removal) {
+    --removing_;
+    start_removals();
+  }
 }
 
 }  // namespace weir::http

@@ -25,6 +25,7 @@ class RtcRoom : public Room {
   // False: it is not for signalling.
   bool on_route_answer(const ipc::RouteAnswer& message) { return signal_.on_route_answer(message); }
   void on_flow_created(const ipc::FlowCreated& message) { signal_.on_flow_created(message); }
+  void on_flow_abandoned(const ipc::FlowAbandoned& message) { signal_.on_flow_abandoned(message); }
 
  private:
   struct RtcExchange;

@@ -51,9 +51,15 @@ RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
     on_answer_(owner, rtc_error(request.plan.api, 503, "no public address is known yet"));
     return 0;
   }
+  Call& call = make_call(owner, std::move(request));
+  const CallId id = call.id;
+  begin(call);
+  return calls_.count(id) != 0 ? id : 0;
+}
+
+RtcSignal::Call& RtcSignal::make_call(std::uint64_t owner, RtcRequest request) {
   const CallId id = ++last_call_;
-  auto made = std::make_unique<Call>();
-  Call& call = *made;
+  Call& call = *calls_.emplace(id, std::make_unique<Call>()).first->second;
   call.signal = this;
   call.id = id;
   call.owner = owner;
@@ -65,9 +71,7 @@ RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
         late->signal->on_timeout(late->id);
       },
       &call));
-  calls_.emplace(id, std::move(made));
-  begin(call);
-  return calls_.count(id) != 0 ? id : 0;
+  return call;
 }
 
 // The answer will name where the client is to send.

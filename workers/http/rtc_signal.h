@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -97,6 +98,8 @@ class RtcSignal {
   // False: it is not for a call of this object.
   bool on_route_answer(const ipc::RouteAnswer& message);
   void on_flow_created(const ipc::FlowCreated& message);
+  // A session has ended here in another way than by DELETE: its origin is told.
+  void on_flow_abandoned(const ipc::FlowAbandoned& message);
   std::size_t size() const { return calls_.size(); }
 
  private:
@@ -105,6 +108,7 @@ class RtcSignal {
 
   // rtc_signal.cc: from the request to the origin's answer
   bool needs_addresses(const RtcPlan& plan) const;
+  Call& make_call(std::uint64_t owner, RtcRequest request);
   void begin(Call& call);
   std::string read_body(Call& call);
   std::string read_srs_body(Call& call);
@@ -151,6 +155,8 @@ class RtcSignal {
   void pass_on(Call& call);
   RtcAnswer copy_answer(const Call& call) const;
   void remove_at_origin(Call& call);
+  void start_removals();
+  void start_removal(const ipc::FlowAbandoned& message);
   void tell_client(Call& call, int status, std::string_view why);
   void forget_master_request(Call& call);
   void finish(Call& call, RtcAnswer answer);
@@ -165,6 +171,9 @@ class RtcSignal {
   std::unordered_map<std::uint32_t, CallId> master_requests_;
   std::vector<std::uint8_t> read_buffer_;
   CallId last_call_ = 0;
+  std::deque<ipc::FlowAbandoned> removals_;  // not begun yet
+  std::size_t removing_ = 0;
+  bool starting_removals_ = false;
 };
 
 }  // namespace weir::http
