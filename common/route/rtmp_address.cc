@@ -37,8 +37,7 @@ std::string expand_vhost(std::string_view text) {
   return out;
 }
 
-// The segments of a path without those that mean nothing. An empty one in the middle stays, for the
-// key to refuse.
+// The segments of a path without those that mean nothing.
 std::vector<std::string_view> segments_of(std::string_view path) {
   std::vector<std::string_view> out;
   path = trim(path, "/");
@@ -195,8 +194,9 @@ void find_name(Pieces& p, std::vector<std::string_view>& app, std::vector<std::s
 }
 
 bool has_bad_segment(const std::vector<std::string_view>& segments) {
-  return std::any_of(segments.begin(), segments.end(),
-                     [](std::string_view text) { return text.starts_with(kInstance); });
+  return std::any_of(segments.begin(), segments.end(), [](std::string_view text) {
+    return text.empty() || text.starts_with(kInstance);
+  });
 }
 
 RtmpAddress refused(KeyError error) {
@@ -205,10 +205,17 @@ RtmpAddress refused(KeyError error) {
   return address;
 }
 
-// tcUrl as every origin reads it.
-std::string plain_tc_url(const Pieces& p, const std::string& app, const Vhost& vhost,
-                         const StreamKey& key) {
-  std::string out(p.lead);
+// The query of tcUrl; the vhost is in it if it is only in the app's, where SRS does not look.
+std::string plain_tc_query(const Pieces& p, const Vhost& vhost) {
+  std::string query = encode_query(p.tc_query);
+  if (!vhost.only_in_app) return query;
+  if (!query.empty()) query += '&';
+  return query.append("vhost=").append(vhost.name);
+}
+
+// tcUrl up to its path, as every origin reads it.
+std::string plain_lead(const Pieces& p, const Vhost& vhost, const StreamKey& key) {
+  if (p.lead.empty()) return std::string("rtmp://").append(kDefaultVhost);
   KeyParts host_only;
   host_only.host = p.host;
   host_only.app = "a";
@@ -216,28 +223,23 @@ std::string plain_tc_url(const Pieces& p, const std::string& app, const Vhost& v
   // SRS takes `vhost=__defaultVhost__` for none, and then the host.
   const bool hide_host = !vhost.name.empty() && key.vhost() == kDefaultVhost && !p.host.empty() &&
                          make_stream_key(host_only).vhost() != kDefaultVhost;
+  std::string out(p.lead);
   if (hide_host) out.replace(out.size() - p.host.size(), p.host.size(), kDefaultVhost);
-  if (p.lead.empty()) out.append("rtmp://").append(kDefaultVhost);
-  out += '/';
-  out += app;
-  std::string query = encode_query(p.tc_query);
-  if (vhost.only_in_app) {
-    if (!query.empty()) query += '&';
-    query.append("vhost=").append(vhost.name);
-  }
-  return with_query(std::move(out), query);
+  return out;
 }
 
 // The client's own texts, where they say the same.
-void keep_own_texts(const Pieces& p, std::string_view tc_url, std::string_view app,
-                    const std::string& app_path, RtmpAddress& address) {
-  const bool own_tc = tc_url.find_first_of("#") == std::string_view::npos &&
-                      tc_url.find(kOldVhost) == std::string_view::npos && !p.lead.empty() &&
-                      trim(tc_url, kAround).size() == tc_url.size();
-  if (own_tc) {
-    std::string same(p.lead);
-    same.append("/").append(trim(p.tc_path, "/"));
-    if (with_query(std::move(same), p.tc_query) == address.tc_url) address.tc_url = tc_url;
+void keep_own_texts(std::string_view tc_url, std::string_view app, const std::string& app_path,
+                    bool folders, RtmpAddress& address) {
+  const Pieces own = take_apart(tc_url, app, {});
+  // A lone `?` is a query to SRS.
+  const bool query = tc_url.find('?') != std::string_view::npos;
+  if (!own.lead.empty() && tc_url.find('#') == tc_url.npos && query == !own.tc_query.empty()) {
+    std::string same(own.lead);
+    // SRS drops slashes at the ends of a path, which before folders of the name is none.
+    const std::string_view path = own.tc_path.substr(std::min<std::size_t>(own.tc_path.size(), 1));
+    same.append("/").append(folders ? path : trim(path, "/"));
+    if (with_query(std::move(same), own.tc_query) == address.tc_url) address.tc_url = tc_url;
   }
   if (tc_url.empty()) address.tc_url.clear();
   std::string_view path = app.substr(0, app.find('?'));
@@ -263,21 +265,28 @@ RtmpAddress rtmp_address(std::string_view tc_url, std::string_view app, std::str
   if (app_segments.empty() && name.size() == 1) app_segments.push_back(kDefaultApp);
 
   const std::string app_path = encode_path(join(app_segments));
-  RtmpAddress address;
   const std::string name_path = encode_path(join(name));
-  address.stream = with_query(name_path, encode_query(p.name_query));
-  address.stream_for_srs = with_query(name_path, encode_query(p.name_query, Slashes::kEncode));
+  const std::string tc_query = plain_tc_query(p, vhost);
+  RtmpAddress address;
   address.app = with_query(app_path, encode_query(p.app_query));
+  address.stream = with_query(name_path, encode_query(p.name_query));
   KeyParts parts;
   parts.host = p.host;
   parts.app = address.app;
   parts.stream = address.stream;
-  const std::string tc_query = encode_query(p.tc_query);
   parts.query = tc_query;
   address.key = make_stream_key(parts);
   if (!address.key.ok()) return refused(address.key.error);
-  address.tc_url = plain_tc_url(p, app_path, vhost, address.key);
-  keep_own_texts(p, tc_url, app, app_path, address);
+
+  // Behind a query in tcUrl SRS looks at the last segment of the name only.
+  const bool fold = !tc_query.empty() && name.size() > 1;
+  const std::size_t last = fold ? name_path.rfind('/') : 0;
+  std::string tc_path = app_path;
+  if (fold) tc_path.append(tc_path.empty() ? "" : "/").append(name_path, 0, last);
+  address.tc_url = with_query(plain_lead(p, vhost, address.key) + "/" + tc_path, tc_query);
+  address.stream_for_srs = with_query(name_path.substr(fold ? last + 1 : 0),
+                                      encode_query(p.name_query, Slashes::kEncode));
+  keep_own_texts(tc_url, app, app_path, name.size() > 1, address);
   return address;
 }
 

@@ -8,8 +8,9 @@
 //   the app of connect counts; without it, the path of tcUrl; without both, `__defaultApp__`
 //   an empty name: the last segment of the app, else what follows the slash in the query of tcUrl
 //   `_definst_` is no segment; `...vhost...` in tcUrl and app means `?vhost=`
-//   `#` and blanks within a query, and blanks within a path, are percent-encoded; slashes within
-//   the query of a name only for SRS, whose clients can't have meant them
+//   `#` and blanks within a query, and blanks within a path, are percent-encoded
+//   for SRS: slashes within the query of a name, too; and folders in a name are in the path of
+//   tcUrl if that has a query
 #pragma once
 
 #include <string>

@@ -6,7 +6,26 @@
 using namespace weir;
 using namespace weir::rtmp::test;
 
+// What a StreamWatch finds in bytes, whole and one by one.
+static void watch(ByteView bytes) {
+  for (const bool player : {false, true}) {
+    const auto fresh = [player] {
+      return player ? rtmp::StreamWatch::of_player(rtmp::ChunkParser(), {})
+                    : rtmp::StreamWatch::of_publisher(rtmp::ChunkParser());
+    };
+    rtmp::StreamWatch whole = fresh();
+    rtmp::StreamWatch split = fresh();
+    const bool goes_on = whole.feed(bytes);
+    for (const std::uint8_t& b : bytes) {
+      if (!split.feed({&b, 1})) break;
+    }
+    if (whole.failure() != split.failure()) std::abort();
+    if (goes_on != (whole.failure() == rtmp::Failure::kNone)) std::abort();
+  }
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  watch({data, size});
   std::vector<Step> steps{{true, join(client_handshake(), client_c2()), false}};
   for (bool dialled = false; size >= 3;) {
     const std::size_t n = std::min<std::size_t>(load_be16(data + 1), size - 3);

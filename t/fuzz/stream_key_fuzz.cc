@@ -3,6 +3,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/limits.h"
+#include "common/route/rtmp_address.h"
 #include "common/route/stream_key.h"
 
 using namespace weir;
@@ -26,5 +27,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   check(route::from_rtmp(part[0], part[1], part[2]));
   check(route::from_http_path(part[0], part[1], part[2]));
+  // What is sent on for an RTMP address names the same stream, and is plain already.
+  const route::RtmpAddress sent = route::rtmp_address(part[0], part[1], part[2]);
+  if (sent.key.ok() && !sent.app.empty()) {
+    const auto again = route::rtmp_address(sent.tc_url, sent.app, sent.stream);
+    if (again.key.text != sent.key.text || again.stream != sent.stream) std::abort();
+  }
   return 0;
 }

@@ -230,11 +230,17 @@ bool ReplayHalf::drops(const ChunkEvent& event) {
     return false;
   }
   if (command.kind == CommandKind::kOnStatus) on_status(command);
-  // It belongs behind the answer to connect. After play it kills an SRS edge.
-  if (command.kind == CommandKind::kOnBwDone) return true;
+  if (is_out_of_place(command)) return true;
   const bool answer = command.kind == CommandKind::kResult || command.kind == CommandKind::kError;
   if (answer && awaits(CommandKind::kConnect)) note_srs(event.message);
   return answer && failure_ == Failure::kNone && drops_answer(command);
+}
+
+// onBWDone and the like belong behind the answer to connect, which the client has had long ago. No
+// server says them to one that waits for the answer to play: an SRS edge dies of it.
+bool ReplayHalf::is_out_of_place(const Command& command) const {
+  if (command.kind == CommandKind::kOnBwDone) return true;
+  return state_ == State::kReplay && command.kind == CommandKind::kOther && command.name != "close";
 }
 
 // Which of the commands this answers. Origins don't agree on ids (SRS answers connect with 1,

@@ -71,6 +71,7 @@ class ReplayHalf {
   void on_origin_event(const ChunkEvent& event);
   void pass_down_raw(ByteView in);
   bool drops(const ChunkEvent& event);
+  bool is_out_of_place(const Command& command) const;
   bool drops_answer(const Command& command);
   std::size_t find_asked(const Command& command) const;
   bool drops_result(const Asked& asked, const Command& command);
