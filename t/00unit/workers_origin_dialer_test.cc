@@ -313,7 +313,7 @@ TEST_CASE("a pooled connection that was closed costs one new connection to the s
   CHECK(bed.start(wanted).state == State::kOpen);
   CHECK(bed.last[1].reused);
   bed.open.erase(1);
-  bed.note(1, bed.dialer.retry(bed.tickets[1], DialOutcome::kHandshake, "closed"));
+  bed.note(1, bed.dialer.retry(bed.tickets[1], {DialOutcome::kHandshake, "closed"}));
   bed.settle(1);
   CHECK(bed.last[1].state == State::kOpen);
   CHECK_FALSE(bed.last[1].reused);
@@ -334,7 +334,8 @@ TEST_CASE("closed before the first byte: the next origin, unless it cannot serve
     bed.settle(1);
     REQUIRE(bed.last[1].state == State::kOpen);
     bed.open.erase(1);
-    bed.note(1, bed.dialer.retry(bed.tickets[1], DialOutcome::kHandshake, "closed", can_move));
+    bed.note(
+        1, bed.dialer.retry(bed.tickets[1], {DialOutcome::kHandshake, "closed", false, can_move}));
     bed.settle(1, {Bed::to(second)});
     CHECK(bed.last[1].state == (can_move ? State::kOpen : State::kFailed));
     bed.dialer.close(bed.tickets[1]);
@@ -351,15 +352,16 @@ TEST_CASE("an origin that wants a PROXY header gets the client's, and never a po
   OriginDialer::Want wanted = bed.want(1);
   wanted.reuse = true;
   wanted.client.port = 5555;
-  wanted.local = *parse_ip("203.0.113.1");
-  wanted.local.port = 1935;
+  const Port listener(true);
+  wanted.client_fd = listener.fd.get();
   bed.start(wanted);
   bed.settle(1);
   REQUIRE(bed.last[1].state == State::kOpen);
   CHECK(bed.pool_asked.empty());
   std::size_t moved = 0;
   CHECK(bed.open[1].flush(moved) == IoStatus::kOk);
-  CHECK(port.first_bytes() == "PROXY TCP4 198.51.100.7 203.0.113.1 5555 1935\r\n");
+  CHECK(port.first_bytes() ==
+        "PROXY TCP4 198.51.100.7 127.0.0.1 5555 " + std::to_string(listener.at.port) + "\r\n");
 }
 
 TEST_CASE("an origin that has left counts for nothing, and the master is asked") {

@@ -101,7 +101,8 @@ OriginDialer::Started OriginDialer::start(Want want) {
 
 OriginDialer::Step OriginDialer::on_ready(Ticket ticket, std::uint32_t epoll_events) {
   Dial* dial = find(ticket);
-  if (dial == nullptr || !dial->side.fd) return {};
+  if (dial == nullptr) return {};
+  if (!dial->side.fd) return waiting(*dial);  // an event of the connection before
   dial->side.note(epoll_events);
   return after(*dial, connect_.go_on(dial->side, dial->target));
 }
@@ -111,13 +112,12 @@ Side OriginDialer::take(Ticket ticket) {
   return dial == nullptr ? Side{} : std::move(dial->side);
 }
 
-OriginDialer::Step OriginDialer::retry(Ticket ticket, DialOutcome outcome, std::string_view why,
-                                       bool can_move) {
+OriginDialer::Step OriginDialer::retry(Ticket ticket, const Broken& broken) {
   Dial* dial = find(ticket);
   if (dial == nullptr) return {};
   // It had been idle and was closed just now, which says nothing.
   if (dial->reused) return connect(*dial, true);
-  return origin_failed(*dial, outcome, why, can_move);
+  return origin_failed(*dial, broken);
 }
 
 void OriginDialer::close(Ticket ticket) {
@@ -181,8 +181,7 @@ OriginDialer::Step OriginDialer::connect(Dial& dial, bool fresh) {
   ipc::OriginRecord record;
   const auto kind = static_cast<std::size_t>(settings_.kind);
   if (!state_.read_origin(dial.origin, record) || record.endpoint_count[kind] == 0) {
-    return origin_failed(dial, DialOutcome::kOk, "the origin has left, or has no such endpoint",
-                         true);
+    return origin_failed(dial, {DialOutcome::kOk, "the origin has left, or has no such endpoint"});
   }
   if (fresh || !dial.want.reuse || !handlers_.pooled || record.proxy_protocol != 0) {
     return connect_next_address(dial, record);
@@ -210,7 +209,9 @@ OriginDialer::Step OriginDialer::connect_next_address(Dial& dial, const ipc::Ori
   ++dial.addresses_tried;
   dial.target = target_of(record, endpoint);
   dial.target.client = dial.want.client;
-  dial.target.local = dial.want.local;
+  if (record.proxy_protocol != 0 && dial.want.client_fd >= 0) {
+    dial.target.local = net::local_address(dial.want.client_fd);
+  }
   // The time that is left is shared by the addresses that are left.
   const std::uint64_t now = monotonic_ms();
   const std::uint64_t left = dial.origin_deadline_ms > now ? dial.origin_deadline_ms - now : 0;
@@ -264,28 +265,28 @@ OriginDialer::Step OriginDialer::address_failed(Dial& dial, DialOutcome outcome,
         .field("error", why);
     return connect_next_address(dial, record);
   }
-  return origin_failed(dial, outcome, why, true);
+  return origin_failed(dial, {outcome, why});
 }
 
-OriginDialer::Step OriginDialer::origin_failed(Dial& dial, DialOutcome outcome,
-                                               std::string_view why, bool can_move) {
+OriginDialer::Step OriginDialer::origin_failed(Dial& dial, const Broken& broken) {
   dial.side = Side{};
   dial.open = dial.reused = false;
-  if (outcome != DialOutcome::kOk) {
-    counters_.add(counter_of(settings_.counters, outcome));
-    report(dial, outcome);
+  if (broken.outcome != DialOutcome::kOk) {
+    counters_.add(counter_of(settings_.counters, broken.outcome));
+    if (!broken.spoke) report(dial, broken.outcome);
   }
-  const bool again = can_move && !dial.want.only_known && dial.attempts < settings_.attempts;
+  const bool again = broken.can_move && !dial.want.only_known && dial.attempts < settings_.attempts;
   LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
       .session(dial.want.session)
       .field("stream", dial.want.key)
       .field("origin", origin_text(state_, dial.origin, dial.target.endpoint))
       .field("client", to_string(dial.want.client))
-      .field("error", why)
+      .field("error", broken.why)
       .field("attempt", dial.attempts);
   dial.failed.push_back(dial.origin);
   if (!again) {
-    return failed(dial, outcome == DialOutcome::kTimeout ? End::kTimeout : End::kUnreachable);
+    return failed(dial,
+                  broken.outcome == DialOutcome::kTimeout ? End::kTimeout : End::kUnreachable);
   }
   counters_.add(settings_.counters.retries);
   return ask_master(dial);

@@ -65,7 +65,7 @@ class OriginDialer {
     ipc::Role role = ipc::Role::kPlayer;
     std::string key;                      // of the stream
     Endpoint client;                      // for the log, and for the PROXY protocol header
-    Endpoint local;                       // where it connected to
+    int client_fd = -1;                   // for where it connected to, which the header names, too
     std::optional<ipc::OriginRef> known;  // goes there first, without asking
     Endpoint endpoint;                    // of `known`; empty: any
     bool only_known = false;              // and to no other
@@ -111,9 +111,16 @@ class OriginDialer {
   Step on_ready(Ticket ticket, std::uint32_t epoll_events);
   // kOpen: the connection, with what must go out first in its output. It is the caller's.
   Side take(Ticket ticket);
-  // The connection that was taken came to nothing before the origin's first byte: a new one where
-  // it was a pooled one, else the next origin. `can_move` false: no other origin can serve it now.
-  Step retry(Ticket ticket, ipc::DialOutcome outcome, std::string_view why, bool can_move = true);
+  // How a connection that was taken came to nothing.
+  struct Broken {
+    ipc::DialOutcome outcome = ipc::DialOutcome::kHandshake;
+    std::string_view why;
+    bool spoke = false;    // the origin has: nothing is held against it
+    bool can_move = true;  // another origin could still serve this client
+  };
+  // Before the origin's word on this client: a new connection where it was a pooled one, else the
+  // next origin.
+  Step retry(Ticket ticket, const Broken& broken);
   // The dial is over. Does nothing for 0 and for what has ended.
   void close(Ticket ticket);
   // False: it answers nobody's question here.
@@ -146,7 +153,7 @@ class OriginDialer {
   bool has_other_address(const Dial& dial, ipc::OriginRecord& record) const;
   Step after(Dial& dial, const ConnectStep& step);
   Step address_failed(Dial& dial, ipc::DialOutcome outcome, std::string_view why);
-  Step origin_failed(Dial& dial, ipc::DialOutcome outcome, std::string_view why, bool can_move);
+  Step origin_failed(Dial& dial, const Broken& broken);
   Step ask_master(Dial& dial);
   Step opened(Dial& dial);
   Step waiting(const Dial& dial) const;

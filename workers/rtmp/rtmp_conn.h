@@ -19,6 +19,7 @@
 #include "ipc/messages.h"
 #include "workers/core/access_logger.h"
 #include "workers/core/hook_client.h"
+#include "workers/core/origin_dialer.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
 #include "workers/core/tcp_worker.h"
@@ -31,14 +32,11 @@ struct Leg : Side {
   bool fin_sent = false;
 };
 
-//   kNaming -> kAsking -> kRouting -> kDialing -> kTalking -> (SpliceRelay)      any -> kClosing
-//                 ^  next origin  |       |
-//                 +---------------+-------+
+//   kNaming -> kAsking -> kDialing -> kTalking -> (SpliceRelay)      any -> kClosing
 enum class Stage : std::uint8_t {
   kNaming,   // handshake and commands with the client; deadline handshake_timeout
   kAsking,   // asked the operator's own server (hooks)
-  kRouting,  // asked the master
-  kDialing,  // connect and handshake with an origin; deadline dial_timeout
+  kDialing,  // OriginDialer has it; then the handshake with the origin, deadline dial_timeout
   kTalking,  // the origin has the replay; deadline answer_timeout until it has answered
   kClosing,  // a last word to the client is being written, then its end awaited; linger_timeout
 };
@@ -48,17 +46,15 @@ struct Preamble {
 
   Session session;
   Stage stage = Stage::kNaming;
-  bool opened = false;        // SessionOpen was sent
-  bool origin_spoke = false;  // the origin that is dialed has sent a byte
-  bool rejected = false;      // the origin has refused connect
-  std::uint8_t attempts = 0;
-  HookClient::Ticket hook = 0;      // kAsking
-  std::uint32_t route_request = 0;  // the question that the master has not answered yet
-  std::uint64_t deadline_ms = 0;    // of the stage, 0: none
+  bool opened = false;            // SessionOpen was sent
+  bool origin_spoke = false;      // the origin that is dialed has sent a byte
+  bool rejected = false;          // the origin has refused connect
+  HookClient::Ticket hook = 0;    // kAsking
+  OriginDialer::Ticket dial = 0;  // kDialing
+  std::uint64_t deadline_ms = 0;  // of the stage, 0: none
   std::uint64_t last_move_ms = 0;
   EndReason closing_reason = EndReason::kError;
-  std::array<Leg, 2> side;  // 0 client, 1 origin
-  std::vector<ipc::OriginRef> failed;
+  std::array<Leg, 2> side;       // 0 client, 1 origin
   std::uint32_t list_index = 0;  // in RtmpWorker::preambles_
 };
 
@@ -69,7 +65,8 @@ struct Conn {
   bool named = false;  // it said which stream it wants, and as what
   bool publisher = false;
   SpliceRelay::Id relay = SpliceRelay::kNone;
-  ipc::OriginRef origin;
+  ipc::OriginRef origin;  // that it has, or had last
+  Endpoint endpoint;      // of that origin
   Endpoint client;
   std::uint64_t accepted_ms = 0;
   std::uint64_t first_byte_ms = 0;  // when the client was sent media, or a publisher its answer

@@ -9,8 +9,6 @@
 #include <utility>
 
 #include "common/base/clock.h"
-#include "common/net/tcp.h"
-#include "workers/core/dial.h"
 #include "workers/rtmp/rtmp_worker.h"
 
 namespace weir::rtmp {
@@ -22,31 +20,6 @@ constexpr int kClient = 0;
 constexpr int kOrigin = 1;
 // Output that may wait for one socket before the other is no longer read.
 constexpr std::size_t kOutMax = 256 * 1024;
-constexpr std::uint64_t kRouteTimeoutMs = 3000;  // for the master's answer
-
-// The origin's endpoint for this session; null when it has none.
-const Endpoint* pick_endpoint(const ipc::OriginRecord& record, SessionId id) {
-  constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
-  const std::size_t count = record.endpoint_count[kRtmp];
-  return count == 0 ? nullptr : &record.endpoints[kRtmp][id % count];
-}
-
-Counter counter_of(ipc::DialOutcome outcome) {
-  switch (outcome) {
-    case ipc::DialOutcome::kRefused:
-      return Counter::kRtmpDialRefused;
-    case ipc::DialOutcome::kTimeout:
-      return Counter::kRtmpDialTimeout;
-    case ipc::DialOutcome::kHandshake:
-      return Counter::kRtmpDialHandshake;
-    case ipc::DialOutcome::kTls:
-      return Counter::kRtmpDialTls;
-    case ipc::DialOutcome::kOk:
-    case ipc::DialOutcome::kOther:
-      return Counter::kRtmpDialOther;
-  }
-  return Counter::kRtmpDialOther;
-}
 
 // A failed call on the client's socket. With ETIMEDOUT the kernel gave it up: TCP_USER_TIMEOUT.
 EndReason client_failed(int error) {
@@ -67,27 +40,20 @@ void take_output(std::vector<std::uint8_t>& from, OutBuffer& to) {
 
 }  // namespace
 
-// The origin that the client has, or had last; with the endpoint that it uses.
-std::string RtmpWorker::origin_text(const Conn& conn) const {
-  ipc::OriginRecord record;
-  if (!state_.read_origin(conn.origin, record)) return "";
-  const Endpoint* endpoint = pick_endpoint(record, conn.id);
-  const std::string name(record.name);
-  return endpoint == nullptr ? name : name + "@" + to_string(*endpoint);
-}
-
 void RtmpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
   const Token token = Token::unpack(packed);
   if (!conns_.valid(token.index, token.generation)) return;
   Conn& conn = conns_[token.index];
   if (!conn.preamble) return;
-  conn.preamble->side[token.side].note(events);
-  if (token.side == kOrigin && conn.preamble->stage == Stage::kDialing &&
-      conn.preamble->session.state() == State::kRouteWanted) {
-    on_dialed(token.index);
-  } else {
-    pump(token.index);
+  Leg& side = conn.preamble->side[token.side];
+  if (token.side == kOrigin && !side.fd) {
+    if (conn.preamble->dial != 0) {
+      on_dial(token.index, dialer_.on_ready(conn.preamble->dial, events));
+    }
+    return;
   }
+  side.note(events);
+  pump(token.index);
 }
 
 // Reads, feeds and writes until neither socket has more to give or take.
@@ -168,6 +134,7 @@ bool RtmpWorker::step(std::uint32_t index) {
   if (p.stage == Stage::kDialing &&
       (state == State::kReplay || state == State::kAnswers || state == State::kRelay)) {
     p.stage = Stage::kTalking;
+    dialer_.close(std::exchange(p.dial, 0));
     p.deadline_ms = monotonic_ms() + config_.rtmp.answer_timeout;
   }
   if (p.stage == Stage::kTalking && !p.opened && p.session.origin_answered()) open_session(index);
@@ -293,7 +260,7 @@ bool RtmpWorker::read_origin(std::uint32_t index, bool& progress) {
     if (p.session.can_reset()) {
       // It has not shaken hands, so another origin may.
       origin_failed(index, ipc::DialOutcome::kHandshake,
-                    error == 0 ? "closed without an answer" : std::strerror(error), p.origin_spoke);
+                    error == 0 ? "closed without an answer" : std::strerror(error));
       return false;
     }
     if (p.session.state() == State::kReplay && !p.session.origin_refused()) {
@@ -327,111 +294,52 @@ void RtmpWorker::find_route(std::uint32_t index) {
 
 void RtmpWorker::route(std::uint32_t index) {
   Conn& conn = conns_[index];
-  conn.preamble->stage = Stage::kRouting;
-  const ipc::Role role = conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
-  const auto route = state_.find_route(conn.key, role, ipc::EndpointKind::kRtmp);
-  if (route) {
-    counters_.add(Counter::kRouteHits);
-    dial(index, *route);
-  } else {
-    counters_.add(Counter::kRouteMisses);
-    ask_master(index);
-  }
-}
-
-void RtmpWorker::ask_master(std::uint32_t index) {
-  Conn& conn = conns_[index];
   Preamble& p = *conn.preamble;
-  ipc::RouteRequest request;
-  request.session = conn.id;
-  request.role = conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
-  request.failed_count = static_cast<std::uint16_t>(std::min(p.failed.size(), ipc::kMaxFailed));
-  std::copy_n(p.failed.begin(), request.failed_count, request.failed);
-  request.key.assign(conn.key);
-  request.header.request = link_.next_request();
-  p.stage = Stage::kRouting;
-  p.route_request = request.header.request;
-  p.deadline_ms = monotonic_ms() + kRouteTimeoutMs;
-  if (!link_.send(request)) {
-    refuse(index, EndReason::kNoOrigin, "the routing service is not available");
-    return;
-  }
-  route_requests_.emplace(p.route_request, index);
-}
-
-void RtmpWorker::on_route_answer(const ipc::RouteAnswer& answer) {
-  const auto found = route_requests_.find(answer.header.request);
-  if (found == route_requests_.end()) return;  // the client has left meanwhile
-  const std::uint32_t index = found->second;
-  route_requests_.erase(found);
-  conns_[index].preamble->route_request = 0;
-  if (conns_[index].preamble->stage != Stage::kRouting) return;  // it is being closed
-  if (answer.status == ipc::RouteStatus::kOk) {
-    dial(index, answer.origin);
-    return;
-  }
-  counters_.add(Counter::kRouteRefused);
-  refuse(index, EndReason::kNoOrigin, to_string(answer.status));
-}
-
-void RtmpWorker::dial(std::uint32_t index, ipc::OriginRef origin) {
-  Conn& conn = conns_[index];
-  Preamble& p = *conn.preamble;
-  conn.origin = origin;
-  if (conn.texts) conn.texts->origin = origin_text(conn);
   p.stage = Stage::kDialing;
-  p.deadline_ms = monotonic_ms() + config_.rtmp.dial_timeout;
-  ++p.attempts;
-  counters_.add(Counter::kRtmpDials);
-  if (p.attempts > 1) counters_.add(Counter::kRtmpDialRetries);
-  ipc::OriginRecord record;
-  if (!state_.read_origin(origin, record)) {
-    origin_failed(index, ipc::DialOutcome::kOther, "the origin has left");
-    return;
+  p.deadline_ms = 0;
+  OriginDialer::Want want;
+  want.owner = Token{index, conn.generation, kOrigin}.pack();
+  want.session = conn.id;
+  want.role = conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  want.key = conn.key;
+  want.client = conn.client;
+  want.client_fd = p.side[kClient].fd.get();
+  const OriginDialer::Started started = dialer_.start(std::move(want));
+  p.dial = started.ticket;
+  on_dial(index, started.step);
+}
+
+void RtmpWorker::on_dial(std::uint32_t index, const OriginDialer::Step& step) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  conn.origin = step.origin;
+  conn.endpoint = step.endpoint;
+  if (conn.texts) conn.texts->origin = origin_text(state_, conn.origin, conn.endpoint);
+  switch (step.state) {
+    case OriginDialer::Step::State::kWaiting:
+      break;
+    case OriginDialer::Step::State::kOpen:
+      on_connected(index);
+      break;
+    case OriginDialer::Step::State::kFailed:
+      p.dial = 0;
+      refuse(index, EndReason::kNoOrigin, describe(step));
+      break;
   }
-  const Endpoint* endpoint = pick_endpoint(record, conn.id);
-  if (endpoint == nullptr) {
-    origin_failed(index, ipc::DialOutcome::kOther, "the origin serves no RTMP", true);
-    return;
-  }
-  auto fd = net::start_connect(*endpoint, {config_.rtmp.tcp_keepalive, config_.rtmp.stall_timeout});
-  if (!fd) {
-    const int error = fd.error().sys_errno;
-    origin_failed(index, dial_outcome(error), fd.error().text, is_local_shortage(error));
-    return;
-  }
+}
+
+// The handshake with the origin begins; whether it is one shows by the end of that.
+void RtmpWorker::on_connected(std::uint32_t index) {
+  Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
   p.origin_spoke = false;
   p.side[kOrigin] = Leg{};
-  p.side[kOrigin].fd = std::move(*fd);
-  if (!poller_.add(p.side[kOrigin].fd.get(), kSideEvents,
-                   Token{index, conn.generation, kOrigin}.pack())) {
-    origin_failed(index, ipc::DialOutcome::kOther, "no place in the event set", true);
-  }
-}
-
-void RtmpWorker::on_dialed(std::uint32_t index) {
-  Conn& conn = conns_[index];
-  Preamble& p = *conn.preamble;
-  if (const int error = net::take_socket_error(p.side[kOrigin].fd.get()); error != 0) {
-    origin_failed(index, dial_outcome(error), std::strerror(error));
-    return;
-  }
-  if (!p.side[kOrigin].writable) return;
-  ipc::OriginRecord record;
+  static_cast<Side&>(p.side[kOrigin]) = dialer_.take(p.dial);
+  p.deadline_ms = monotonic_ms() + config_.rtmp.dial_timeout;
   ClientHandshakeOptions options;
-  const bool known = state_.read_origin(conn.origin, record);
-  std::vector<std::uint8_t> first;
-  if (known && record.proxy_protocol != 0) {
-    const Endpoint local = net::local_address(p.side[kClient].fd.get());
-    first = proxy_header(record.proxy_protocol, conn.client, local);
-  }
-  const Endpoint* endpoint = known ? pick_endpoint(record, conn.id) : nullptr;
-  if (endpoint != nullptr && is_tls(*endpoint)) {
-    if (!shake_origin(index, *endpoint, record, first)) return;
-  } else {
-    p.side[kOrigin].out.data = std::move(first);
-  }
-  if (known && record.send_client_ip && conn.client.family == Family::kIpv4) {
+  ipc::OriginRecord record;
+  if (state_.read_origin(conn.origin, record) && record.send_client_ip &&
+      conn.client.family == Family::kIpv4) {
     options.client_ipv4.emplace();
     std::copy_n(conn.client.ip, 4, options.client_ipv4->begin());
   }
@@ -439,54 +347,14 @@ void RtmpWorker::on_dialed(std::uint32_t index) {
   pump(index);
 }
 
-// The TLS handshake with the origin. True when it is done.
-bool RtmpWorker::shake_origin(std::uint32_t index, const Endpoint& endpoint,
-                              const ipc::OriginRecord& record, ByteView first) {
-  Side& side = conns_[index].preamble->side[kOrigin];
-  if (!side.tls) {
-    side.tls = origin_tls_.connect(side.fd.get(), endpoint, record, first);
-    if (!side.tls) {
-      origin_failed(index, ipc::DialOutcome::kTls, "TLS to origins cannot be had", true);
-      return false;
-    }
-  }
-  const IoStatus status = side.handshake();
-  if (status == IoStatus::kEnded) {
-    const std::string why = tls_failure_text(*side.tls);  // the stream goes with the side
-    origin_failed(index, ipc::DialOutcome::kTls, why);
-  }
-  return status == IoStatus::kOk;
-}
-
-// The dial or the origin's handshake failed: another origin, or the end. `our_fault`: nothing that
-// the master should hold against the origin.
+// The origin's handshake failed: another origin, or the end.
 void RtmpWorker::origin_failed(std::uint32_t index, ipc::DialOutcome outcome,
-                               std::string_view error, bool our_fault) {
-  Conn& conn = conns_[index];
-  Preamble& p = *conn.preamble;
-  counters_.add(counter_of(outcome));
-  ipc::DialResult result;
-  result.origin = conn.origin;
-  result.endpoint = ipc::EndpointKind::kRtmp;
-  result.outcome = outcome;
-  if (!our_fault) link_.send(result);
-  p.failed.push_back(conn.origin);
+                               std::string_view error) {
+  Preamble& p = *conns_[index].preamble;
   p.side[kOrigin] = Leg{};
-  const bool again = p.session.can_reset() && p.attempts < config_.rtmp.dial_attempts;
-  LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
-      .session(conn.id)
-      .field("stream", conn.key)
-      .field("origin", origin_text(conn))
-      .field("client", to_string(conn.client))
-      .field("error", error)
-      .field("attempt", p.attempts);
-  if (p.session.state() != State::kRouteWanted) p.session.reset_origin();
-  if (!again) {
-    refuse(index, EndReason::kNoOrigin, "no origin could be reached");
-    return;
-  }
-  counters_.add(Counter::kRouteMisses);
-  ask_master(index);
+  p.deadline_ms = 0;
+  p.session.reset_origin();
+  on_dial(index, dialer_.retry(p.dial, {outcome, error, p.origin_spoke}));
 }
 
 // Says no in RTMP's own words, then closes.
@@ -500,6 +368,7 @@ void RtmpWorker::refuse(std::uint32_t index, EndReason reason, std::string_view 
       .field("role", conn.publisher ? "publisher" : "player")
       .field("reason", description);
   p.side[kOrigin] = Leg{};
+  dialer_.close(std::exchange(p.dial, 0));
   // What clients take for final: they would try again otherwise.
   const std::string_view code = reason != EndReason::kHook ? ""
                                 : conn.publisher           ? "NetStream.Publish.BadName"
@@ -557,7 +426,7 @@ void RtmpWorker::open_session(std::uint32_t index) {
   LogLine(LogLevel::kInfo, conn.publisher ? "publisher connected" : "player connected")
       .session(conn.id)
       .field("stream", conn.key)
-      .field("origin", origin_text(conn))
+      .field("origin", origin_text(state_, conn.origin, conn.endpoint))
       .field("client", to_string(conn.client))
       .field("setup_ms", monotonic_ms() - conn.accepted_ms);
 }

@@ -42,6 +42,18 @@ Counter counter_of(EndReason reason) {
   return Counter::kRtmpEndError;
 }
 
+OriginDialer::Settings dial_settings(const Config& config) {
+  OriginDialer::Settings out;
+  out.kind = ipc::EndpointKind::kRtmp;
+  out.attempts = config.rtmp.dial_attempts;
+  out.timeout_ms = config.rtmp.dial_timeout;
+  out.tcp = {config.rtmp.tcp_keepalive, config.rtmp.stall_timeout};
+  out.counters = {Counter::kRtmpDials,       Counter::kRtmpDialRetries,   Counter::kRtmpDialRefused,
+                  Counter::kRtmpDialTimeout, Counter::kRtmpDialHandshake, Counter::kRtmpDialTls,
+                  Counter::kRtmpDialOther};
+  return out;
+}
+
 }  // namespace
 
 RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
@@ -80,6 +92,11 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
               }}),
       tls_(make_tls_server(config, context_.tickets, net::Alpn::kNone)),
       origin_tls_(config),
+      dialer_(base, dial_settings(config), state_, link_, counters_, origin_tls_,
+              {[this](std::uint64_t owner, int fd) { return poller_.add(fd, kSideEvents, owner); },
+               [this](std::uint64_t owner, const OriginDialer::Step& step) {
+                 on_dial(Token::unpack(owner).index, step);
+               }}),
       acceptor_(
           base, std::move(context_.listeners),
           {kDescriptorsEach, proxy_settings(config, config.rtmp.handshake_timeout)}, counters_,
@@ -164,7 +181,7 @@ void RtmpWorker::on_accept(UniqueFd fd, const Endpoint& client, bool tls) {
 void RtmpWorker::on_message(ipc::MessageType type, ByteView bytes) {
   if (type == ipc::MessageType::kRouteAnswer) {
     ipc::RouteAnswer answer;
-    if (ipc::decode(bytes, answer)) on_route_answer(answer);
+    if (ipc::decode(bytes, answer)) dialer_.on_route_answer(answer);
   } else if (type == ipc::MessageType::kSessionEnd) {
     ipc::SessionEnd order;
     if (!ipc::decode(bytes, order)) return;
@@ -221,12 +238,8 @@ void RtmpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
       break;
     case Stage::kAsking:  // HookClient has the deadline
       break;
-    case Stage::kRouting:
-      refuse(index, EndReason::kNoOrigin, "the routing service did not answer");
-      break;
     case Stage::kDialing:
-      origin_failed(index, ipc::DialOutcome::kTimeout, "no handshake within rtmp.dial_timeout",
-                    p.origin_spoke);
+      origin_failed(index, ipc::DialOutcome::kTimeout, "no handshake within rtmp.dial_timeout");
       break;
     case Stage::kTalking:
       if (p.session.origin_refused()) {
@@ -270,7 +283,7 @@ void RtmpWorker::leave_half_open(const Conn& conn) {
 // Frees what only the time before the relay needs. The sockets go with it unless moved out.
 void RtmpWorker::leave_preamble(Conn& conn) {
   Preamble& p = *conn.preamble;
-  if (p.route_request != 0) route_requests_.erase(p.route_request);
+  dialer_.close(p.dial);
   if (p.hook != 0) hooks_.cancel(p.hook);
   const std::uint32_t at = p.list_index;
   preambles_[at] = preambles_.back();

@@ -70,14 +70,9 @@ class RtmpWorker {
   void pass_half_close(Preamble& p);
   void find_route(std::uint32_t index);
   void route(std::uint32_t index);
-  void ask_master(std::uint32_t index);
-  void on_route_answer(const ipc::RouteAnswer& answer);
-  void dial(std::uint32_t index, ipc::OriginRef origin);
-  void on_dialed(std::uint32_t index);
-  bool shake_origin(std::uint32_t index, const Endpoint& endpoint, const ipc::OriginRecord& record,
-                    ByteView first);
-  void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error,
-                     bool our_fault = false);
+  void on_dial(std::uint32_t index, const OriginDialer::Step& step);
+  void on_connected(std::uint32_t index);
+  void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error);
   void refuse(std::uint32_t index, EndReason reason, std::string_view description);
   void open_session(std::uint32_t index);
   void on_protocol_failure(std::uint32_t index);
@@ -85,7 +80,6 @@ class RtmpWorker {
   void start_relay(std::uint32_t index);
   bool on_watched(std::uint32_t index, ByteView bytes) const;
   bool raw_both_ways(const Preamble& p) const;
-  std::string origin_text(const Conn& conn) const;
 
   event_base* base_;
   ipc::WorkerContext context_;
@@ -98,6 +92,7 @@ class RtmpWorker {
   SpliceRelay relay_;
   std::unique_ptr<net::TlsServer> tls_;
   OriginTls origin_tls_;
+  OriginDialer dialer_;
   Acceptor acceptor_;
   AccessLogger access_log_;
   Resolver resolver_;
@@ -105,9 +100,8 @@ class RtmpWorker {
   EventPtr fast_timer_;
   EventPtr slow_timer_;
   ConnTable<Conn> conns_;
-  std::vector<std::uint32_t> preambles_;  // indexes of conns with a Preamble
-  std::unordered_map<std::uint32_t, std::uint32_t> route_requests_;  // request -> conn index
-  std::unordered_map<std::uint64_t, std::uint32_t> half_open_;       // address group -> connections
+  std::vector<std::uint32_t> preambles_;                        // indexes of conns with a Preamble
+  std::unordered_map<std::uint64_t, std::uint32_t> half_open_;  // address group -> connections
   std::vector<std::uint8_t> read_buffer_;
   SessionId next_session_;
   std::uint64_t elsewhere_ = 0;  // connections of the other workers, refreshed each second
