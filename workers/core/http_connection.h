@@ -14,6 +14,7 @@
 #include "common/base/endpoint.h"
 #include "common/base/log.h"
 #include "common/proto/http/chunked.h"
+#include "common/proto/http/cors.h"
 #include "common/proto/http/forwarded.h"
 #include "common/proto/http/head.h"
 #include "workers/core/access_logger.h"
@@ -61,6 +62,7 @@ struct Exchange {
   std::unique_ptr<BodyIntake> intake;
   std::string key;  // of the stream, for logs
   ClientIdentity identity;
+  std::unique_ptr<CorsAsk> cors;  // null: nobody has to be named
 };
 
 // What the access log will say of the request.

@@ -190,6 +190,7 @@ void Server::begin(std::uint32_t index, const RequestHead& head) {
   const bool https = conn.side.tls != nullptr || conn.behind_tls;
   basics.identity = identify_client({conn.client, https, head.host}, head.fields, trusted());
   basics.https = basics.identity.https;
+  basics.cors = read_cors_ask(conn.port->cors, head.fields);
   AccessBook::note_head(conn, head);
   if (!may_ask(index, head, basics)) return;
   for (Room* const room : conn.port->rooms) {
@@ -299,14 +300,12 @@ void Server::answer(std::uint32_t index, const Answer& what) {
   if (what.fields != nullptr) {
     for (const auto& [name, value] : *what.fields) writer.field(name, value);
   } else {
-    if (conn.port->cors) {
-      writer.field(HeaderId::kAccessControlAllowOrigin, "*");
-      if (x.method == Method::kOptions) {
-        writer.field("Access-Control-Allow-Methods", conn.port->methods);
-        writer.field("Access-Control-Allow-Headers", "*");
-        writer.field("Access-Control-Max-Age", "86400");
-      }
-    }
+    const CorsMode cors = conn.port->cors;
+    const PutField put = [&](std::string_view name, std::string_view value) {
+      writer.field(name, value);
+    };
+    put_cors(cors, x.cors.get(), false, put);
+    if (x.method == Method::kOptions) put_preflight(cors, x.cors.get(), conn.port->methods, put);
     if (what.status == 401) writer.field("WWW-Authenticate", "Bearer realm=\"weir\"");
     const std::uint64_t retry_after = what.status == 503 ? 2 : what.retry_after;
     if (retry_after > 0) writer.field(HeaderId::kRetryAfter, retry_after);

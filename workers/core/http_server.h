@@ -44,7 +44,7 @@ struct Port {
   Endpoint listen;
   bool tls = false;
   bool proxy_protocol = false;
-  bool cors = false;          // our own answers allow pages of other sites to read them
+  CorsMode cors = CorsMode::kOff;
   std::string_view protocol;  // for the access log; empty: http or https
   std::string_view methods;   // that a preflight is told of
   AccessList access;

@@ -89,7 +89,8 @@ void FileRoom::send(std::uint32_t index, const RequestHead& head, StaticFile&& f
   writer.field(HeaderId::kLastModified, format_http_date(modified)).field(HeaderId::kEtag, etag);
   if (x.status == 206) writer.field(HeaderId::kContentRange, content_range(part, file.size));
   if (x.status == 416) writer.field(HeaderId::kContentRange, content_range_unsatisfied(file.size));
-  if (conn.port->cors) writer.field(HeaderId::kAccessControlAllowOrigin, "*");
+  put_cors(conn.port->cors, x.cors.get(), false,
+           [&](std::string_view name, std::string_view value) { writer.field(name, value); });
   writer.field(HeaderId::kConnection, x.client_keep_alive ? "keep-alive" : "close");
   if (x.status != 304) writer.body({Framing::kLength, x.left});
   writer.finish();

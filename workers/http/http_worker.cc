@@ -119,7 +119,7 @@ void HttpWorker::add_ports() {
   Port streams;
   streams.listen = config_.http.listen;
   streams.proxy_protocol = config_.http.proxy_protocol;
-  streams.cors = config_.http.cors;
+  streams.cors = parse_cors_mode(config_.http.cors);
   streams.methods = "GET, HEAD, OPTIONS";
   streams.access = parse_access_list(config_.http.access).value_or(AccessList{});
   streams.rooms = {&files_, &streams_};

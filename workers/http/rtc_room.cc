@@ -29,23 +29,28 @@ std::string head_for_origin(const RequestHead& head, const RtcPlan& plan,
   return out;
 }
 
-void add_cors(RtcAnswer& answer, std::string_view allow) {
-  const auto has = [&](std::string_view name) {
-    return std::any_of(answer.fields.begin(), answer.fields.end(),
-                       [&](const auto& field) { return equal_ignoring_case(field.first, name); });
+void add_cors(const Connection& conn, RtcAnswer& answer, std::string_view allow) {
+  const CorsMode mode = conn.port->cors;
+  if (mode == CorsMode::kOff || mode == CorsMode::kOrigin) return;
+  const CorsAsk* const ask = conn.exchange->cors.get();
+  auto& fields = answer.fields;
+  const auto find = [&](std::string_view name) {
+    return std::find_if(fields.begin(), fields.end(),
+                        [&](const auto& field) { return equal_ignoring_case(field.first, name); });
   };
-  if (!has("Access-Control-Allow-Origin")) {
-    answer.fields.emplace_back("Access-Control-Allow-Origin", "*");
+  const PutField put = [&](std::string_view name, std::string_view value) {
+    fields.emplace_back(name, value);
+  };
+  const FieldSet replaced = cors_replaced(mode);
+  fields.erase(
+      std::remove_if(fields.begin(), fields.end(),
+                     [&](const auto& field) { return replaced.has(header_id(field.first)); }),
+      fields.end());
+  put_cors(mode, ask, find("Access-Control-Allow-Origin") != fields.end(), put);
+  if (find("Access-Control-Expose-Headers") == fields.end()) {
+    put("Access-Control-Expose-Headers", "Location, ETag, Link");
   }
-  if (!has("Access-Control-Expose-Headers")) {
-    answer.fields.emplace_back("Access-Control-Expose-Headers", "Location, ETag, Link");
-  }
-  if (allow.empty()) return;
-  answer.fields.emplace_back("Access-Control-Allow-Methods", allow);
-  // A star alone does not cover Authorization (Fetch standard, CORS protocol).
-  answer.fields.emplace_back("Access-Control-Allow-Headers",
-                             "Authorization, Content-Type, If-Match, *");
-  answer.fields.emplace_back("Access-Control-Max-Age", "86400");
+  if (!allow.empty()) put_preflight(mode, ask, allow, put);
 }
 
 }  // namespace
@@ -81,7 +86,7 @@ bool RtcRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& basi
   if (plan.step == RtcStep::kEmpty || (plan.step == RtcStep::kPreflight && local)) {
     RtcAnswer what = rtc_preflight(plan.allow);
     if (plan.step == RtcStep::kEmpty) what.status = 204;
-    if (config.http.cors) add_cors(what, plan.allow);
+    add_cors(server_[index], what, plan.allow);
     answer(index, what, !head.body.empty());
   } else if (plan.step == RtcStep::kRefused) {
     refuse(index, plan, plan.status, plan.error, !head.body.empty());
@@ -141,7 +146,7 @@ void RtcRoom::on_answer(std::uint64_t owner, const RtcAnswer& what) {
   x.key = what.key;
   x.origin = what.origin;
   RtcAnswer full = what;
-  if (process_.config.http.cors) add_cors(full, full.allow);
+  add_cors(server_[token.index], full, full.allow);
   answer(token.index, full, false);
 }
 
@@ -149,7 +154,7 @@ void RtcRoom::refuse(std::uint32_t index, const RtcPlan& plan, int status, std::
                      bool close) {
   RtcAnswer what = rtc_error(plan.api, status, why);
   if (!plan.allow.empty()) what.fields.emplace_back("Allow", plan.allow);
-  if (process_.config.http.cors) add_cors(what, {});
+  add_cors(server_[index], what, {});
   answer(index, what, close);
 }
 

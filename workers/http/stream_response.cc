@@ -36,11 +36,15 @@ void compact(OutBuffer& out) {
   out.sent = 0;
 }
 
-// Where nginx sends clients: the host that they named, but its own port.
-std::string with_port_of(std::string_view host, const Endpoint& endpoint) {
-  const std::size_t colon = host.rfind(':');
-  const bool has_port = colon != std::string_view::npos && host.find(']', colon) == host.npos;
-  return std::string(has_port ? host.substr(0, colon) : host) + ":" + std::to_string(endpoint.port);
+void write_cors(HeadWriter& writer, const Fields& theirs, CorsMode mode, const Exchange& x) {
+  put_cors(mode, x.cors.get(), theirs.has(HeaderId::kAccessControlAllowOrigin),
+           [&](std::string_view name, std::string_view value) { writer.field(name, value); });
+}
+
+// Compressed, although Weir asks for none: some servers do (`gzip_static always`).
+bool is_encoded(const Fields& fields) {
+  const std::string_view coding = fields.get(HeaderId::kContentEncoding);
+  return !coding.empty() && !equal_ignoring_case(coding, "identity");
 }
 
 bool ends(Framing framing) {
@@ -125,10 +129,16 @@ void StreamRoom::begin_response(std::uint32_t index, const ResponseHead& head, B
   x.origin_keep_alive = head.keep_alive && ends(head.body.framing) && x.kind != StreamKind::kLive &&
                         x.proxy_protocol == 0;
   x.deadline_ms = 0;
-  const bool whole = head.status == 200 && !head.fields.has(HeaderId::kContentEncoding) &&
-                     x.method == Method::kGet;
-  if (whole && (x.kind == StreamKind::kPlaylist || x.kind == StreamKind::kManifest)) {
-    begin_playlist(index, head, rest);
+  const bool playlist = x.kind == StreamKind::kPlaylist || x.kind == StreamKind::kManifest;
+  if (playlist && head.status == 200 && x.method == Method::kGet) {
+    if (is_encoded(head.fields)) {
+      // Passed on it would lead the viewer to other origins, or to addresses of the inner network.
+      const std::string coding(head.fields.get(HeaderId::kContentEncoding));
+      origin_broke(index, EndReason::kOriginProtocol,
+                   "a playlist with Content-Encoding " + coding + ", which nobody asked for");
+    } else {
+      begin_playlist(index, head, rest);
+    }
     return;
   }
   // Chunks that a client of HTTP/1.0 could not read are taken apart here.
@@ -154,10 +164,10 @@ void StreamRoom::begin_playlist(std::uint32_t index, const ResponseHead& head, B
   StreamExchange& x = exchange(index);
   x.stage = StreamStage::kCollect;
   HeadWriter writer(x.head_out);
-  writer.response(200).copy_end_to_end(head.fields, kNotOfRewritten);
-  if (process_.config.http.cors && !head.fields.has(HeaderId::kAccessControlAllowOrigin)) {
-    writer.field(HeaderId::kAccessControlAllowOrigin, "*");
-  }
+  const CorsMode cors = server_[index].port->cors;
+  writer.response(200).copy_end_to_end(
+      head.fields, kNotOfRewritten | cors_replaced(cors) | FieldSet{HeaderId::kContentEncoding});
+  write_cors(writer, head.fields, cors, x);
   if (!writer.finish()) x.head_out.clear();
   x.deadline_ms = server_[index].last_move_ms + process_.config.http.answer_timeout;
   if (x.body.empty()) {
@@ -188,28 +198,21 @@ void StreamRoom::write_head(std::uint32_t index, const ResponseHead& head, const
   HeadWriter writer(out);
   writer.response(head.status, head.reason);
   FieldSet skip;
-  const std::string_view location = head.fields.get(HeaderId::kLocation);
-  std::string moved;
-  for (const bool by_name : {false, true}) {
-    if (location.empty() || x.identity.host.empty()) break;
-    const std::string ours =
-        "://" + (by_name ? with_port_of(x.sent_host, x.endpoint) : to_string(x.endpoint)) + "/";
-    // Either scheme: an origin behind TLS may not know that it is.
-    const std::string_view scheme = location.substr(0, location.find(ours));
-    if (scheme != "http" && scheme != "https") continue;
-    moved = x.identity.base_url() + std::string(location.substr(scheme.size() + ours.size() - 1));
-    skip = FieldSet{HeaderId::kLocation};
-    break;
+  const CorsMode cors = server_[index].port->cors;
+  skip = skip | cors_replaced(cors);
+  std::vector<std::pair<HeaderId, std::string>> moved;
+  for (const HeaderId id : {HeaderId::kLocation, HeaderId::kContentLocation}) {
+    if (!head.fields.has(id)) continue;
+    skip = skip | FieldSet{id};
+    moved.emplace_back(id, lead_here(x, head.fields.get(id)));
   }
   // What GET would give is rewritten, so neither its length nor its tag is the origin's.
   const bool rewritten = x.method == Method::kHead && head.status == 200 &&
                          (x.kind == StreamKind::kPlaylist || x.kind == StreamKind::kManifest);
   if (rewritten) skip = skip | kNotOfRewritten;
   writer.copy_end_to_end(head.fields, skip);
-  if (!moved.empty()) writer.field(HeaderId::kLocation, moved);
-  if (process_.config.http.cors && !head.fields.has(HeaderId::kAccessControlAllowOrigin)) {
-    writer.field(HeaderId::kAccessControlAllowOrigin, "*");
-  }
+  for (const auto& [id, value] : moved) writer.field(id, value);
+  write_cors(writer, head.fields, cors, x);
   if (body.framing == Framing::kTunnel) {
     writer.field(HeaderId::kConnection, "Upgrade");
     writer.field(HeaderId::kUpgrade, head.fields.get(HeaderId::kUpgrade));

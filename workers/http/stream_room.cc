@@ -60,6 +60,7 @@ bool StreamRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& b
   }
   // Segments of playlists have the same extensions as live streams, and carry a hint.
   x.kind = target.by_query ? StreamKind::kLive : kind_of(x.path);
+  if (head.method == Method::kOptions) x.kind = StreamKind::kPass;
   if (x.kind == StreamKind::kLive && !own.hint.empty()) x.kind = StreamKind::kPass;
   build_request(x, head);
   find_route(index, head, target.key, own);
@@ -75,9 +76,15 @@ void StreamRoom::refuse_target(std::uint32_t index, const RequestHead& head, std
   server_.answer(index, {400, kText, why});
 }
 
+// http.cors origin: it decides what pages of other sites may do.
+bool StreamRoom::passes_options(std::uint32_t index, const RequestHead& head) {
+  return server_[index].port->cors == CorsMode::kOrigin && head.body.empty() && !head.is_asterisk();
+}
+
 // Requests that no origin needs to see. True when it was answered.
 bool StreamRoom::answer_here(std::uint32_t index, const RequestHead& head) {
   static constexpr std::string_view kAllowed = "GET, HEAD, OPTIONS";
+  if (head.method == Method::kOptions && passes_options(index, head)) return false;
   if (head.method == Method::kOptions) {
     server_.answer(index, {204, {}, {}, kAllowed});
     return true;
@@ -131,13 +138,14 @@ void StreamRoom::find_route(std::uint32_t index, const RequestHead& head,
     return;
   }
   x.pinned = !own.hint.empty() && dial_.pin(x, own.hint);
-  const bool judged = process_.hooks.wants(HookAction::kPlay);
+  const bool asks = head.method != Method::kOptions;  // a preflight plays nothing
+  const bool judged = asks && process_.hooks.wants(HookAction::kPlay);
   if (!key.ok() && (!x.pinned || judged)) {
     server_.answer(index, {404, kText, route::to_string(key.error)});
     return;
   }
   x.key = key.text;
-  if (!key.ok() || !ask_hook(index, head, key, own.companion)) dial_.route(index);
+  if (!key.ok() || !asks || !ask_hook(index, head, key, own.companion)) dial_.route(index);
 }
 
 void StreamRoom::serve(std::uint32_t index, bool& progress) {

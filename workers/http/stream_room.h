@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "common/route/http_target.h"
 #include "common/route/origin_hint.h"
 #include "common/route/stream_key.h"
 #include "workers/core/http_room.h"
@@ -39,6 +41,7 @@ class StreamRoom : public Room {
   StreamExchange& exchange(std::uint32_t index);
 
   // stream_room.cc: the request
+  bool passes_options(std::uint32_t index, const RequestHead& head);
   bool answer_here(std::uint32_t index, const RequestHead& head);
   void build_request(StreamExchange& x, const RequestHead& head) const;
   void refuse_target(std::uint32_t index, const RequestHead& head, std::string_view why);
@@ -64,6 +67,10 @@ class StreamRoom : public Room {
   void body_done(std::uint32_t index);
   void finish_playlist(std::uint32_t index);
   void origin_broke(std::uint32_t index, EndReason reason, std::string_view why);
+
+  // stream_location.cc: redirects
+  std::optional<Endpoint> origin_at(std::string_view authority) const;
+  std::string lead_here(const StreamExchange& x, std::string_view location);
 
   // stream_relay.cc: live streams, inside the kernel
   void start_relay(std::uint32_t index);
