@@ -140,12 +140,16 @@ RtcAddresses RtcSignal::addresses_for(const Call& call) const {
   return out;
 }
 
-// The ICE servers that the origin names (RFC 9725, section 4.6).
+// The ICE servers that the origin names (RFC 9725, section 4.6), and with http.cors origin what it
+// allows pages of other sites.
 void RtcSignal::on_advice(Call& call) {
   RtcAnswer answer = rtc_preflight(call.request.plan.allow);
   const ResponseHead& head = call.response->head();
   for (const Field& field : head.fields) {
-    if (is_success(head.status) && equal_ignoring_case(field.name, "Link")) {
+    const std::string_view name = field.name;
+    const bool cors = process_.config.http.cors == "origin" &&
+                      equal_ignoring_case(name.substr(0, 15), "Access-Control-");
+    if (is_success(head.status) && (cors || equal_ignoring_case(name, "Link"))) {
       answer.fields.emplace_back(field.name, field.value);
     }
   }
