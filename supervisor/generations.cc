@@ -293,8 +293,7 @@ void Master::drain(Generation& generation, std::uint64_t deadline_ms) {
     state_->put_worker(seat.page, record);
     ipc::Drain message;
     message.deadline_ms = deadline_ms;
-    found->second.told_to_leave = true;
-    send(found->second, seat.page, message);
+    order(found->second, seat.page, message);
     flows_->worker_drains(seat.page, monotonic_ms());
   }
   LogLine(LogLevel::kNotice, "generation drains").field("generation", generation.number);
@@ -312,8 +311,7 @@ void Master::quit(Generation& generation) {
     const auto found = processes_.find(seat.page);
     if (found == processes_.end()) continue;
     ipc::Quit message;
-    found->second.told_to_leave = true;
-    send(found->second, seat.page, message);
+    order(found->second, seat.page, message);
   }
 }
 

@@ -161,7 +161,7 @@ Result<void> Master::first_stage() {
 }
 
 int Master::timeout_ms(std::uint64_t now_ms) const {
-  if (can_fork() || may_reload()) return 0;
+  if (can_fork() || may_reload() || pending_signals_[SIGCHLD]) return 0;
   std::uint64_t next = next_beat_ms_;
   const auto consider = [&next](std::uint64_t at) {
     if (at != 0 && at < next) next = at;

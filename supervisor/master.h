@@ -51,6 +51,8 @@ struct MasterOptions {
 
 // In epoll_event.data.u64, beside the pages of workers.
 inline constexpr std::uint64_t kHandoverToken = ~0ULL - 2;
+// Of a channel's queue.
+inline constexpr std::size_t kNoLimit = ~std::size_t{0};
 
 class Master {
  public:
@@ -184,6 +186,13 @@ class Master {
     return send_bytes(process, page, ipc::encode(message), pass_fd);
   }
   bool send_bytes(Process& process, std::uint32_t page, ByteView bytes, int pass_fd);
+  // Drain and Quit: there are few of them, and they must arrive however much waits already.
+  template <typename M>
+  void order(Process& process, std::uint32_t page, M& message) {
+    process.told_to_leave = true;
+    const auto status = process.channel.send(ipc::encode(message), -1, kNoLimit);
+    if (status == ipc::SendStatus::kQueued) watch(process, page, true);
+  }
 
   MasterOptions options_;
   std::shared_ptr<const Config> config_;  // of the current generation

@@ -113,8 +113,7 @@ void Master::quit_last_workers() {
   for (auto& [page, process] : processes_) {
     if (process.told_to_leave) continue;
     ipc::Quit message;
-    process.told_to_leave = true;
-    send(process, page, message);
+    order(process, page, message);
   }
 }
 

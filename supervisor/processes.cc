@@ -20,6 +20,7 @@ constexpr std::uint64_t kBackoffFirstMs = 100;
 constexpr std::uint64_t kBackoffMaxMs = 10000;
 constexpr std::uint64_t kLongLifeMs = 60000;  // whoever lived so long did not fail at starting
 constexpr int kLastWords = 100000;
+constexpr int kReapsAtOnce = 16;       // a generation that leaves must not hold up the others
 constexpr unsigned kSessionBits = 36;  // sessions of one process before ids could meet
 
 std::string how_it_ended(int status) {
@@ -97,7 +98,7 @@ void Master::enter_child(Generation& generation, const Seat& seat, std::uint32_t
 }
 
 void Master::reap() {
-  for (;;) {
+  for (int i = 0; i < kReapsAtOnce; ++i) {
     int status = 0;
     const pid_t pid = ::waitpid(-1, &status, WNOHANG);
     if (pid <= 0) return;
@@ -105,6 +106,7 @@ void Master::reap() {
                                     [pid](const auto& entry) { return entry.second.pid == pid; });
     if (found != processes_.end()) on_end(found->first, status);
   }
+  pending_signals_[SIGCHLD] = true;  // the rest has its turn
 }
 
 void Master::on_end(std::uint32_t page, int status) {
