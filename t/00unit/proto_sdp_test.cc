@@ -242,6 +242,71 @@ TEST_CASE("fragments: trickled candidates and the answer to a restart") {
   CHECK(out.empty());
 }
 
+TEST_CASE("a fragment without sections is one") {
+  std::string out;
+  const std::string restart =
+      lines({"a=ice-ufrag:u1", "a=ice-pwd:p1", "a=candidate:1 1 udp 5 10.9.8.7 4000 typ host",
+             "a=end-of-candidates"});
+  REQUIRE(rewrite_fragment(restart, {kUdp, {}}, out) == SdpStatus::kOk);
+  CHECK(out ==
+        lines({"a=ice-ufrag:u1", "a=ice-pwd:p1", kPublic0, kPublic1, "a=end-of-candidates"}));
+  REQUIRE(rewrite_fragment(lines({"a=ice-ufrag:u1", "a=ice-pwd:p1"}), {kUdp, {}}, out) ==
+          SdpStatus::kOk);
+  CHECK(out == lines({"a=ice-ufrag:u1", "a=ice-pwd:p1", kPublic0, kPublic1}));
+  Description d;
+  REQUIRE(parse_fragment(restart, d) == SdpStatus::kOk);
+  REQUIRE(d.candidates.size() == 1);
+  CHECK(d.candidates[0].port == 4000);
+}
+
+TEST_CASE("a bundle's transport is that of its first living section, wherever it stands") {
+  struct Row {
+    std::string_view group;
+    int port;  // of section 1
+    std::size_t section;
+  };
+  for (const Row& row : {Row{"0 1", 9, 0}, {"1 0", 9, 1}, {"1 0", 0, 0}, {"x 1 0", 9, 1}}) {
+    CAPTURE(row.group);
+    const std::string text =
+        lines({"v=0", "a=group:BUNDLE " + std::string(row.group), "m=audio 9 X 0", "a=mid:0",
+               "a=ice-ufrag:ua", "a=ice-pwd:pa", "a=candidate:1 1 udp 5 192.0.2.1 4000 typ host",
+               "m=video " + std::to_string(row.port) + " X 0", "a=mid:1"});
+    Description d;
+    REQUIRE(parse_description(text, d) == SdpStatus::kOk);
+    const auto sessions = ice_sessions(d);
+    REQUIRE(sessions.size() == 1);
+    CHECK(sessions[0].section == row.section);
+    CHECK(sessions[0].ufrag == "ua");
+    CHECK(sessions[0].password == "pa");
+  }
+}
+
+TEST_CASE("what a client sends says nothing of where it is") {
+  const std::string offer =
+      lines({"v=0", "c=IN IP4 192.0.2.1", "a=candidate:0 1 udp 5 192.0.2.1 4 typ host",
+             "m=audio 50000/2 X 0 8", "c=IN IP6 2001:db8::1%eth0", "a=rtcp:50001 IN IP4 192.0.2.1",
+             "a=candidate:1 1 udp 5 192.0.2.1 4000 typ host", "a=remote-candidates:1 192.0.2.9 9",
+             "a=candidate:2 1 tcp 4 x.local 9 typ host tcptype active", "a=end-of-candidates",
+             "m=video 0 X 0", "a=bundle-only", "m=application 9 X webrtc-datachannel"});
+  const std::string tail =
+      lines({"m=video 0 X 0", "a=bundle-only", "m=application 9 X webrtc-datachannel"});
+  const std::string head = lines({"v=0", "c=IN IP4 0.0.0.0", "m=audio 9 X 0 8", "c=IN IP4 0.0.0.0",
+                                  "a=rtcp:9 IN IP4 0.0.0.0"});
+  std::string out;
+  REQUIRE(conceal_description(offer, {}, out) == SdpStatus::kOk);
+  CHECK(out == head + lines({"a=end-of-candidates"}) + tail);
+  REQUIRE(conceal_description(offer, at("203.0.113.5", 9), out) == SdpStatus::kOk);
+  CHECK(out == head +
+                   lines({"a=candidate:1 1 udp 2130706431 203.0.113.5 9 typ host",
+                          "a=end-of-candidates"}) +
+                   tail);
+  REQUIRE(conceal_fragment("a=mid:0\na=candidate:1 1 udp 5 192.0.2.1 4000 typ host", out) ==
+          SdpStatus::kOk);
+  CHECK(out == "a=mid:0\n");
+  CHECK(conceal_description("v=1", {}, out) == SdpStatus::kNotSdp);
+  CHECK(out.empty());
+}
+
 TEST_CASE("what is not a session description is refused with a reason") {
   CHECK(parsed("") == SdpStatus::kNotSdp);
   CHECK(parsed("<html>") == SdpStatus::kNotSdp);

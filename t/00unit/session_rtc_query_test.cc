@@ -1,7 +1,7 @@
-// What Weir has judged is what SRS does: for random queries and addresses, the stream, vhost and role
-// that Weir found are those that SRS's way of reading finds in what is sent on. The model below is
-// written after SRS 7's behaviour: it parts queries at `=`, `,`, `&&`, `&` and `;` alike, takes
-// names and values in turn, of two values the last, and unescapes nothing.
+// What Weir has judged is what SRS does: for random queries and addresses, the stream, vhost and
+// role that Weir found are those that SRS's way of reading finds in what is sent on. The model
+// below is written after SRS 7's behaviour: it parts queries at `=`, `,`, `&&`, `&` and `;` alike,
+// takes names and values in turn, of two values the last, and unescapes nothing.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -70,8 +70,7 @@ Seen srs_whip(const std::string& target, const std::string& host, std::string_vi
   };
   const bool play = path.ends_with("/whip-play/") || path.ends_with("/whep/");
   REQUIRE((play || path == "/rtc/v1/whip/"));
-  return {srs_key(without_port(host), value("app", "live"), value("stream", "livestream"),
-                  weirs),
+  return {srs_key(without_port(host), value("app", "live"), value("stream", "livestream"), weirs),
           !play && value("action", "publish") == "publish"};
 }
 
@@ -95,24 +94,25 @@ std::string srs_stream_url(const std::string& url, std::string_view weirs) {
     vhost = without_port(full.substr(begin, path - begin));
   }
   const std::string name = full.substr(path, query - path);
-  return srs_key(vhost, name.substr(1, name.rfind('/') - 1), name.substr(name.rfind('/') + 1), weirs);
+  return srs_key(vhost, name.substr(1, name.rfind('/') - 1), name.substr(name.rfind('/') + 1),
+                 weirs);
 }
 
 class Random {
  public:
-  std::string one_of(const std::vector<std::string>& from) {
-    return from[engine_() % from.size()];
-  }
+  std::string one_of(const std::vector<std::string>& from) { return from[engine_() % from.size()]; }
   std::size_t below(std::size_t bound) { return engine_() % bound; }
 
   std::string query() {
     static const std::vector<std::string> kNames = {
-        "app",    "stream", "app", "stream", "vhost",  "domain",    "action",   "x",
-        "token",  "%61pp",  "st%72eam", "eip", "method", "callback", "candidate", ""};
+        "app",   "stream", "app",      "stream", "vhost",  "domain",   "action",    "x",
+        "token", "%61pp",  "st%72eam", "eip",    "method", "callback", "candidate", ""};
     static const std::vector<std::string> kValues = {
-        "live", "public",  "secret", "live", "public",   "a/b", "a%2Fb",   "play",  "publish",
-        "",     "c%3Bx",   "a:b+c",  "=",    "o.org",    "O.org", "%20s",  "stream", "app",
-        "?vhost=o.org", "__defaultVhost__", "%", "10.0.0.1", "/secret", "#stream=secret"};
+        "live",  "public",   "secret",  "live",          "public",
+        "a/b",   "a%2Fb",    "play",    "publish",       "",
+        "c%3Bx", "a:b+c",    "=",       "o.org",         "O.org",
+        "%20s",  "stream",   "app",     "?vhost=o.org",  "__defaultVhost__",
+        "%",     "10.0.0.1", "/secret", "#stream=secret"};
     static const std::vector<std::string> kEnds = {"&", "&", "&", "&", "&&", ";", ",", "?", "="};
     std::string out;
     for (std::size_t left = below(7); left > 0; --left) {
@@ -141,9 +141,9 @@ TEST_CASE("queries: SRS reads what Weir has read") {
     RequestParser parser;
     RequestHead head;
     if (parser.parse(text, head) != weir::ParseStatus::kComplete) continue;
-    const RtcPlan plan = plan_rtc(head, {weir::route::derive_hint_key("s"),
-                                         "/rtc/v1/whip/?app=[app]&stream=[stream]",
-                                         "/rtc/v1/whep/?app=[app]&stream=[stream]"});
+    const RtcPlan plan = plan_rtc(
+        head, {weir::route::derive_hint_key("s"), "/rtc/v1/whip/?app=[app]&stream=[stream]",
+               "/rtc/v1/whep/?app=[app]&stream=[stream]"});
     if (plan.step != RtcStep::kOffer) continue;
     CAPTURE(target);
     CAPTURE(plan.target);
@@ -159,11 +159,12 @@ TEST_CASE("addresses in bodies: SRS reads what Weir has read") {
   Random random;
   std::size_t sent = 0;
   for (int i = 0; i < 60000; ++i) {
-    const std::string url = random.one_of({"webrtc", "rtmp"}) + "://" +
-                            random.one_of({"w.org:1985", "W.org", "10.0.0.1", "u@w.org", "", "w.org:x"}) +
-                            "/" + random.one_of({"live", "a/b", "live/_definst_", "l\xC3\xA4", ""}) + "/" +
-                            random.one_of({"public", "p#x", "p,q", "p;q", "p...vhost...x", "%2F"}) +
-                            random.one_of({"?", "?", "", "#"}) + random.query();
+    const std::string url =
+        random.one_of({"webrtc", "rtmp"}) + "://" +
+        random.one_of({"w.org:1985", "W.org", "10.0.0.1", "u@w.org", "", "w.org:x"}) + "/" +
+        random.one_of({"live", "a/b", "live/_definst_", "l\xC3\xA4", ""}) + "/" +
+        random.one_of({"public", "p#x", "p,q", "p;q", "p...vhost...x", "%2F"}) +
+        random.one_of({"?", "?", "", "#"}) + random.query();
     RtcPlan plan;
     plan.step = RtcStep::kOffer;
     const std::string canonical = plan_stream_url(plan, url);

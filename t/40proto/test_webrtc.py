@@ -5,6 +5,7 @@ import select
 
 import pytest
 from weirtest import poll
+from weirtest.hookserver import HookServer
 from weirtest.rtcorigin import RtcWeir
 from weirtest.stun import binding_request, udp_socket
 from weirtest.webrtc import Link, WebrtcBrowser, WebrtcOrigin
@@ -63,6 +64,36 @@ def test_fifty_sessions_of_three_origins(lab, link):
     assert homes[0][0].states("live/a", "whip") == ["closed"]
     assert sessions(weir) == 4
     players[1].wait_video(5)
+
+
+def test_full_ice_origin(lab, link):
+    """An origin with full ICE sends nothing past Weir, whatever the client's offer says of itself: no
+    packet goes between the two but through Weir's port, and the end is told when it is one."""
+    hook = HookServer(lab)
+    origin = WebrtcOrigin(lab, link.near, full=True)
+    weir = start(lab, link, [origin], {"hooks": {"on_unpublish": hook.url()}})
+    link.nft("-f", "-", rules=f"""table inet watch {{
+        counter weir {{ }}
+        counter round {{ }}
+        chain in {{ type filter hook input priority 0;
+                    ip saddr {link.near} udp sport {weir.rtc_port} counter name weir
+                    ip saddr {link.near} udp sport != {weir.rtc_port} counter name round
+        }}
+        chain out {{ type filter hook output priority 0;
+                     ip daddr {link.near} udp dport != {weir.rtc_port} counter name round
+        }}
+    }}""")
+
+    def counted(name):
+        return int(re.search(r"packets (\d+)", link.nft("list", "counter", "inet", "watch", name)).group(1))
+    publisher = link.client("publish", weir.url("whip/live/full")).wait_connected()
+    player = link.client("play", weir.url("whep/live/full"), "gst_client.py").wait_connected()
+    player.wait_video(10)
+    assert counted("weir") > 10 and counted("round") == 0
+    assert hook.seen("on_unpublish") == []
+    assert player.leave() == 200 and publisher.leave() == 200
+    poll("the end is told", lambda: hook.seen("on_unpublish"))
+    assert counted("round") == 0
 
 
 def test_gstreamer(lab, link):

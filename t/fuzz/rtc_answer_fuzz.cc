@@ -15,14 +15,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   RtcAddresses addresses;
   addresses.origin_api = parse_listen("10.0.0.5:1985").value();
   for (const auto& made :
-       {read_answer(offer, answer, addresses), read_restart(offer, answer, addresses)}) {
+       {read_answer(offer, answer, addresses), read_restart(offer, answer, addresses),
+        read_counter_offer(answer, addresses)}) {
     if (!made) continue;
     if (made->sdp.find("\na=candidate:") != std::string::npos) std::abort();
     for (const RtcFlow& flow : made->flows) {
       if (flow.username.find(':') == std::string::npos || flow.password.empty()) std::abort();
     }
   }
-  (void)check_offer(offer);
+  if (check_offer(offer).empty() && offered_ufrag(offer).size() > 256) std::abort();
   (void)is_fragment(answer);
   (void)wanted_address(answer, 1);
   return 0;

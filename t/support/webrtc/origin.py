@@ -1,12 +1,13 @@
 """A real WebRTC origin on aiortc: takes a stream by WHIP and gives it to players by WHEP.
 
-    origin.py ADDRESS PORT      API on ADDRESS:PORT; media on ephemeral ports of ADDRESS
+    origin.py ADDRESS PORT [full]   API on ADDRESS:PORT; media on ephemeral ports of ADDRESS
 
 POST /rtc/v1/whip/?app=&stream= and /rtc/v1/whep/?…; DELETE of the Location, or PATCH for an ICE restart
 (RFC 9725, 4.3.3); GET /sessions for tests, /page.html for browsers. A message on a data channel is answered
 with what this origin and the session's stream are.
 Each session has a UDP port of its own. Offered candidates are not tried: like an ICE-lite server
-this one answers whoever asks, so a client can only come the way that the answer told it.
+this one answers whoever asks, so a client can only come the way that the answer told it. With `full` they
+are: it sends its checks and its media wherever an offer says that the client is.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaBlackhole, MediaRelay
 
 ADDRESS, PORT = sys.argv[1], int(sys.argv[2])
+FULL = sys.argv[3:] == ["full"]
 NOBODY = "192.0.2.1"    # TEST-NET-1: a candidate that nobody has
 
 relay = MediaRelay()
@@ -74,7 +76,7 @@ class Session:
         elif "\nm=video" in offer:
             for track in streams[self.stream]:
                 self.pc.addTrack(relay.subscribe(track, buffered=False))
-        await self.pc.setRemoteDescription(RTCSessionDescription(deaf, "offer"))
+        await self.pc.setRemoteDescription(RTCSessionDescription(offer if FULL else deaf, "offer"))
         await self.pc.setLocalDescription(await self.pc.createAnswer())
         await self.sink.start()
         return self.pc.localDescription.sdp

@@ -42,16 +42,19 @@ class Link(Clients, netns.Link):
 
 
 class WebrtcOrigin:
-    def __init__(self, lab, ip):
+    """`full`: one that sends where an offer says that the client is, as agents with full ICE do."""
+
+    def __init__(self, lab, ip, full=False):
         self.lab = lab
         self.ip = ip
+        self.arguments = ["full"] if full else []
         self.api_port = free_port()
         self.media_port = None      # one a session
         self.start()
 
     def start(self):
-        self.process = self.lab.start([PYTHON, SUPPORT / "origin.py", self.ip, self.api_port],
-                                      "webrtc-origin")
+        self.process = self.lab.start([PYTHON, SUPPORT / "origin.py", self.ip, self.api_port,
+                                       *self.arguments], "webrtc-origin")
         self.process.wait_port(self.api_port, 60, self.ip)
 
     @property
