@@ -74,7 +74,6 @@ struct Ready {
 };
 
 inline constexpr std::size_t kMaxFailed = 16;
-
 // "Where does this stream live?" after a miss or a failed dial; answered by RouteAnswer. The master
 // picks, records the stream and answers; two workers that ask at once get the same answer.
 struct RouteRequest {
@@ -107,7 +106,6 @@ struct SessionClose {
 };
 
 enum class DialOutcome : std::uint8_t { kOk, kRefused, kTimeout, kHandshake, kTls, kOther };
-
 // A dial that failed before the origin's endpoint had said a word. kOk is not sent.
 struct DialResult {
   static constexpr auto kType = MessageType::kDialResult;
@@ -147,7 +145,6 @@ struct OriginCommand {
 
 enum class RouteStatus : std::uint8_t { kOk, kNoOrigin, kTableFull, kStreamElsewhere };
 std::string_view to_string(RouteStatus status);
-
 struct RouteAnswer {
   static constexpr auto kType = MessageType::kRouteAnswer;
   MessageHeader header;
