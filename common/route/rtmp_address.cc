@@ -31,7 +31,7 @@ std::string with_query(std::string path, std::string_view query) {
 
 std::string expand_vhost(std::string_view text) {
   std::string out(trim(text, kAround));
-  if (const std::size_t at = out.find(kOldVhost); at != std::string::npos) {
+  for (std::size_t at = 0; (at = out.find(kOldVhost, at)) != std::string::npos;) {
     out.replace(at, kOldVhost.size(), "?vhost=");
   }
   return out;
@@ -168,7 +168,7 @@ bool find_vhost(const Pieces& p, Vhost& vhost) {
     std::string_view value;
     char separator = '\0';
     while (next_parameter(query, name, value, separator)) {
-      if (!names_vhost(name, value)) continue;
+      if (!names_vhost(name, value) || host_in(value).empty()) continue;
       if (vhost.name.empty()) vhost = {host_in(value), of_app};
       if (vhost.name != host_in(value)) return false;
     }
@@ -195,7 +195,7 @@ void find_name(Pieces& p, std::vector<std::string_view>& app, std::vector<std::s
 
 bool has_bad_segment(const std::vector<std::string_view>& segments) {
   return std::any_of(segments.begin(), segments.end(), [](std::string_view text) {
-    return text.empty() || text.starts_with(kInstance);
+    return text.empty() || text.starts_with(kInstance) || text.find(kOldVhost) != text.npos;
   });
 }
 

@@ -27,9 +27,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   check(route::from_rtmp(part[0], part[1], part[2]));
   check(route::from_http_path(part[0], part[1], part[2]));
-  // What is sent on for an RTMP address names the same stream, and is plain already.
+  // What is sent on for an RTMP address names the same stream, and is plain already. (Without an
+  // app it is the path of tcUrl, where SRS must find folders of the name, too.)
   const route::RtmpAddress sent = route::rtmp_address(part[0], part[1], part[2]);
-  if (sent.key.ok() && !sent.app.empty()) {
+  const std::string_view app = std::string_view(sent.app).substr(0, sent.app.find('?'));
+  if (sent.key.ok() && app.find_first_not_of('/') != std::string_view::npos) {
     const auto again = route::rtmp_address(sent.tc_url, sent.app, sent.stream);
     if (again.key.text != sent.key.text || again.stream != sent.stream) std::abort();
   }

@@ -127,14 +127,9 @@ bool SpliceRelay::pump(Id id, std::uint8_t from) {
   bool emptied = false;
   const int rounds = s.leg[from].tls ? kTlsRoundsMax : kRoundsMax;
   for (int round = 0;; ++round) {
-    Moved moved = s.copied[from] ? drain_held(s, from) : drain_pipe(s, from);
     ssize_t n = 0;
-    const bool more = moved == Moved::kAll && !s.leg[from].eof && !emptied && round < rounds;
-    if (more && s.copied[from]) {
-      moved = copy_through(s, from, n);
-    } else if (more && !fill_pipe(s, from, n)) {
-      moved = copy_once(s, from, n);
-    }
+    bool more = !emptied && round < rounds;
+    const Moved moved = move_once(s, from, more, n);
     if (moved == Moved::kEnded) {
       end(id, s.left ? RelayEnd::kLeft : failed_at(to, errno));
       return false;
@@ -158,6 +153,16 @@ bool SpliceRelay::pump(Id id, std::uint8_t from) {
   const std::uint32_t interest = s.leg[from].interest;
   set_interest(id, from, s.leg[from].read_waits ? (interest & ~kIn) | kOut : interest | kIn);
   return true;
+}
+
+// What waits goes first, then one read if `more` is wanted; n and errno as of it. `more` becomes
+// false if nothing was read.
+SpliceRelay::Moved SpliceRelay::move_once(Session& s, std::uint8_t from, bool& more, ssize_t& n) {
+  const Moved drained = s.copied[from] ? drain_held(s, from) : drain_pipe(s, from);
+  more = more && drained == Moved::kAll && !s.leg[from].eof;
+  if (!more) return drained;
+  if (s.copied[from]) return copy_through(s, from, n);
+  return fill_pipe(s, from, n) ? Moved::kAll : copy_once(s, from, n);
 }
 
 SpliceRelay::Moved SpliceRelay::drain_pipe(Session& s, std::uint8_t from) {

@@ -115,6 +115,7 @@ class SpliceRelay {
 
   void on_ready(std::uint64_t token, std::uint32_t events);
   bool pump(Id id, std::uint8_t from);
+  Moved move_once(Session& s, std::uint8_t from, bool& more, ssize_t& n);
   Moved drain_pipe(Session& s, std::uint8_t from);
   bool fill_pipe(Session& s, std::uint8_t from, ssize_t& n);
   Moved drain_held(Session& s, std::uint8_t from);

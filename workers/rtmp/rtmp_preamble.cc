@@ -59,31 +59,9 @@ void RtmpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
 // Reads, feeds and writes until neither socket has more to give or take.
 void RtmpWorker::pump(std::uint32_t index) {
   static constexpr int kRoundsMax = 64;  // then other sessions get their turn
-  const std::uint32_t generation = conns_[index].generation;
-  const auto alive = [&] {
-    const Conn& conn = conns_[index];
-    return conn.used && conn.generation == generation && conn.preamble != nullptr;
-  };
   if (conns_[index].preamble->side[kClient].shaking() && !shake(index)) return;
   for (int round = 0; round < kRoundsMax; ++round) {
-    if (!step(index)) return;
-    bool progress = false;
-    for (const int side : {kClient, kOrigin}) {
-      if (!alive() || !flush(index, side, progress)) return;
-    }
-    if (!alive()) return;
-    if (conns_[index].preamble->stage == Stage::kClosing) {
-      if (!finish_closing(index, progress) || !progress) return;
-      continue;
-    }
-    pass_half_close(*conns_[index].preamble);
-    if (raw_both_ways(*conns_[index].preamble)) {
-      start_relay(index);
-      return;
-    }
-    if (!read_origin(index, progress) || !alive()) return;
-    if (!read_client(index, progress) || !alive()) return;
-    if (!progress) return;
+    if (!pump_round(index)) return;
   }
   // More is there; edge-triggered sets do not say so twice, so ask for it again.
   Conn& conn = conns_[index];
@@ -93,6 +71,30 @@ void RtmpWorker::pump(std::uint32_t index) {
     const Token token{index, conn.generation, static_cast<std::uint8_t>(side)};
     if (!poller_.modify(fd, kSideEvents, token.pack())) return end(index, EndReason::kError);
   }
+}
+
+// Once around. False: nothing moved, or the preamble is gone.
+bool RtmpWorker::pump_round(std::uint32_t index) {
+  const std::uint32_t generation = conns_[index].generation;
+  const auto alive = [&] {
+    const Conn& conn = conns_[index];
+    return conn.used && conn.generation == generation && conn.preamble != nullptr;
+  };
+  bool progress = false;
+  if (!step(index)) return false;
+  for (const int side : {kClient, kOrigin}) {
+    if (!alive() || !flush(index, side, progress)) return false;
+  }
+  if (!alive()) return false;
+  Preamble& p = *conns_[index].preamble;
+  if (p.stage == Stage::kClosing) return finish_closing(index, progress) && progress;
+  pass_half_close(p);
+  if (raw_both_ways(p)) {
+    start_relay(index);
+    return false;
+  }
+  if (!read_origin(index, progress) || !alive()) return false;
+  return read_client(index, progress) && alive() && progress;
 }
 
 // The client's TLS handshake. True when it is done.

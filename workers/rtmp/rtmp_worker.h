@@ -59,6 +59,7 @@ class RtmpWorker {
   // rtmp_preamble.cc: everything until the relay starts
   void on_ready(std::uint64_t token, std::uint32_t events);
   void pump(std::uint32_t index);
+  bool pump_round(std::uint32_t index);
   bool shake(std::uint32_t index);
   void refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text);
   bool step(std::uint32_t index);
