@@ -18,7 +18,7 @@ OPT  ?= -O2 -g
 STD  := -std=c++20 -I. -pthread
 ALL_CXXFLAGS = $(STD) $(OPT) $(WARN) $(HARDEN) $(SANITIZE) $(CPPFLAGS) $(CXXFLAGS)
 ALL_LDFLAGS  = -pie -Wl,-z,relro,-z,now -pthread $(SANITIZE) $(LDFLAGS)
-LIBS_EVENT := -levhtp -levent_openssl -levent_pthreads -levent -lcares -lcjson -lssl -lcrypto
+LIBS_EVENT := -levent -lcares -lcjson -lssl -lcrypto
 
 # One archive a layer, linked in the order of the include rules: a layer may use those after it.
 layer = $(patsubst %.cc,$(BUILD)/%.o,$(foreach dir,$(1),$(wildcard $(dir)/*.cc $(dir)/*/*.cc)))

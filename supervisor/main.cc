@@ -31,7 +31,11 @@ constexpr int kBadUsage = 2;
 // The kinds of workers that this release serves; one row each.
 constexpr weir::WorkerKindRow kWorkerKinds[] = {
     {weir::ipc::WorkerKind::kControl, [](const Config&, unsigned) { return 1U; },
-     [](const Config& config) { return std::vector<weir::Endpoint>{config.control.listen}; },
+     [](const Config& config) {
+       std::vector<weir::Endpoint> out{config.control.listen};
+       if (!config.control.tls_listen.empty()) out.push_back(config.control.tls_listen);
+       return out;
+     },
      weir::ipc::run_control_worker},
     {weir::ipc::WorkerKind::kRtmp,
      [](const Config& config, unsigned cores) {

@@ -288,6 +288,7 @@ class Loader {
       config_.origin_ca = std::move(*text);
     }
     const std::pair<std::string_view, const Endpoint*> listeners[] = {
+        {"control", &config_.control.tls_listen},
         {"rtmp", &config_.rtmp.tls_listen},
         {"http", &config_.http.tls_listen},
         {"http_api", &config_.http_api.tls_listen}};
@@ -318,6 +319,7 @@ class Loader {
   void check_listeners() {
     const Listener listeners[] = {
         {"control", "listen", &config_.control.listen, false, true},
+        {"control", "tls_listen", &config_.control.tls_listen, false, true},
         {"rtmp", "listen", &config_.rtmp.listen, false, config_.rtmp.enabled},
         {"rtmp", "tls_listen", &config_.rtmp.tls_listen, false, config_.rtmp.enabled},
         {"http", "listen", &config_.http.listen, false, true},

@@ -3,11 +3,13 @@
 import json
 import signal
 import socket
+import ssl
 import time
 
 import pytest
 
-from weirtest import poll
+from weirtest import free_port, poll
+from weirtest.tls import Ca, tls_config
 
 BODY = {"ip": "127.0.0.1", "server": "s", "service": "v", "pid": "1", "rtmp": ["1935"]}
 
@@ -301,3 +303,162 @@ def test_who_has_just_connected_is_answered_across_a_reload(weir):
         with sock, sock.makefile("rb") as file:
             assert read_answer(file)[0] == 200
     weir.wait_ready()
+
+
+def test_eight_hundred_pipelined(weir):
+    """Answered in order, whatever they are, also when the client has ended its side."""
+    register = post("/api/v1/srs/register", json.dumps(BODY).encode())
+    requests = ([get("/healthz")] * 3 + [get("/nothing"), register]) * 160
+    want = ([200] * 3 + [404, 200]) * 160
+    for half_close in (False, True):
+        with connect(weir, 30) as sock:
+            file = sock.makefile("rb")
+            sock.sendall(b"".join(requests))
+            if half_close:
+                sock.shutdown(socket.SHUT_WR)
+            assert [read_answer(file)[0] for _ in want] == want
+            assert not half_close or file.read() == b""
+    # All in one segment with the end: what has come before it is still answered.
+    for count in (1, 2, 3, 7) * 20:
+        with connect(weir) as sock:
+            file = sock.makefile("rb")
+            sock.sendall(get("/healthz") * count)
+            sock.shutdown(socket.SHUT_WR)
+            assert [read_answer(file)[0] for _ in range(count)] == [200] * count
+            assert file.read() == b""
+    with connect(weir) as sock:  # half a request is none
+        sock.sendall(get("/healthz") + get("/healthz")[:-2])
+        sock.shutdown(socket.SHUT_WR)
+        file = sock.makefile("rb")
+        assert read_answer(file)[0] == 200 and file.read() == b""
+
+
+def test_slow_readers_harm_nobody(weir):
+    """Answers that nobody reads wait in the kernel and in one answer's room each."""
+    weir.request("/metrics")
+    slow = []
+    for _ in range(20):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", weir.api_port))
+        sock.sendall(get("/metrics") * 100)
+        slow.append(sock)
+    for _ in range(20):
+        alive(weir)
+    file = slow[0].makefile("rb", 512)
+    for _ in range(100):
+        status, _, body = read_answer(file)
+        assert status == 200 and body.endswith(b"\n")
+    alive(weir)
+
+
+def test_odd_requests(weir):
+    """What clients and balancers send that is not quite usual, and what is one thing only."""
+    with connect(weir) as sock:
+        file = sock.makefile("rb")
+        for data in (b"GET /healthz HTTP/1.1\r\n\r\n",  # no Host
+                     b"\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+                     b"GET http://weir.test/healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+                     post("/healthz", b"x" * 65536).replace(b"POST", b"GET", 1)):
+            sock.sendall(data)
+            assert read_answer(file)[0] == 200, data
+    head = get("/api/v1/srs/register", "Transfer-Encoding: chunked", method="POST")
+    for data, status in ((get("/healthz", "Host: y"), 400), (get("/a b"), 400),
+                         (b"GET /healthz HTTP/2.0\r\n\r\n", 400), (get("/", " folded"), 400),
+                         (b"GET /healthz HTTP/1.1\nHost: x\n\n", 400),
+                         (get("/", "Transfer-Encoding: gzip"), 400),
+                         (get("/healthz", *(f"X{n}: 1" for n in range(64))), 431),
+                         (head + b"10001\r\n", 413),  # announced, not sent
+                         (post("/api/v1/srs/register", b"").replace(b": 0", b": 65537"), 413)):
+        error = is_error(exchange(weir, data), status)
+        assert error["code"] == {400: 1000, 413: 1002, 431: 1002}[status]
+    assert exchange(weir, get("/healthz", *(f"X{n}: 1" for n in range(63))))[0] == 200
+    assert weir.metric("weir_api_errors_total") >= 9
+
+
+def test_a_body_that_does_not_come(lab):
+    weir = lab.weir(origins=[lab.fake_origin()], config={"control": {"request_timeout": "500ms"}})
+    for data in (post("/api/v1/srs/register", b"x" * 100)[:-1],
+                 get("/api/v1/srs/register", "Transfer-Encoding: chunked", method="POST") + b"5\r\nab"):
+        assert is_error(exchange(weir, data), 408)["code"] == 1006
+
+
+def test_no_line_in_the_access_log(lab):
+    log = lab.path("access.log")
+    weir = lab.weir(origins=[lab.fake_origin()],
+                    config={"access_log": {"target": "file", "file": log}})
+    for data in (get("/healthz"), b"hello\r\n\r\n"):
+        exchange(weir, data)
+    weir.stop()
+    assert not log.exists() or "healthz" not in log.read_text()
+
+
+@pytest.fixture
+def tls(lab):
+    """Weir with the System API on .tls_port, too; .ca has signed its certificate."""
+    ca, port = Ca(lab), free_port()
+    weir = lab.weir(origins=[lab.fake_origin()],
+                    config=tls_config(port, ca.issue("a.test"), section="control",
+                                      balance={"probe_interval": 0}))
+    weir.ca, weir.tls_port = ca, port
+    return weir
+
+
+def tls_socket(weir, context=None, source=("", 0)):
+    sock = socket.create_connection(("127.0.0.1", weir.tls_port), 10, source)
+    return (context or weir.ca.context()).wrap_socket(sock, server_hostname="a.test")
+
+
+def test_tls(tls):
+    """All that the plain port has: registration, pipelining, limits, errors."""
+    register = post("/api/v1/srs/register", json.dumps(BODY).encode())
+    requests = [get("/healthz"), register, get("/metrics"), get("/nothing")] * 50
+    with tls_socket(tls) as sock:
+        file = sock.makefile("rb")
+        sock.sendall(b"".join(requests))
+        assert [read_answer(file)[0] for _ in requests] == [200, 200, 200, 404] * 50
+        sock.sendall(get("/healthz", "Connection: close"))
+        assert read_answer(file)[0] == 200 and file.read() == b""
+    for data, status in ((b"hello\r\n\r\n", 400),
+                         (post("/api/v1/srs/register", b"x" * 10_000_000), 413),
+                         (get("/", "X: " + "a" * 20000), 431)):
+        with tls_socket(tls) as sock:
+            sock.sendall(data)
+            is_error(read_answer(sock.makefile("rb")), status)
+    assert tls.request("/healthz")[0] == 200  # the plain port stays
+    assert tls.metric("weir_tls_handshakes_total") == 4
+    context = tls.ca.context()
+    context.set_alpn_protocols(["h2"])
+    with pytest.raises(ssl.SSLError):
+        tls_socket(tls, context)
+    poll("the failure", lambda: tls.metric("weir_tls_handshake_failures_total", reason="alpn") == 1)
+    with connect(tls) as sock:  # TLS on the plain port is no request
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        is_error(read_answer(sock.makefile("rb")), 400)
+    with socket.create_connection(("127.0.0.1", tls.tls_port), 10) as sock:
+        sock.sendall(get("/healthz"))
+        poll("the failure", lambda: tls.metric("weir_tls_handshake_failures_total",
+                                               reason="not_tls") == 1)
+
+
+def test_tls_across_a_reload(lab, tls):
+    """The new certificate at once; who has connected before is answered; access holds there, too."""
+    before = [tls_socket(tls) for _ in range(5)]
+    tls.reload(tls_config(tls.tls_port, tls.ca.issue("a.test", "b.test"), section="control"))
+    for sock in before:
+        with sock, sock.makefile("rb") as file:
+            sock.sendall(get("/healthz"))
+            assert read_answer(file)[0] == 200
+    with tls_socket(tls) as sock:
+        names = [name for _, name in sock.getpeercert()["subjectAltName"]]
+        assert names == ["a.test", "b.test"]
+    config = tls_config(tls.tls_port, tls.ca.issue("a.test"), section="control")
+    config["control"]["access"] = "deny 127.0.0.2"
+    tls.reload(config)
+    with pytest.raises(OSError):
+        tls_socket(tls, source=("127.0.0.2", 0))
+    with tls_socket(tls, source=("127.0.0.3", 0)) as sock:
+        sock.sendall(get("/healthz"))
+        assert read_answer(sock.makefile("rb"))[0] == 200
+    assert tls.metric("weir_access_denied_total", at="connection") == 1

@@ -48,8 +48,8 @@ HttpResponse retry_later(int code, std::string_view text) {
   return response;
 }
 
-bool is_read(HttpMethod method) {
-  return method == HttpMethod::kGet || method == HttpMethod::kHead;
+bool is_read(http::Method method) {
+  return method == http::Method::kGet || method == http::Method::kHead;
 }
 
 // ?start= and ?count=; an error names the parameter.
@@ -83,19 +83,18 @@ Api::Api(const ipc::StateView& state, const ipc::FlowView* flows,
       master_(std::move(master)),
       respond_(std::move(respond)) {}
 
-void Api::count_refusal() {
-  counters_.add(Counter::kApiRequests);
+HttpResponse Api::refuse(int status, std::string_view why) {
   counters_.add(Counter::kApiErrors);
+  return make_refusal(status, why);
 }
 
-void Api::on_request(const HttpRequest& request, HttpToken token) {
-  counters_.add(Counter::kApiRequests);
+void Api::on_request(const HttpRequest& request, http::ConnHandle token) {
   HttpResponse response;
   if (route(request, token, response)) return;
   finish(request, token, response);
 }
 
-void Api::finish(const HttpRequest& request, HttpToken token, const HttpResponse& response) {
+void Api::finish(const HttpRequest& request, http::ConnHandle token, const HttpResponse& response) {
   if (response.status >= 400) counters_.add(Counter::kApiErrors);
   if (log_enabled(LogLevel::kDebug)) {
     LogLine(LogLevel::kDebug, "api request")
@@ -129,7 +128,7 @@ bool Api::authorized(const HttpRequest& request) const {
   return parameter && equal_secrets(*parameter, settings_.token);
 }
 
-bool Api::route(const HttpRequest& request, HttpToken token, HttpResponse& response) {
+bool Api::route(const HttpRequest& request, http::ConnHandle token, HttpResponse& response) {
   struct Read {
     std::string_view path;
     Handler handler;
@@ -174,7 +173,7 @@ bool Api::route(const HttpRequest& request, HttpToken token, HttpResponse& respo
 // does not wait for the master: it means that the session was there and that the order is under
 // way.
 HttpResponse Api::route_session(const HttpRequest& request, std::string_view id) {
-  const bool kick = request.method == HttpMethod::kDelete;
+  const bool kick = request.method == http::Method::kDelete;
   if (!kick && !is_read(request.method)) return bad_method("GET, HEAD, DELETE");
   const auto ref = parse_flow_id(id);
   ipc::FlowRecord flow;
@@ -201,7 +200,7 @@ HttpResponse Api::route_session(const HttpRequest& request, std::string_view id)
 }
 
 // <id>, <id>/drain, <id>/undrain
-bool Api::route_origin(const HttpRequest& request, std::string_view rest, HttpToken token,
+bool Api::route_origin(const HttpRequest& request, std::string_view rest, http::ConnHandle token,
                        HttpResponse& response) {
   const std::size_t slash = rest.find('/');
   const auto ref = parse_origin_id(rest.substr(0, slash));
@@ -214,11 +213,11 @@ bool Api::route_origin(const HttpRequest& request, std::string_view rest, HttpTo
     return false;
   }
   if (slash == std::string_view::npos && !is_read(request.method) &&
-      request.method != HttpMethod::kDelete) {
+      request.method != http::Method::kDelete) {
     response = bad_method("GET, HEAD, DELETE");
     return false;
   }
-  if (slash != std::string_view::npos && request.method != HttpMethod::kPost) {
+  if (slash != std::string_view::npos && request.method != http::Method::kPost) {
     response = bad_method("POST");
     return false;
   }
@@ -230,7 +229,7 @@ bool Api::route_origin(const HttpRequest& request, std::string_view rest, HttpTo
     return command(request, *ref, verb == "drain" ? Action::kDrain : Action::kUndrain, token,
                    response);
   }
-  if (request.method == HttpMethod::kDelete) {
+  if (request.method == http::Method::kDelete) {
     return command(request, *ref, Action::kRemove, token, response);
   }
   const JsonPtr json = make_object();
@@ -240,8 +239,9 @@ bool Api::route_origin(const HttpRequest& request, std::string_view rest, HttpTo
   return false;
 }
 
-bool Api::register_origin(const HttpRequest& request, HttpToken token, HttpResponse& response) {
-  if (request.method != HttpMethod::kPost) {
+bool Api::register_origin(const HttpRequest& request, http::ConnHandle token,
+                          HttpResponse& response) {
+  if (request.method != http::Method::kPost) {
     response = bad_method("POST");
     return false;
   }
@@ -256,8 +256,8 @@ bool Api::register_origin(const HttpRequest& request, HttpToken token, HttpRespo
               response);
 }
 
-bool Api::command(const HttpRequest& request, ipc::OriginRef origin, Action action, HttpToken token,
-                  HttpResponse& response) {
+bool Api::command(const HttpRequest& request, ipc::OriginRef origin, Action action,
+                  http::ConnHandle token, HttpResponse& response) {
   ipc::OriginCommand message;
   message.origin = origin;
   message.action = action == Action::kDrain     ? ipc::OriginAction::kDrain
@@ -325,11 +325,10 @@ void Api::expire(std::uint64_t now_ms) {
       ++it;
       continue;
     }
-    const HttpToken token = it->second.token;
+    const http::ConnHandle token = it->second.token;
     it = pending_.erase(it);
     counters_.add(Counter::kApiErrors);
     respond_(token, retry_later(api_code::kNoAnswer, "the master did not answer in time"));
-    it = pending_.begin();  // the answer may have let the next request in
   }
 }
 

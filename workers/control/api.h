@@ -17,7 +17,7 @@
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
 #include "workers/control/http_message.h"
-#include "workers/control/http_server.h"
+#include "workers/core/http_connection.h"
 
 namespace weir::control {
 
@@ -36,24 +36,24 @@ class Api {
     std::function<std::uint32_t(ipc::OriginCommand&)> send_command;
     std::function<bool(ipc::FlowEnd&)> send_flow_end;  // has no answer
   };
-  using Respond = std::function<void(HttpToken, const HttpResponse&)>;
+  using Respond = std::function<void(http::ConnHandle, const HttpResponse&)>;
 
   // `flows` may be null: no session is listed then.
   Api(const ipc::StateView& state, const ipc::FlowView* flows,
       const ipc::CountersView& all_counters, ipc::Counters& counters, ApiSettings settings,
       Master master, Respond respond);
 
-  void on_request(const HttpRequest& request, HttpToken token);
+  void on_request(const HttpRequest& request, http::ConnHandle token);
   void on_reply(const ipc::Reply& reply);
   // Answers what the master has not answered in time.
   void expire(std::uint64_t now_ms);
-  // The HTTP server refused something by itself.
-  void count_refusal();
+  // The answer to what the HTTP server refuses by itself.
+  HttpResponse refuse(int status, std::string_view why);
 
  private:
   enum class Action : std::uint8_t { kRegister, kDrain, kUndrain, kRemove };
   struct Pending {
-    HttpToken token;
+    http::ConnHandle token;
     Action action = Action::kRegister;
     weir::Endpoint peer;
     std::uint64_t deadline_ms = 0;
@@ -62,15 +62,15 @@ class Api {
 
   bool authorized(const HttpRequest& request) const;
   // True when the answer comes later.
-  bool route(const HttpRequest& request, HttpToken token, HttpResponse& response);
-  bool route_origin(const HttpRequest& request, std::string_view rest, HttpToken token,
+  bool route(const HttpRequest& request, http::ConnHandle token, HttpResponse& response);
+  bool route_origin(const HttpRequest& request, std::string_view rest, http::ConnHandle token,
                     HttpResponse& response);
   HttpResponse route_session(const HttpRequest& request, std::string_view id);
-  bool register_origin(const HttpRequest& request, HttpToken token, HttpResponse& response);
-  bool command(const HttpRequest& request, ipc::OriginRef origin, Action action, HttpToken token,
-               HttpResponse& response);
+  bool register_origin(const HttpRequest& request, http::ConnHandle token, HttpResponse& response);
+  bool command(const HttpRequest& request, ipc::OriginRef origin, Action action,
+               http::ConnHandle token, HttpResponse& response);
   bool wait(std::uint32_t number, Pending pending, HttpResponse& response);
-  void finish(const HttpRequest& request, HttpToken token, const HttpResponse& response);
+  void finish(const HttpRequest& request, http::ConnHandle token, const HttpResponse& response);
   void log_refused(const weir::Endpoint& peer, std::string_view why);
 
   HttpResponse versions(const HttpRequest& request);

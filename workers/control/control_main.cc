@@ -1,4 +1,4 @@
-// The control worker's process: event loop, link to the master, HTTP server, API, prober, and the
+// The control worker's process: event loop, link to the master, http::Server, API, prober, and the
 // hooks at the end of WebRTC and SRT sessions, which outlive the workers that carry them.
 #include <algorithm>
 #include <memory>
@@ -12,18 +12,48 @@
 #include "ipc/flow_reader.h"
 #include "ipc/worker_entry.h"
 #include "workers/control/api.h"
-#include "workers/control/http_server.h"
+#include "workers/control/api_room.h"
 #include "workers/control/prober.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/hook_client.h"
+#include "workers/core/http_server.h"
 #include "workers/core/master_link.h"
 #include "workers/core/resolver.h"
+#include "workers/core/tls_listener.h"
 #include "workers/core/worker_main.h"
 
 namespace weir::control {
 namespace {
 
+using ipc::Counter;
+
 constexpr std::uint64_t kExpireMs = 250;
+constexpr std::uint64_t kFreshMs = 3000;   // to ask, when the worker leaves
+constexpr std::uint64_t kLingerMs = 2000;  // until a refused client has read why
+constexpr std::size_t kMaxFields = 64;     // in one request
+
+constexpr std::pair<EndReason, Counter> kEnds[] = {
+    {EndReason::kDone, Counter::kApiEndDone},
+    {EndReason::kClientClosed, Counter::kApiEndClient},
+    {EndReason::kRequestTimeout, Counter::kApiEndTimeout},
+    {EndReason::kStalled, Counter::kApiEndStalled},
+    {EndReason::kTls, Counter::kApiEndTls}};
+
+// No limits by address or by rate here: nobody is counted as refused by one.
+constexpr http::Meters kMeters = {"control",
+                                  Counter::kApiAccepted,
+                                  Counter::kApiConnections,
+                                  Counter::kApiRequests,
+                                  Counter::kApiBytesFromClients,
+                                  Counter::kApiBytesToClients,
+                                  Counter::kApiRefusedTotal,
+                                  Counter::kApiRefusedTotal,
+                                  Counter::kApiRefusedTotal,
+                                  [](EndReason reason) {
+                                    for (const auto& [known, counter] : kEnds)
+                                      if (known == reason) return counter;
+                                    return Counter::kApiEndError;
+                                  }};
 
 class ControlWorker {
  public:
@@ -37,6 +67,7 @@ class ControlWorker {
     message.header.request = link_.next_request();
     return link_.send(message) ? message.header.request : 0;
   }
+  void add_ports(const Config& config);
   void on_message(ipc::MessageType type, ByteView bytes);
   void tell_end(const ipc::FlowEnded& ended);
   void drain();
@@ -48,15 +79,17 @@ class ControlWorker {
   std::optional<ipc::FlowView> flows_;
   ipc::Counters counters_;
   ipc::CountersView all_counters_;
+  SessionId next_session_;  // connections of the API, for logs
   MasterLink link_;
+  std::unique_ptr<net::TlsServer> tls_;
   Api api_;
-  HttpServer server_;
+  http::Server server_;
+  ApiRoom room_;
   Prober prober_;
   Resolver resolver_;
   HookClient hooks_;
   EventPtr expire_timer_;
   bool draining_ = false;
-  bool served_ = false;  // draining, and the last connection has gone
 };
 
 ApiSettings api_settings(const Config& config) {
@@ -80,13 +113,18 @@ std::optional<ipc::FlowView> map_flows(int fd) {
   return std::nullopt;
 }
 
-HttpSettings http_settings(const Config& config) {
-  HttpSettings settings;
-  settings.max_connections = static_cast<std::size_t>(config.control.max_connections);
-  settings.request_timeout_ms = config.control.request_timeout;
-  settings.max_body = limits::kRegisterBodyBytes;
-  settings.proxy_protocol = config.control.proxy_protocol;
-  settings.access = parse_access_list(config.control.access).value_or(AccessList{});
+http::ServerSettings http_settings(const Config& config) {
+  http::ServerSettings settings;
+  settings.request_timeout = config.control.request_timeout;
+  settings.keepalive_timeout = config.control.request_timeout;
+  settings.stall_timeout = config.control.request_timeout;
+  settings.linger_timeout = kLingerMs;
+  settings.handshake_timeout = config.tls.handshake_timeout;
+  settings.tcp_keepalive = config.rtmp.tcp_keepalive;
+  settings.drain_timeout = kFreshMs;
+  settings.idle_makes_room = true;
+  settings.descriptors_each = 1;
+  settings.limits.connections = static_cast<std::uint64_t>(config.control.max_connections);
   settings.proxy = proxy_settings(config, config.control.request_timeout);
   return settings;
 }
@@ -99,24 +137,22 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
       flows_(map_flows(context.flows.get())),
       counters_(std::move(counters)),
       all_counters_(std::move(all_counters)),
+      next_session_(context.first_session),
       link_(base, std::move(context.channel), context.kind, counters_,
             {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
              [this](std::uint64_t) { drain(); }, [this] { leave(); }}),
+      tls_(make_tls_server(config, context.tickets, net::Alpn::kHttp)),
       api_(state_, flows_ ? &*flows_ : nullptr, all_counters_, counters_, api_settings(config),
            {[this](ipc::OriginRegister& message) { return ask(message); },
             [this](ipc::OriginCommand& message) { return ask(message); },
             [this](ipc::FlowEnd& message) { return link_.send(message); }},
-           [this](HttpToken token, const HttpResponse& response) {
-             server_.respond(token, response);
+           [this](http::ConnHandle client, const HttpResponse& response) {
+             room_.respond(client, response);
            }),
-      server_(
-          base, std::move(context.listeners), http_settings(config), counters_,
-          {[this](const HttpRequest& request, HttpToken token) { api_.on_request(request, token); },
-           [this](int) { api_.count_refusal(); },
-           [this] {
-             served_ = true;
-             maybe_leave();
-           }}),
+      server_(base, std::move(context.listeners), http_settings(config), kMeters, tls_.get(),
+              counters_, next_session_,
+              {[this] { maybe_leave(); }, [] {}, [] { return std::uint64_t{0}; }}),
+      room_(server_, api_),
       prober_(base, state_, counters_,
               {config.balance.probe_interval, config.balance.probe_timeout},
               [this](ipc::ProbeResult& result) { link_.send(result); }),
@@ -130,10 +166,30 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
       this));
   const timeval period = to_timeval(kExpireMs);
   add_or_end(expire_timer_.get(), &period);
+  add_ports(config);
+}
+
+void ControlWorker::add_ports(const Config& config) {
+  http::Port port;
+  port.listen = config.control.listen;
+  port.proxy_protocol = config.control.proxy_protocol;
+  port.access = parse_access_list(config.control.access).value_or(AccessList{});
+  port.head.fields = kMaxFields;
+  port.head.needs_host = false;  // health checks of balancers often send none
+  port.access_logged = false;    // heartbeats, scrapes and health checks would be most of it
+  port.error_form = [this](int status, std::string_view why) {
+    HttpResponse refusal = api_.refuse(status, why);
+    return http::ErrorText{refusal.status, kJson, std::move(refusal.body)};
+  };
+  port.rooms = {&room_};
+  server_.add_port(port);
+  port.listen = config.control.tls_listen;
+  port.tls = true;
+  if (!port.listen.empty()) server_.add_port(std::move(port));
 }
 
 void ControlWorker::run() {
-  if (!server_.listening()) LogLine(LogLevel::kError, "the System API has no listen socket");
+  server_.start();
   ipc::Ready ready;
   link_.send(ready);
   event_base_dispatch(base_);
@@ -161,11 +217,12 @@ void ControlWorker::tell_end(const ipc::FlowEnded& ended) {
 void ControlWorker::drain() {
   if (std::exchange(draining_, true)) return;
   prober_.stop();
-  server_.stop();
+  server_.drain();
+  maybe_leave();
 }
 
 void ControlWorker::maybe_leave() {
-  if (served_ && hooks_.idle()) leave();
+  if (draining_ && server_.idle() && hooks_.idle()) leave();
 }
 
 }  // namespace

@@ -1,21 +1,18 @@
 // A request of the System API as its handler sees it, and the answer to it. Plain values.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "common/base/endpoint.h"
+#include "common/proto/http/head.h"
 
 namespace weir::control {
 
-enum class HttpMethod : std::uint8_t { kGet, kHead, kPost, kPut, kDelete, kOptions, kOther };
-std::string_view to_string(HttpMethod method);
-
 struct HttpRequest {
-  HttpMethod method = HttpMethod::kOther;
+  http::Method method = http::Method::kOther;
   std::string path;   // as sent, without query
   std::string query;  // after the ?
   std::string authorization;
@@ -30,10 +27,11 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;  // besides type, length, connection
 };
 
-// Status line, headers and body; the body is left out for HEAD, its length is not.
-std::string to_wire(const HttpResponse& response, bool keep_alive, bool head_only);
 // {"code":N,"error":"..."} with this status.
 HttpResponse make_error(int status, int code, std::string_view text);
+// The same for what the HTTP server refuses by itself; a status that the API does not know becomes
+// the nearest one that it does.
+HttpResponse make_refusal(int status, std::string_view why);
 
 // Codes of errors; docs/API.md lists them. 0 is success.
 namespace api_code {

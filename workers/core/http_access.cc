@@ -33,7 +33,7 @@ void AccessBook::begin(Connection& conn, std::size_t buffered) {
 
 void AccessBook::note_head(Connection& conn, const RequestHead& head) {
   conn.mark.request_bytes = head.consumed;
-  if (!access_log_enabled()) return;
+  if (!access_log_enabled() || !conn.port->access_logged) return;
   std::string target;
   head.append_target(target);
   conn.mark.texts = remember_access(target, head.fields.get(HeaderId::kUserAgent),
@@ -48,7 +48,7 @@ void AccessBook::note_sent(Connection& conn, std::size_t bytes) {
 }
 
 void AccessBook::write(const Connection& conn, EndReason reason) {
-  if (!access_log_enabled()) return;
+  if (!access_log_enabled() || !conn.port->access_logged) return;
   const Exchange& x = *conn.exchange;
   AccessRecord record = record_of(conn, reason);
   if (conn.mark.texts) record.method = to_string(x.method);  // else no head could be read
@@ -61,6 +61,7 @@ void AccessBook::write(const Connection& conn, EndReason reason) {
 }
 
 void AccessBook::write_broken(const Connection& conn, EndReason reason) {
+  if (!conn.port->access_logged) return;
   AccessRecord record = record_of(conn, reason);
   record.bytes_from_client = conn.in.size();
   logger_.write(record, nullptr);

@@ -86,6 +86,7 @@ struct Connection {
   bool lingering = false;         // that is being done
   bool client_eof = false;        // it sends no more requests
   bool between_requests = false;  // kept alive, and no byte of the next one has come
+  bool head_begun = false;        // part of a head has come; deadline_ms counts from its first byte
   bool in_list = false;           // in Server::busy_, which the timer looks at
   bool detached = false;          // the socket is a room's
   bool work = false;              // something has changed since the last round
@@ -96,7 +97,7 @@ struct Connection {
   std::optional<std::uint64_t> address_group;  // that it is counted under
   std::uint64_t accepted_ms = 0;
   std::uint64_t last_move_ms = 0;
-  std::uint64_t deadline_ms = 0;  // for the next request; 0: none
+  std::uint64_t deadline_ms = 0;  // for the whole request, or for the next one to begin; 0: none
   std::uint64_t bytes_from_client = 0;
   std::uint64_t bytes_to_client = 0;
   Side side;

@@ -31,7 +31,7 @@ std::string Limits::reached(std::string_view what, std::string_view option) cons
 
 // A balancer's connections are its clients', so only the limit over all holds for them.
 bool Limits::admit(const Endpoint& client, std::uint64_t active) {
-  if (active + elsewhere_ >= settings_.connections) {
+  if (full(active)) {
     counters_.add(meters_.refused_total);
     log_refused(total_refusals_, reached("connection", ".max_connections"), client,
                 settings_.connections);

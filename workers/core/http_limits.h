@@ -30,6 +30,7 @@ class Limits {
  public:
   Limits(const LimitSettings& settings, const Meters& meters, ipc::Counters& counters);
 
+  bool full(std::uint64_t active) const { return active + elsewhere_ >= settings_.connections; }
   // Whether one connection more may come to the `active` ones of this worker.
   bool admit(const Endpoint& client, std::uint64_t active);
   // Connections of the other workers.

@@ -10,6 +10,7 @@ namespace weir::http {
 namespace {
 
 constexpr std::size_t kPipelineBytes = 64 * 1024;  // requests that wait behind the current one
+constexpr std::size_t kKeptBytes = 16 * 1024;      // of the output's memory between requests
 constexpr std::string_view kText = "text/plain; charset=utf-8";
 
 }  // namespace
@@ -137,6 +138,8 @@ bool Server::on_client_end(std::uint32_t index, bool in_order) {
     if (conn.in.empty()) conn.exchange->client_keep_alive = false;
     return true;
   }
+  // Between two answers: requests that came before its end are still answered.
+  if (in_order && !conn.exchange && !conn.closing && !conn.in.empty()) return true;
   const bool early = (!in_order || !conn.in.empty() || conn.exchange) && !conn.lingering;
   end(index, early ? EndReason::kClientClosed : EndReason::kDone);
   return false;
@@ -153,7 +156,8 @@ void Server::next_request(std::uint32_t index, bool& progress) {
       end(index, EndReason::kClientClosed);
       return;
     }
-    if (conn.between_requests) {  // its first byte starts the clock
+    if (!conn.head_begun) {  // its first byte starts the clock
+      conn.head_begun = true;
       conn.between_requests = false;
       AccessBook::begin(conn, conn.in.size());
       conn.deadline_ms = monotonic_ms() + settings_.request_timeout;
@@ -162,7 +166,9 @@ void Server::next_request(std::uint32_t index, bool& progress) {
   }
   progress = true;
   AccessBook::begin(conn, conn.in.size());
-  conn.deadline_ms = 0;
+  // One time limit for a whole request: what is left of it is for the body.
+  if (!conn.head_begun) conn.deadline_ms = monotonic_ms() + settings_.request_timeout;
+  conn.head_begun = false;
   counters_.add(meters_.requests);
   if (status == ParseStatus::kInvalid) {
     const HeadError error = conn.parser.error();
@@ -173,7 +179,7 @@ void Server::next_request(std::uint32_t index, bool& progress) {
     conn.exchange = std::make_unique<Exchange>();
     conn.mark.request_bytes = conn.in.size();
     conn.in.clear();
-    answer(index, {status_of(error), kText, to_string(error), {}, true});
+    refuse(index, {status_of(error), kText, to_string(error), {}, true});
     return;
   }
   const std::vector<std::uint8_t> bytes = std::move(conn.in);  // the head is views into it
@@ -199,7 +205,7 @@ void Server::begin(std::uint32_t index, const RequestHead& head) {
   }
   conn.exchange = std::make_unique<Exchange>(std::move(basics));
   conn.exchange->room = nullptr;
-  answer(index, {404, kText, "there is nothing at this path\n", {}, !head.body.empty()});
+  refuse(index, {404, kText, "there is nothing at this path\n", {}, !head.body.empty()});
 }
 
 // Whether the access options and the request rate let this request go on; else it is answered.
@@ -210,12 +216,12 @@ bool Server::may_ask(std::uint32_t index, const RequestHead& head, Exchange& bas
   if (asked.verdict == Limits::Verdict::kGoOn) return true;
   conn.exchange = std::make_unique<Exchange>(std::move(basics));
   if (asked.verdict == Limits::Verdict::kDenied) {
-    answer(index, {403, kText, "not from this address\n", {}, true});
+    refuse(index, {403, kText, "not from this address\n", {}, true});
     return false;
   }
   Answer refusal{429, kText, "too many requests\n", {}, !head.body.empty()};
   refusal.retry_after = asked.wait_s;
-  answer(index, refusal);
+  refuse(index, refusal);
   return false;
 }
 
@@ -234,7 +240,7 @@ void Server::collect_body(std::uint32_t index, const RequestHead& head, std::siz
   x.intake->framing = head.body;
   x.intake->left = head.body.length;
   x.intake->most = most;
-  x.deadline_ms = monotonic_ms() + settings_.request_timeout;
+  x.deadline_ms = conn.deadline_ms;
   if (head.expect_continue && conn.in.empty()) {
     conn.side.out.append("HTTP/1.1 100 Continue\r\n\r\n");
   }
@@ -250,6 +256,7 @@ void Server::take_body(std::uint32_t index, bool& progress) {
   progress = true;
   bool whole = false;
   bool sound = true;
+  bool small = true;
   ByteView rest(conn.in);
   if (intake.framing.framing == Framing::kLength) {
     const auto mine = static_cast<std::size_t>(std::min<std::uint64_t>(intake.left, rest.size()));
@@ -266,9 +273,12 @@ void Server::take_body(std::uint32_t index, bool& progress) {
       intake.text += as_text(data);
     }
     whole = intake.chunked.done();
-    sound = status != ParseStatus::kInvalid;
+    // A chunk that is announced as too large is not waited for.
+    small = intake.chunked.error() != ChunkedError::kSizeTooLarge &&
+            intake.chunked.chunk_left() <= intake.most - std::min(intake.most, intake.text.size());
+    sound = status != ParseStatus::kInvalid || !small;
   }
-  const bool small = intake.text.size() <= intake.most;
+  small = small && intake.text.size() <= intake.most;
   conn.in.erase(conn.in.begin(), conn.in.end() - static_cast<std::ptrdiff_t>(rest.size()));
   if (sound && small && !whole) return;
   std::string body = std::move(intake.text);
@@ -286,7 +296,9 @@ void Server::take_body(std::uint32_t index, bool& progress) {
 void Server::answer(std::uint32_t index, const Answer& what) {
   Connection& conn = conns_[index];
   Exchange& x = *conn.exchange;
-  if (what.close || (conn.client_eof && conn.in.empty())) x.client_keep_alive = false;
+  if (what.close || draining_ || (conn.client_eof && conn.in.empty())) {
+    x.client_keep_alive = false;
+  }
   conn.discard = conn.discard || what.close;
   x.status = static_cast<std::uint16_t>(what.status);
   x.answered = true;
@@ -319,6 +331,16 @@ void Server::answer(std::uint32_t index, const Answer& what) {
   wake(index);
 }
 
+void Server::refuse(std::uint32_t index, Answer what) {
+  const Port& port = *conns_[index].port;
+  if (!port.error_form) return answer(index, what);
+  const ErrorText text = port.error_form(what.status, what.body);
+  what.status = text.status;
+  what.content_type = text.content_type;
+  what.body = text.body;
+  answer(index, what);
+}
+
 // The response is written: the next request, or the end.
 void Server::finish_exchange(std::uint32_t index, EndReason reason) {
   Connection& conn = conns_[index];
@@ -328,8 +350,11 @@ void Server::finish_exchange(std::uint32_t index, EndReason reason) {
   if (x.room != nullptr) x.room->on_end(index, reason);
   book_.write(conn, reason);
   conn.exchange.reset();
+  if (conn.side.out.data.capacity() > kKeptBytes) conn.side.out = {};
   if (!again) {
     conn.closing = true;
+    // It may have sent more before it learns of the end.
+    conn.discard = conn.discard || (draining_ && (!conn.in.empty() || conn.side.readable));
     return;
   }
   conn.between_requests = conn.in.empty();

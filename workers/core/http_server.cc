@@ -4,14 +4,18 @@
 #include <algorithm>
 #include <utility>
 
+#include <sys/socket.h>
+
 #include "common/base/clock.h"
 #include "common/net/tcp.h"
+#include "common/proto/http/head_writer.h"
 
 namespace weir::http {
 namespace {
 
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::uint64_t kTimerMs = 50;
+constexpr std::uint64_t kIdleMs = 1000;  // then a connection may have to make room
 
 }  // namespace
 
@@ -62,11 +66,14 @@ void Server::start() {
 
 void Server::on_accept(UniqueFd fd, const Accepted& who) {
   counters_.add(meters_.accepted);
-  if (!limits_.admit(who.client, conns_.active())) return;
+  const Port& port = *listener_ports_[who.listener];
+  if (settings_.idle_makes_room && limits_.full(conns_.active())) end_longest_idle();
+  if (!limits_.admit(who.client, conns_.active())) return turn_away(fd.get(), port);
   net::set_tcp_options(fd.get(), {settings_.tcp_keepalive, settings_.stall_timeout});
   const std::uint32_t index = conns_.take(next_session_++);
   Connection& conn = conns_[index];
-  conn.port = listener_ports_[who.listener];
+  conn.port = &port;
+  conn.parser = RequestParser(port.head);
   conn.client = who.client;
   conn.behind_tls = who.behind_tls;
   conn.accepted_ms = conn.last_move_ms = monotonic_ms();
@@ -74,15 +81,45 @@ void Server::on_accept(UniqueFd fd, const Accepted& who) {
   conn.side.fd = std::move(fd);
   conn.mark.started_ms = conn.accepted_ms;
   conn.address_group = limits_.count(conn.client);
-  if (conn.port->tls) {
+  if (port.tls) {
     conn.side.tls = tls_ == nullptr ? nullptr : tls_->accept(conn.side.fd.get());
     conn.deadline_ms = conn.accepted_ms + settings_.handshake_timeout;
   }
   counters_.add(meters_.connections);
   track(index);
-  if ((conn.port->tls && !conn.side.tls) ||
+  if ((port.tls && !conn.side.tls) ||
       !poller_.add(conn.side.fd.get(), kSideEvents, Token{index, conn.generation, 0}.pack())) {
     end(index, EndReason::kError);
+  }
+}
+
+// One client too many. The answer fits into any fresh socket buffer; whoever doesn't read it has
+// lost nothing. Inside TLS it would need a handshake first, so there it is the end alone.
+void Server::turn_away(int fd, const Port& port) {
+  if (!port.error_form || port.tls) return;
+  counters_.add(meters_.requests);
+  const ErrorText text = port.error_form(503, "too many connections");
+  std::string out;
+  HeadWriter writer(out);
+  writer.response(static_cast<unsigned>(text.status));
+  writer.field(HeaderId::kContentType, text.content_type);
+  writer.field(HeaderId::kConnection, "close").body({Framing::kLength, text.body.size()});
+  writer.finish();
+  out += text.body;
+  (void)!::send(fd, out.data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// The connection without a request that has been there for longest goes. Not one that is new
+// itself, or a flood of connects would put out clients that are about to ask.
+void Server::end_longest_idle() {
+  std::optional<std::uint32_t> oldest;
+  for (const std::uint32_t index : busy_) {
+    const Connection& conn = conns_[index];
+    if (conn.exchange || conn.closing || !conn.in.empty() || conn.side.shaking()) continue;
+    if (!oldest || conn.last_move_ms < conns_[*oldest].last_move_ms) oldest = index;
+  }
+  if (oldest && monotonic_ms() >= conns_[*oldest].last_move_ms + kIdleMs) {
+    end(*oldest, EndReason::kDone);
   }
 }
 
@@ -138,8 +175,13 @@ void Server::drain() {
   acceptor_.stop();
   // Connections that wait for a next request have none to lose.
   for (std::size_t i = busy_.size(); i-- > 0;) {
-    const Connection& conn = conns_[busy_[i]];
-    if (!conn.exchange && conn.between_requests && conn.in.empty()) end(busy_[i], EndReason::kDone);
+    Connection& conn = conns_[busy_[i]];
+    if (conn.exchange || conn.closing || !conn.in.empty()) continue;
+    if (conn.between_requests) {
+      end(busy_[i], EndReason::kDone);
+    } else if (settings_.drain_timeout > 0) {  // it is about to ask
+      conn.deadline_ms = std::min(conn.deadline_ms, monotonic_ms() + settings_.drain_timeout);
+    }
   }
 }
 
@@ -176,8 +218,19 @@ void Server::check_deadline(std::uint32_t index, std::uint64_t now) {
     refuse_tls(index, net::TlsFailure::kTimeout, "no handshake within tls.handshake_timeout");
     return;
   }
+  if (conn.head_begun && conn.port->error_form) return on_head_timeout(index);
   end(index,
       conn.between_requests || conn.lingering ? EndReason::kDone : EndReason::kRequestTimeout);
+}
+
+void Server::on_head_timeout(std::uint32_t index) {
+  Connection& conn = conns_[index];
+  counters_.add(meters_.requests);
+  conn.exchange = std::make_unique<Exchange>();
+  conn.mark.request_bytes = conn.in.size();
+  conn.head_begun = false;
+  conn.in.clear();
+  refuse(index, {408, "text/plain", "the request did not come in time", {}, true});
 }
 
 Side Server::detach(std::uint32_t index) {

@@ -25,6 +25,7 @@
 
 #include "common/base/access_list.h"
 #include "common/base/network.h"
+#include "common/proto/http/head.h"
 #include "ipc/counters.h"
 #include "workers/core/acceptor.h"
 #include "workers/core/event_ptr.h"
@@ -39,6 +40,13 @@
 
 namespace weir::http {
 
+// How the clients of a port are told of an error of the server's own.
+struct ErrorText {
+  int status = 400;
+  std::string_view content_type;
+  std::string body;
+};
+
 // What distinguishes the clients of one listen address.
 struct Port {
   Endpoint listen;
@@ -48,6 +56,12 @@ struct Port {
   std::string_view protocol;  // for the access log; empty: http or https
   std::string_view methods;   // that a preflight is told of
   AccessList access;
+  HeadLimits head;
+  bool access_logged = true;  // its requests have lines in the access log
+  // What the server refuses by itself (bad heads, limits, time limits): status and reason come in,
+  // the answer goes out. Empty: plain text, and no answer to whom max_connections keeps out or
+  // whose head does not come in time.
+  std::function<ErrorText(int status, std::string_view why)> error_form;
   std::vector<Room*> rooms;  // asked in this order; the last one takes all
 };
 
@@ -58,6 +72,8 @@ struct ServerSettings {
   std::uint64_t linger_timeout = 0;
   std::uint64_t handshake_timeout = 0;  // TLS
   std::uint64_t tcp_keepalive = 0;
+  std::uint64_t drain_timeout = 0;     // for a first request once drain() was called; 0: no other
+  bool idle_makes_room = false;        // for a new client, where max_connections is reached
   std::uint64_t descriptors_each = 2;  // of a client: its own and an origin's
   LimitSettings limits;
   ProxySettings proxy;
@@ -113,6 +129,8 @@ class Server {
   void collect_body(std::uint32_t index, const RequestHead& head, std::size_t most);
   // REQUIRES: no part of another response was sent.
   void answer(std::uint32_t index, const Answer& what);
+  // The same for an error of the server's own or like one, in the port's form.
+  void refuse(std::uint32_t index, Answer what);
   // Something has changed: the loop shall look at this connection.
   void wake(std::uint32_t index);
   // An event of a room's own socket: like one of the client's.
@@ -130,10 +148,13 @@ class Server {
  private:
   // http_server.cc: connections and time
   void on_accept(UniqueFd fd, const Accepted& who);
+  void turn_away(int fd, const Port& port);
+  void end_longest_idle();
   void on_ready(std::uint64_t token, std::uint32_t events);
   void on_turn();
   void on_timer();
   void check_deadline(std::uint32_t index, std::uint64_t now);
+  void on_head_timeout(std::uint32_t index);
   void track(std::uint32_t index);
   void untrack(std::uint32_t index);
 

@@ -32,9 +32,9 @@ bool is_token_char(std::uint8_t byte) {
 }  // namespace
 
 std::string_view to_string(ChunkedError error) {
-  static constexpr std::array<std::string_view, 7> kNames = {
+  static constexpr std::array<std::string_view, 8> kNames = {
       "none",        "bad-chunk-size",      "bad-chunk-extension", "bad-chunk-line-end",
-      "bad-trailer", "chunk-line-too-long", "trailer-too-large"};
+      "bad-trailer", "chunk-line-too-long", "trailer-too-large",   "chunk-too-large"};
   return kNames[static_cast<std::size_t>(error)];
 }
 
@@ -114,7 +114,7 @@ bool ChunkedDecoder::take_size(std::uint8_t byte) {
     if (digits_ == 0) left_ = 0;
     left_ = (left_ << 4) | static_cast<std::uint64_t>(value);
     if (++digits_ > 16 || left_ > static_cast<std::uint64_t>(INT64_MAX)) {
-      return fail(ChunkedError::kBadSize);
+      return fail(ChunkedError::kSizeTooLarge);
     }
     return true;
   }

@@ -15,12 +15,13 @@ namespace weir::http {
 
 enum class ChunkedError : std::uint8_t {
   kNone,
-  kBadSize,       // no hexadecimal number, or one of 2^63 and more
+  kBadSize,       // no hexadecimal number
   kBadExtension,  // control bytes, or white space that no extension follows
   kBadLineEnd,    // CR or LF alone, or data that isn't followed by CRLF
   kBadTrailer,    // no field
   kLineTooLong,   // extensions of a chunk over the limit
   kTrailerTooLarge,
+  kSizeTooLarge,  // 2^63 and more, or over 16 digits
 };
 std::string_view to_string(ChunkedError error);
 

@@ -221,17 +221,17 @@ bool wants_keep_alive(const Fields& fields, std::uint8_t minor) {
   return minor == 1 || fields.has_token(HeaderId::kConnection, "keep-alive");
 }
 
-HeadError check_host(RequestHead& out) {
+HeadError check_host(bool needed, RequestHead& out) {
   const std::size_t count = out.fields.count(HeaderId::kHost);
-  if (count > 1 || (count == 0 && out.minor == 1)) return HeadError::kBadHost;
+  if (count > 1 || (needed && count == 0 && out.minor == 1)) return HeadError::kBadHost;
   const std::string_view host = out.fields.get(HeaderId::kHost);
   if (!is_valid_host(host)) return HeadError::kBadHost;
   if (!out.absolute_form) out.host = host;
   return HeadError::kNone;
 }
 
-HeadError finish_request(RequestHead& out) {
-  const HeadError host = check_host(out);
+HeadError finish_request(const HeadLimits& limits, RequestHead& out) {
+  const HeadError host = check_host(limits.needs_host, out);
   if (host != HeadError::kNone) return host;
   Lengths lengths;
   const HeadError error = parse_lengths(out.fields, out.minor, lengths);
@@ -403,7 +403,7 @@ ParseStatus RequestParser::parse(std::string_view buffer, RequestHead& out) {
   const std::size_t from = scanner_.first_line_end();
   HeadError error = parse_fields(buffer.substr(from, scanner_.length() - from), limits_,
                                  NameSpace::kRefuse, out.fields);
-  if (error == HeadError::kNone) error = finish_request(out);
+  if (error == HeadError::kNone) error = finish_request(limits_, out);
   if (error != HeadError::kNone) return invalid(error);
   out.consumed = scanner_.length();
   scanner_ = HeadScanner{};

@@ -60,6 +60,7 @@ struct HeadLimits {
   std::size_t head_bytes = 16 * 1024;  // start line, fields and the empty line
   std::size_t target_bytes = 8 * 1024;
   std::size_t fields = 100;  // at most 255
+  bool needs_host = true;    // of HTTP/1.1 requests; false where nothing depends on the host
 };
 
 // How the end of the message body is found (RFC 9112, 6.3).
