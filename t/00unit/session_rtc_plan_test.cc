@@ -214,6 +214,7 @@ TEST_CASE("SRS's JSON API: the stream is in the body") {
       {"webrtc://a.org/live/cam?domain=v.org&t=1", "webrtc://v.org/live/cam?vhost=v.org&t=1"},
       {"webrtc://a.org/live/cam?vhost=__defaultVhost__", "webrtc://__defaultVhost__/live/cam"},
       {"webrtc:///live/cam", "webrtc://__defaultVhost__/live/cam"},
+      {"webrtc://a.org:b:c/live/cam", "webrtc://__defaultVhost__/live/cam"},
       {"webrtc://10.0.0.1:99x/live/cam", "webrtc://10.0.0.1/live/cam"},
       {"webrtc://a.org/live/\xC3\xA4", "webrtc://a.org/live/%C3%A4"},
   };

@@ -243,8 +243,13 @@ std::string canonical_stream_url(const route::StreamKey& key, std::string_view h
                                  const RtcQuery& query) {
   const std::string keep = std::string(kPlain).append(kPathOnly);
   const std::string name = host_for(key, host, !query.vhost.empty());
+  std::string sent;
+  append_host(name.empty() ? host : name, sent);
+  // A host with several colons is an address for Weir, and a name with a port for SRS.
+  const bool same =
+      sent == key.vhost() || route::make_stream_key({sent, "a", "s", ""}).vhost() == key.vhost();
   std::string url = "webrtc://";
-  append_host(name.empty() ? host : name, url);
+  url += same ? std::string_view(sent) : key.vhost();
   for (const std::string_view part : {key.app(), key.stream()}) {
     url += '/';
     percent_encode(part, keep, url);
