@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kVhostNames = {"vhost", "domain"};
 constexpr std::array<std::string_view, 2> kStreamNames = {"app", "stream"};
+constexpr std::array<std::string_view, 4> kAllNames = {"vhost", "domain", "app", "stream"};
 // Bytes of a name that stand for themselves in a query, whoever parts it.
 constexpr std::string_view kPlain = "/:@!$'()*";
 
@@ -107,13 +108,13 @@ HttpTarget read_http_target(std::string_view host, std::string_view path, std::s
     out.error = http::to_string(error);
     return out;
   }
-  const bool bare = http::path_extension(out.path).empty();
-  const bool names_stream = query_names_any(query, kStreamNames);
-  if (!names_stream && !query_names_any(query, kVhostNames)) {
+  if (query.empty() || !query_names_any(query, kAllNames)) {
     out.query = query;
     out.key = from_http_path(host, out.path, {});
     return out;
   }
+  const bool bare = http::path_extension(out.path).empty();
+  const bool names_stream = query_names_any(query, kStreamNames);
   Named named = read_names(query, bare);
   // One alone says nothing to anybody.
   out.by_query = bare && !named.app.empty() && !named.stream.empty();

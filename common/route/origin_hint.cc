@@ -133,6 +133,11 @@ std::optional<std::uint64_t> read_hint(const HintKey& key, std::string_view hint
 
 OwnParams take_own_params(std::string_view query, std::string_view companion) {
   OwnParams out;
+  if (query.find(kHintParameter) == std::string_view::npos &&
+      query.find(companion) == std::string_view::npos) {
+    out.rest = query;
+    return out;
+  }
   const auto is_companion = [&](std::string_view param) {
     return param.substr(0, param.find('=')) == companion;
   };

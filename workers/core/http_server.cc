@@ -147,6 +147,10 @@ std::optional<std::uint32_t> Server::find(SessionId id) const {
 
 void Server::on_ready(std::uint64_t packed, std::uint32_t events) {
   const Token token = Token::unpack(packed);
+  if (token.side == 1) {
+    handlers_.on_room_event(packed, events);
+    return;
+  }
   if (!conns_.valid(token.index, token.generation) || conns_[token.index].detached) return;
   conns_[token.index].side.note(events);
   serve(token.index);

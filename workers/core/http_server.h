@@ -97,6 +97,8 @@ class Server {
     std::function<void()> on_end;       // a connection, or one that was pending, has gone
     std::function<void()> on_shortage;  // descriptors are short: give back what can be spared
     std::function<std::uint64_t()> spare_descriptors;  // that rooms hold beside the clients'
+    // An event of a room's own socket (below).
+    std::function<void(std::uint64_t token, std::uint32_t events)> on_room_event;
   };
   // `next_session` and `tls` (may be null: no TLS ports) outlive this.
   Server(event_base* base, std::vector<UniqueFd> listeners, const ServerSettings& settings,
@@ -133,7 +135,10 @@ class Server {
   void refuse(std::uint32_t index, Answer what);
   // Something has changed: the loop shall look at this connection.
   void wake(std::uint32_t index);
-  // An event of a room's own socket: like one of the client's.
+  // The event set, also for rooms' own sockets, whose tokens have side 1: one set for both is
+  // looked at once where two would be twice.
+  EpollSet& events() { return poller_; }
+  // After an event of a room's own socket: like one of the client's.
   void serve(std::uint32_t index);
   // Ends the connection at once, whatever it has under way.
   void end(std::uint32_t index, EndReason reason);

@@ -42,8 +42,6 @@ Counter counter_of(ipc::DialOutcome outcome) {
 StreamDial::StreamDial(const Process& process, const Room& room)
     : process_(process),
       room_(room),
-      poller_(process.base, 0,
-              [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
       pool_(static_cast<std::size_t>(process.config.http.pool_size),
             process.config.http.pool_timeout) {}
 
@@ -235,7 +233,7 @@ void StreamDial::dial_anew(std::uint32_t index) {
   }
   x.upstream.fd = std::move(*dialed);
   const int fd = x.upstream.fd.get();
-  if (!poller_.add(fd, kSideEvents, pool_.open(fd, {index, conn.generation}))) {
+  if (!process_.server.events().add(fd, kSideEvents, pool_.open(fd, {index, conn.generation}))) {
     failed(index, ipc::DialOutcome::kOther, "no place in the event set");
   }
 }

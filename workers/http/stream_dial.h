@@ -14,7 +14,6 @@
 
 #include "common/route/origin_hint.h"
 #include "ipc/messages.h"
-#include "workers/core/poller.h"
 #include "workers/http/http_process.h"
 #include "workers/http/stream_exchange.h"
 #include "workers/http/upstream_pool.h"
@@ -31,6 +30,7 @@ class StreamDial {
   // Begins.
   void route(std::uint32_t index);
   void on_route_answer(const ipc::RouteAnswer& message);
+  void on_ready(std::uint64_t token, std::uint32_t events);
   // No byte of a response has come: the same origin on a new connection, another origin, or the
   // end.
   void failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error);
@@ -40,7 +40,7 @@ class StreamDial {
   // The origin has sent its last byte, and its connection can take another request.
   void give_back(StreamExchange& x, std::uint64_t now_ms);
   // The socket leaves for the relay.
-  void release(const Side& upstream) { poller_.remove(upstream.fd.get()); }
+  void release(const Side& upstream) { process_.server.events().remove(upstream.fd.get()); }
   void sweep(std::uint64_t now_ms) { pool_.sweep(now_ms); }
   void drop_idle() { pool_.clear(); }
   std::size_t idle() const { return pool_.size(); }
@@ -57,14 +57,12 @@ class StreamDial {
   void dial_anew(std::uint32_t index);
   void send_request(StreamExchange& x) const;
   std::vector<std::uint8_t> proxy_header_of(std::uint32_t index);
-  void on_ready(std::uint64_t token, std::uint32_t events);
   void on_connected(std::uint32_t index);
   bool shake(std::uint32_t index);
   void report(ipc::OriginRef origin, ipc::DialOutcome outcome);
 
   Process process_;
   const Room& room_;
-  Poller poller_;
   UpstreamPool pool_;
   std::unordered_map<std::uint32_t, std::uint32_t> route_requests_;  // request -> connection
   std::unordered_map<std::uint64_t, ipc::OriginRef> fingerprints_;  // found once, checked each time

@@ -31,6 +31,8 @@ class StreamRoom : public Room {
   void on_end(std::uint32_t index, EndReason reason) override;
 
   void on_route_answer(const ipc::RouteAnswer& message) { dial_.on_route_answer(message); }
+  // Of a connection to an origin.
+  void on_event(std::uint64_t token, std::uint32_t events) { dial_.on_ready(token, events); }
   // About once a second.
   void sweep(std::uint64_t now_ms);
   // Connections to origins that nobody uses.

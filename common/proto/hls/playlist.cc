@@ -103,6 +103,10 @@ class Rewriter {
     if (text.empty()) return true;
     if (text[0] != '#') return uri(text);
     const std::string_view tag = tag_of(text);
+    if (tag.empty()) {
+      out_.append(text);
+      return true;
+    }
     if (tag == "PREFETCH") {  // of LHLS: its value is a URI
       out_.append(text.substr(0, text.find(':') + 1));
       return uri(text.substr(text.find(':') + 1));
@@ -128,7 +132,8 @@ class Rewriter {
   // Variables before the query decide where it leads, so they are replaced where they are known.
   void pinned(std::string_view text) {
     std::optional<std::string> expanded;
-    if (text.substr(0, text.find('?')).find("{$") != std::string_view::npos) {
+    const std::size_t variable = text.find("{$");
+    if (variable != std::string_view::npos && variable < text.find('?')) {
       expanded = variables_.expand(text, options_.max_line);
     }
     pinner_.append(expanded ? *expanded : text, base_, UriPinner::Pin::kAdd, out_);
