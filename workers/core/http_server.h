@@ -98,7 +98,7 @@ class Server {
     std::function<void()> on_shortage;  // descriptors are short: give back what can be spared
     std::function<std::uint64_t()> spare_descriptors;  // that rooms hold beside the clients'
     // An event of a room's own socket (below).
-    std::function<void(std::uint64_t token, std::uint32_t events)> on_room_event;
+    std::function<void(std::uint64_t token, std::uint32_t events)> on_room_event = {};
   };
   // `next_session` and `tls` (may be null: no TLS ports) outlive this.
   Server(event_base* base, std::vector<UniqueFd> listeners, const ServerSettings& settings,
