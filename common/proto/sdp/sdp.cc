@@ -404,7 +404,7 @@ class Concealer {
 
   // Port 0 stays: the section is rejected, or waits for its bundle.
   void put_media(const Line& line) {
-    std::string_view rest = line.text;
+    std::string_view rest = line.text.substr(2);
     take_word(rest);
     const std::string_view port = take_word(rest);
     const auto digits = static_cast<std::size_t>(port.data() - line.text.data());
