@@ -23,13 +23,13 @@ constexpr std::uint8_t kAll = static_cast<std::uint8_t>(kControlOnly | kMedia);
 
 // Who may send what. A kind that is not named here has its message dropped by the receiver, so a
 // media worker that was taken over can neither register nor drain an origin.
-constexpr std::array<MessageRule, 25> kMessageRules = {{
+constexpr std::array<MessageRule, 26> kMessageRules = {{
     {MessageType::kReady, "ready", true, kAll},
     {MessageType::kRouteRequest, "route_request", true, kMedia},
     {MessageType::kSessionOpen, "session_open", true, kMedia},
     {MessageType::kSessionClose, "session_close", true, kMedia},
     {MessageType::kDialResult, "dial_result", true, kMedia},
-    {MessageType::kProbeResult, "probe_result", true, kAll},
+    {MessageType::kProbeResult, "probe_result", true, kControlOnly},
     {MessageType::kOriginRegister, "origin_register", true, kControlOnly},
     {MessageType::kOriginCommand, "origin_command", true, kControlOnly},
     {MessageType::kFlowCreate, "flow_create", true, kSignalling},
@@ -44,6 +44,7 @@ constexpr std::array<MessageRule, 25> kMessageRules = {{
     {MessageType::kQuit, "quit", false, kAll},
     {MessageType::kReopenLog, "reopen_log", false, kAll},
     {MessageType::kSessionEnd, "session_end", false, kMedia},
+    {MessageType::kProbeNow, "probe_now", false, kControlOnly},
     {MessageType::kServe, "serve", false, kUdp},
     {MessageType::kFlowCreated, "flow_created", false, kSignalling},
     {MessageType::kFlowAssign, "flow_assign", false, kUdp},

@@ -6,67 +6,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <iterator>
 #include <string_view>
-#include <type_traits>
 
-#include "common/base/bytes.h"
 #include "common/base/log.h"
+#include "ipc/message.h"
 #include "ipc/route_reader.h"
 #include "ipc/shm_layout.h"
 
 namespace weir::ipc {
-
-enum class MessageType : std::uint16_t {
-  // worker -> master
-  kReady = 1,
-  kRouteRequest,
-  kSessionOpen,
-  kSessionClose,
-  kDialResult,
-  kProbeResult,
-  kOriginRegister,
-  kOriginCommand,
-  kFlowCreate = 32,  // ipc/flow_messages.h
-  kFlowCredentials,
-  kFlowClaim,
-  kFlowStats,
-  kFlowEnd,
-  // master -> worker
-  kRouteAnswer = 64,
-  kReply,
-  kDrain,
-  kQuit,
-  kReopenLog,
-  kSessionEnd,
-  kServe = 96,  // ipc/flow_messages.h
-  kFlowCreated,
-  kFlowAssign,
-  kFlowRelease,
-  kFlowEnded,
-  kFlowAbandoned,
-};
-
-struct MessageHeader {
-  MessageType type{};
-  std::uint16_t size = 0;     // of the whole message
-  std::uint32_t request = 0;  // chosen by the asker, repeated in the answer
-};
-
-// A text at the end of a message; only the used part travels.
-template <std::size_t N>
-struct Tail {
-  std::uint16_t length = 0;
-  char text[N] = {};
-  std::string_view view() const { return {text, length}; }
-  // Cuts what does not fit.
-  void assign(std::string_view value) {
-    length = static_cast<std::uint16_t>(value.size() < N ? value.size() : N);
-    std::memcpy(text, value.data(), length);
-  }
-};
-using KeyTail = Tail<512>;
 
 struct Ready {
   static constexpr auto kType = MessageType::kReady;
@@ -121,6 +68,15 @@ struct ProbeResult {
   OriginRef origin;
   EndpointKind endpoint = EndpointKind::kRtmp;
   DialOutcome outcome = DialOutcome::kOk;
+};
+
+// To the control worker: a client could not reach that endpoint, or its ejection is over. Answered
+// by ProbeResults, until the matter is clear.
+struct ProbeNow {
+  static constexpr auto kType = MessageType::kProbeNow;
+  MessageHeader header;
+  OriginRef origin;
+  EndpointKind endpoint = EndpointKind::kRtmp;
 };
 
 struct OriginRegister {
@@ -201,50 +157,5 @@ struct MessageRule {
 // Null for an unknown type.
 const MessageRule* find_rule(MessageType type);
 bool may_send(WorkerKind kind, MessageType type);
-
-// The bytes of a message as they travel. Sets header.type and header.size. Valid while `message`
-// is.
-template <typename M>
-ByteView encode(M& message) {
-  static_assert(std::is_trivially_copyable_v<M> && sizeof(M) <= limits::kIpcMessageBytes);
-  std::size_t size = sizeof(M);
-  if constexpr (requires { message.key.length; }) {
-    size = offsetof(M, key) + offsetof(KeyTail, text) + message.key.length;
-  } else if constexpr (requires { message.text.length; }) {
-    size = offsetof(M, text) + offsetof(Tail<256>, text) + message.text.length;
-  } else if constexpr (requires { message.row_count; }) {
-    size = offsetof(M, rows) + message.row_count * sizeof message.rows[0];
-  }
-  message.header.type = M::kType;
-  message.header.size = static_cast<std::uint16_t>(size);
-  return {reinterpret_cast<const std::uint8_t*>(&message), size};  // trivially copyable: bytes
-}
-
-// False when the bytes are not exactly one message of this type.
-template <typename M>
-bool decode(ByteView bytes, M& out) {
-  static_assert(std::is_trivially_copyable_v<M>);
-  std::size_t fixed = sizeof(M);
-  if constexpr (requires { out.key.length; }) {
-    fixed = offsetof(M, key) + offsetof(KeyTail, text);
-  } else if constexpr (requires { out.text.length; }) {
-    fixed = offsetof(M, text) + offsetof(Tail<256>, text);
-  } else if constexpr (requires { out.row_count; }) {
-    fixed = offsetof(M, rows);
-  }
-  if (bytes.size() < fixed || bytes.size() > sizeof(M)) return false;
-  out = M{};
-  std::memcpy(static_cast<void*>(&out), bytes.data(), bytes.size());
-  if (out.header.type != M::kType || out.header.size != bytes.size()) return false;
-  if constexpr (requires { out.key.length; }) {
-    return out.key.length == bytes.size() - fixed;
-  } else if constexpr (requires { out.text.length; }) {
-    return out.text.length == bytes.size() - fixed;
-  } else if constexpr (requires { out.row_count; }) {
-    return out.row_count <= std::size(out.rows) &&
-           out.row_count * sizeof out.rows[0] == bytes.size() - fixed;
-  }
-  return true;
-}
 
 }  // namespace weir::ipc

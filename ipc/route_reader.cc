@@ -36,13 +36,12 @@ bool consistent(const StateHeader& header, std::uint64_t mapped) {
               header.total_bytes);
 }
 
-// A session of this role may join without the master's word.
+// A session of this role may join without the master's word. While somebody publishes the stream it
+// is there and nowhere else, whatever the origin's health.
 bool serves(const OriginRecord& origin, const StreamRecord& stream, Role role, EndpointKind kind) {
-  if (origin.state != OriginState::kUp) return false;
-  if (origin.endpoint_count[static_cast<std::size_t>(kind)] == 0) return false;
-  if (!origin.draining) return true;
-  if (role == Role::kPublisher) return stream.publishers > 0;
-  return stream.publishers > 0 || stream.players > 0;
+  if (stream.publishers > 0) return origin.has(kind);
+  if (!origin.takes(kind)) return false;
+  return !origin.draining || (role == Role::kPlayer && stream.players > 0);
 }
 
 }  // namespace

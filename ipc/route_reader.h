@@ -23,7 +23,8 @@ class StateView {
   StateView& operator=(StateView&&) = delete;
 
   // The origin that a client of this role goes to, at an endpoint of this kind, without asking the
-  // master: the stream is known, its origin is up (and, when draining, still serves the stream).
+  // master: the stream is known, and published there, or its origin takes traffic (and, when
+  // draining, still serves the stream).
   std::optional<OriginRef> find_route(std::string_view key, Role role, EndpointKind kind) const;
   // The record of a stream, whatever its origin's state.
   bool find_stream(std::string_view key, StreamRecord& out) const;

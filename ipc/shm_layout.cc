@@ -32,18 +32,20 @@ std::string_view to_string(WorkerState state) {
   return "unknown";
 }
 
-std::string_view to_string(OriginState state) {
-  switch (state) {
-    case OriginState::kFree:
-      return "free";
-    case OriginState::kUp:
-      return "up";
-    case OriginState::kEjected:
-      return "ejected";
-    case OriginState::kDead:
-      return "dead";
+std::string_view state_text(const OriginRecord& origin) {
+  if (origin.state == OriginState::kFree) return "free";
+  if (origin.state == OriginState::kDead) return "dead";
+  if (origin.has(EndpointKind::kRtmp)) {
+    return origin.is_ejected(EndpointKind::kRtmp) ? "ejected" : "up";
   }
-  return "unknown";
+  bool probed = false;
+  for (std::size_t i = 0; i < kEndpointKinds; ++i) {
+    const auto kind = static_cast<EndpointKind>(i);
+    if (!origin.has(kind) || !can_be_probed(kind)) continue;
+    if (!origin.is_ejected(kind)) return "up";
+    probed = true;
+  }
+  return probed ? "ejected" : "up";
 }
 
 std::string_view to_string(EndpointKind kind) {

@@ -14,6 +14,7 @@
 #include "common/base/endpoint.h"
 #include "common/base/hash.h"
 #include "common/base/limits.h"
+#include "common/route/health.h"
 #include "ipc/seqlock.h"
 
 namespace weir::ipc {
@@ -33,16 +34,20 @@ std::string_view to_string(WorkerKind kind);
 enum class WorkerState : std::uint8_t { kGone, kStarting, kReady, kDraining };
 std::string_view to_string(WorkerState state);
 
-// Up: takes traffic. Ejected: failures in a row; comes back at ejected_until_ms. Dead: no heartbeat
-// within the TTL. Free: nobody's slot (also what is left of a replaced or removed origin).
+// The life of an origin. Up: alive; which of its endpoints take traffic is their own health. Dead:
+// no heartbeat within the TTL. Free: nobody's slot (also what is left of a replaced or removed
+// one).
 //
-//   kFree -> kUp <-> kEjected      kUp, kEjected -> kDead -> kUp (heartbeat) | kFree (forgotten)
-enum class OriginState : std::uint8_t { kFree, kUp, kEjected, kDead };
-std::string_view to_string(OriginState state);
+//   kFree -> kUp      kUp -> kDead -> kUp (heartbeat) | kFree (forgotten)
+enum class OriginState : std::uint8_t { kFree, kUp, kDead };
 
 enum class EndpointKind : std::uint8_t { kRtmp, kHttp, kApi, kSrt, kRtc };
 inline constexpr std::size_t kEndpointKinds = 5;
 std::string_view to_string(EndpointKind kind);
+// Nothing can be asked of WebRTC's UDP ports before an offer, so they are never ejected.
+constexpr bool can_be_probed(EndpointKind kind) {
+  return kind != EndpointKind::kRtc;
+}
 
 enum class Role : std::uint8_t { kPlayer, kPublisher };
 std::string_view to_string(Role role);
@@ -67,6 +72,14 @@ static_assert(sizeof(WorkerRecord) == 24);
 
 inline constexpr std::size_t kTextBytes = limits::kOriginTextBytes + 1;  // NUL-terminated
 
+// All endpoints of one kind that an origin has.
+struct EndpointRecord {
+  route::EndpointHealth health;
+  std::uint64_t dials_failed = 0;  // clients' dials
+  std::uint64_t probes_failed = 0;
+};
+static_assert(sizeof(EndpointRecord) == 40);
+
 struct OriginRecord {
   std::uint32_t generation = 0;  // of this slot: a reference {slot, generation} never means another
   OriginState state = OriginState::kFree;
@@ -75,18 +88,16 @@ struct OriginRecord {
   bool send_client_ip = false;
   std::uint8_t endpoint_count[kEndpointKinds] = {};
   std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
-  std::uint8_t reserved[2] = {};
+  std::uint8_t ejected_kinds = 0;   // bit by EndpointKind, as their health says
+  std::uint8_t reserved = 0;
   std::uint32_t weight = 1;
   std::uint32_t streams = 0;     // stream slots that point here
   std::uint32_t publishers = 0;  // sessions of all workers
   std::uint32_t players = 0;
-  std::uint32_t failures_in_row = 0;
-  std::uint32_t ejections_in_row = 0;
-  std::uint64_t dials_failed = 0;
   std::uint64_t registered_wall_ms = 0;
-  std::uint64_t heartbeat_ms = 0;      // CLOCK_MONOTONIC of the last registration
-  std::uint64_t ejected_until_ms = 0;  // CLOCK_MONOTONIC
-  char name[kTextBytes] = {};          // configuration name, or the server id
+  std::uint64_t heartbeat_ms = 0;  // CLOCK_MONOTONIC of the last registration
+  EndpointRecord endpoint[kEndpointKinds];
+  char name[kTextBytes] = {};  // configuration name, or the server id
   char server[kTextBytes] = {};
   char service[kTextBytes] = {};
   char pid[kTextBytes] = {};
@@ -94,8 +105,28 @@ struct OriginRecord {
   char tls_name[kTextBytes] = {};  // in its certificate; "": its IP address
   Endpoint ip;
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
+
+  bool has(EndpointKind kind) const { return endpoint_count[static_cast<std::size_t>(kind)] > 0; }
+  bool is_ejected(EndpointKind kind) const {
+    return (ejected_kinds >> static_cast<unsigned>(kind) & 1U) != 0;
+  }
+  std::uint32_t failures_in_row() const {  // of the endpoint that has most
+    std::uint32_t most = 0;
+    for (const EndpointRecord& each : endpoint) {
+      if (each.health.failures_in_row > most) most = each.health.failures_in_row;
+    }
+    return most;
+  }
+  // Clients of this kind may be sent there, as far as its health goes.
+  bool takes(EndpointKind kind) const {
+    return state == OriginState::kUp && has(kind) && !is_ejected(kind);
+  }
 };
-static_assert(sizeof(OriginRecord) == 880);
+static_assert(sizeof(OriginRecord) == 1056);
+
+// The state in one word for people: "ejected" when the RTMP endpoint is, or, without one, when all
+// are that can be probed.
+std::string_view state_text(const OriginRecord& origin);
 
 struct StreamRecord {
   std::uint64_t hash = 0;  // keyed_hash(header.seed, key); 0 length key: free slot

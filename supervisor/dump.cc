@@ -77,8 +77,8 @@ void add_origins(std::string& out, const ipc::StateView& view, std::uint64_t now
         o.is_static ? "static" : std::to_string(ago(now, o.heartbeat_ms) / 1000) + "s";
     const std::string rtmp = o.endpoint_count[0] > 0 ? to_string(o.endpoints[0][0]) : "-";
     add_line(out, "  %4u.%-3u  %-7s  %-6s  %6u  %7u  %10u  %7u  %5u  %9s  %s, %s\n", i,
-             o.generation, std::string(to_string(o.state)).c_str(), o.draining ? "drain" : "-",
-             o.weight, o.streams, o.publishers, o.players, o.failures_in_row, heartbeat.c_str(),
+             o.generation, std::string(state_text(o)).c_str(), o.draining ? "drain" : "-", o.weight,
+             o.streams, o.publishers, o.players, o.failures_in_row(), heartbeat.c_str(),
              printable(o.name).c_str(), rtmp.c_str());
   }
 }

@@ -162,7 +162,7 @@ FlowStatus Flows::check_create(std::uint32_t page, WorkerKind kind, const ipc::F
       (!username.empty() && table_.find_username(username) != kNoSlot)) {
     return FlowStatus::kDuplicate;
   }
-  return registry_.knows(m.origin) ? FlowStatus::kOk : FlowStatus::kNoOrigin;
+  return registry_.origins().find(m.origin) != nullptr ? FlowStatus::kOk : FlowStatus::kNoOrigin;
 }
 
 // The first of a group counts in its stream; the last one to end takes that back.

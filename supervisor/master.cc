@@ -141,6 +141,7 @@ int Master::run() {
     wait(timeout_ms(monotonic_ms()));
     act_on_signals();
     run_timers(monotonic_ms());
+    send_probes();
   }
   options_.pid_file.remove();
   LogLine(LogLevel::kNotice, "Weir has stopped").field("failed", failed_to_start_);
@@ -167,7 +168,7 @@ int Master::timeout_ms(std::uint64_t now_ms) const {
     if (at != 0 && at < next) next = at;
   };
   consider(next_watchdog_ms_);
-  consider(registry_->next_timer_ms());
+  consider(registry_->origins().next_timer_ms());
   consider(next_flow_timer_ms());
   for (const auto& generation : generations_) {
     if (generation->phase == Phase::kStarting) consider(generation->ready_by_ms);
@@ -232,7 +233,7 @@ void Master::run_timers(std::uint64_t now_ms) {
     notifier_.watchdog();
     next_watchdog_ms_ = now_ms + notifier_.watchdog_interval_ms();
   }
-  if (registry_->next_timer_ms() != 0 && now_ms >= registry_->next_timer_ms()) {
+  if (registry_->origins().next_timer_ms() != 0 && now_ms >= registry_->origins().next_timer_ms()) {
     registry_->tick(now_ms);
   }
   flow_timers(now_ms);

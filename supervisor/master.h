@@ -178,6 +178,7 @@ class Master {
   void dispatch(Process& process, std::uint32_t page, ByteView bytes);
   void dispatch_session(Process& process, std::uint32_t page, ipc::MessageType type,
                         ByteView bytes);
+  void send_probes();
   void on_ready(Process& process, std::uint32_t page);
   void watch(Process& process, std::uint32_t page, bool writable);
   void watch_again();

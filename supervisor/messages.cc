@@ -102,13 +102,13 @@ void Master::dispatch(Process& process, std::uint32_t page, ByteView bytes) {
     ipc::OriginRegister message;
     if (!ipc::decode(bytes, message))
       return log_dropped(process.kind, process.pid, header.type, "malformed");
-    ipc::Reply reply = registry_->register_origin(message, now);
+    ipc::Reply reply = registry_->origins().register_origin(message, now);
     send(process, page, reply);
   } else if (header.type == ipc::MessageType::kOriginCommand) {
     ipc::OriginCommand message;
     if (!ipc::decode(bytes, message))
       return log_dropped(process.kind, process.pid, header.type, "malformed");
-    ipc::Reply reply = registry_->command(message, now);
+    ipc::Reply reply = registry_->origins().command(message);
     send(process, page, reply);
   } else if (ipc::is_about_flows(header.type)) {
     if (!flows_->on_message(page, process.kind, header.type, bytes, now)) {
@@ -134,12 +134,30 @@ void Master::dispatch_session(Process& process, std::uint32_t page, ipc::Message
     if (ipc::decode(bytes, close)) return registry_->close_session(page, close.session, now);
   } else if (type == ipc::MessageType::kDialResult) {
     ipc::DialResult result;
-    if (ipc::decode(bytes, result)) return registry_->report(result.origin, result.outcome, now);
+    if (ipc::decode(bytes, result)) {
+      if (result.outcome == ipc::DialOutcome::kOk) return;
+      return registry_->origins().report_dial(result.origin, result.endpoint, now);
+    }
   } else if (type == ipc::MessageType::kProbeResult) {
     ipc::ProbeResult result;
-    if (ipc::decode(bytes, result)) return registry_->report(result.origin, result.outcome, now);
+    if (ipc::decode(bytes, result)) {
+      const bool ok = result.outcome == ipc::DialOutcome::kOk;
+      return registry_->origins().report_probe(result.origin, result.endpoint, ok, now);
+    }
   }
   log_dropped(process.kind, process.pid, type, "malformed");
+}
+
+// Without a control worker nobody probes, and then nobody is ejected either.
+void Master::send_probes() {
+  auto probes = registry_->origins().take_probes();
+  const Generation* current = in_phase(Phase::kCurrent);
+  if (probes.empty() || current == nullptr) return;
+  for (const Seat& seat : current->seats) {
+    const auto found = processes_.find(seat.page);
+    if (found == processes_.end() || found->second.kind != ipc::WorkerKind::kControl) continue;
+    for (ipc::ProbeNow& probe : probes) send(found->second, seat.page, probe);
+  }
 }
 
 void Master::on_ready(Process& process, std::uint32_t page) {

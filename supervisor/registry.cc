@@ -12,17 +12,12 @@ using ipc::OriginRef;
 using ipc::OriginState;
 using ipc::Role;
 
-constexpr std::uint64_t kLogGateMs = 10000;
 constexpr std::uint64_t kPredecessorBeatMs = 10000;  // it beats each second
 constexpr std::uint64_t kSpareSessions = 65536;      // draining generations beside the current one
 
 bool failed_here(const ipc::RouteRequest& request, OriginRef ref) {
   const std::size_t count = std::min<std::size_t>(request.failed_count, ipc::kMaxFailed);
   return std::find(request.failed, request.failed + count, ref) != request.failed + count;
-}
-
-bool has_endpoint(const ipc::OriginRecord& origin, ipc::EndpointKind kind) {
-  return origin.endpoint_count[static_cast<std::size_t>(kind)] > 0;
 }
 
 bool valid_request(const ipc::RouteRequest& request) {
@@ -41,50 +36,82 @@ std::uint64_t viewers_key(std::uint32_t stream, std::uint32_t epoch) {
 
 }  // namespace
 
-bool Registry::LogGate::open(std::uint64_t now_ms) {
-  if (now_ms < next_ms) {
-    ++held_back;
-    return false;
-  }
-  next_ms = now_ms + kLogGateMs;
-  return true;
-}
-
-void Registry::BoundedSet::insert(const std::string& value) {
-  if (!members_.insert(value).second) return;
-  order_.push_back(value);
-  if (order_.size() <= limit_) return;
-  members_.erase(order_.front());
-  order_.pop_front();
-}
-
 Registry::Registry(ipc::StateWriter& state, std::uint64_t random)
-    : state_(state), random_(random), seed_(state.header().seed), replaced_(4096), shared_(1024) {}
+    : state_(state),
+      origins_(state, [this](std::uint32_t slot) { forget_streams_of(slot); }),
+      random_(random) {}
 
+// Sessions go on; their streams are forgotten, so that their next client finds another origin.
+void Registry::forget_streams_of(std::uint32_t origin_slot) {
+  for (std::uint32_t stream = 0; stream < streams_.size(); ++stream) {
+    if (streams_[stream].origin_slot == origin_slot) erase_stream(stream);
+  }
+}
+
+void Registry::adopt(ipc::StateView predecessor) {
+  const std::size_t adopted = origins_.adopt(predecessor);
+  LogLine(LogLevel::kNotice, "upgrade: routes of the old program are known")
+      .field("registered_origins", adopted)
+      .field("streams", predecessor.header().streams_used.load(std::memory_order_relaxed));
+  predecessor_.emplace(std::move(predecessor));
+}
+
+// While its publisher's session lives a stream is at that origin and nowhere else, whatever probes
+// or heartbeats say; who cannot be served there is told so.
 Registry::Verdict Registry::judge(const ipc::StreamRecord& stream,
                                   const ipc::RouteRequest& request) const {
-  const Origin* origin = find(origin_of(stream));
-  if (origin == nullptr || origin->record.state != OriginState::kUp) return Verdict::kMove;
-  const bool published = stream.publishers > 0;
-  const bool waits_for_publisher = request.role == Role::kPlayer && published;
-  if (!has_endpoint(origin->record, request.protocol) || failed_here(request, origin_of(stream))) {
-    return waits_for_publisher ? Verdict::kElsewhere : Verdict::kMove;
+  const OriginRef ref = origin_of(stream);
+  const Origin* origin = origins_.find(ref);
+  if (origin == nullptr) return Verdict::kMove;
+  const ipc::OriginRecord& record = origin->record;
+  const bool failed = failed_here(request, ref);
+  if (is_published(stream)) {
+    return record.has(request.protocol) && !failed ? Verdict::kStay : Verdict::kElsewhere;
   }
-  if (!origin->record.draining || published) return Verdict::kStay;
+  const bool takes = record.takes(request.protocol);
+  if (failed || !takes) {
+    // What this client, or its protocol, cannot reach may serve the viewers who are there.
+    const bool watched = takes ? stream.players > 0 : has_other_viewers(stream, request.protocol);
+    return request.role == Role::kPlayer && watched ? Verdict::kDetour : Verdict::kMove;
+  }
+  if (!record.draining) return Verdict::kStay;
   return request.role == Role::kPlayer && stream.players > 0 ? Verdict::kStay : Verdict::kMove;
+}
+
+// Here, or through the program that this one replaces.
+bool Registry::is_published(const ipc::StreamRecord& stream) const {
+  if (stream.publishers > 0) return true;
+  ipc::StreamRecord there;
+  ipc::OriginRecord origin;
+  return predecessor_ && predecessor_->find_stream(stream.key_text(), there) &&
+         there.publishers > 0 && predecessor_->read_origin(origin_of(there), origin) &&
+         origins_.find_adopted(origin) == stream.origin_slot;
+}
+
+// Players of other protocols, whose endpoints there take traffic.
+bool Registry::has_other_viewers(const ipc::StreamRecord& stream, ipc::EndpointKind than) const {
+  const Origin& origin = origins_.at(stream.origin_slot);
+  const std::uint32_t slot = state_.find_stream(stream.key_text());
+  const std::uint64_t key = viewers_key(slot, streams_[slot].epoch);
+  for (std::size_t i = 0; i < ipc::kEndpointKinds; ++i) {
+    const auto kind = static_cast<ipc::EndpointKind>(i);
+    if (kind != than && origin.record.takes(kind) && viewers_[i].count(key) != 0) return true;
+  }
+  return false;
 }
 
 ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t now_ms) {
   ipc::RouteAnswer answer;
   answer.header.request = request.header.request;
   if (!valid_request(request)) return answer;
-  expire_ejections(now_ms);
+  origins_.expire_ejections(now_ms);
   const std::string_view key = request.key.view();
   std::uint32_t slot = state_.find_stream(key);
   if (slot == ipc::kNoSlot) slot = add_predecessors_stream(key, now_ms);
+  Verdict verdict = Verdict::kMove;
   if (slot != ipc::kNoSlot) {
     ipc::StreamRecord stream = state_.stream(slot);
-    const Verdict verdict = judge(stream, request);
+    verdict = judge(stream, request);
     if (verdict == Verdict::kElsewhere) {
       answer.status = ipc::RouteStatus::kStreamElsewhere;
       return answer;
@@ -97,27 +124,45 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
       return answer;
     }
   }
-  const OriginRef chosen = choose(request, key);
+  const OriginRef chosen =
+      slot == ipc::kNoSlot ? choose(request, key) : choose_other(request, slot);
   if (chosen.slot == ipc::kNoSlot) {
-    if (no_origin_log_.open(now_ms)) {
-      LogLine(LogLevel::kWarn, "no origin can take the stream")
-          .session(request.session)
-          .field("stream", key)
-          .field("role", to_string(request.role))
-          .field("tried", request.failed_count)
-          .field("origins", used_.size());
-    }
+    note_no_origin(request, now_ms);
     return answer;
   }
-  if (slot != ipc::kNoSlot) {
-    if (!(origin_of(state_.stream(slot)) == chosen)) move_stream(slot, chosen, now_ms);
-  } else if (add_stream(key, chosen, now_ms) == ipc::kNoSlot) {
-    answer.status = ipc::RouteStatus::kTableFull;
-    return answer;
+  if (slot == ipc::kNoSlot) {
+    if (add_stream(key, chosen, now_ms) == ipc::kNoSlot) {
+      answer.status = ipc::RouteStatus::kTableFull;
+      return answer;
+    }
+  } else if (verdict == Verdict::kDetour) {
+    streams_[slot].detour = chosen;
+  } else if (!(origin_of(state_.stream(slot)) == chosen)) {
+    move_stream(slot, chosen, now_ms);
   }
   answer.status = ipc::RouteStatus::kOk;
   answer.origin = chosen;
   return answer;
+}
+
+void Registry::note_no_origin(const ipc::RouteRequest& request, std::uint64_t now_ms) {
+  if (!no_origin_log_.open(now_ms)) return;
+  LogLine(LogLevel::kWarn, "no origin can take the stream")
+      .session(request.session)
+      .field("stream", request.key.view())
+      .field("role", to_string(request.role))
+      .field("endpoint", to_string(request.protocol))
+      .field("tried", request.failed_count)
+      .field("origins", origins_.used().size());
+}
+
+// Those who cannot be served where the stream is all go to the same other origin.
+OriginRef Registry::choose_other(const ipc::RouteRequest& request, std::uint32_t stream) {
+  const OriginRef before = streams_[stream].detour;
+  const Origin* origin = origins_.find(before);
+  const bool usable = origin != nullptr && origin->record.takes(request.protocol) &&
+                      !origin->record.draining && !failed_here(request, before);
+  return usable ? before : choose(request, request.key.view());
 }
 
 OriginRef Registry::choose(const ipc::RouteRequest& request, std::string_view key) {
@@ -125,12 +170,11 @@ OriginRef Registry::choose(const ipc::RouteRequest& request, std::string_view ke
   for (const bool default_backend : {false, true}) {
     candidates_.clear();
     candidate_slots_.clear();
-    for (const std::uint32_t slot : used_) {
-      const Origin& origin = origins_[slot];
+    for (const std::uint32_t slot : origins_.used()) {
+      const Origin& origin = origins_.at(slot);
       const ipc::OriginRecord& record = origin.record;
-      if (origin.is_default != default_backend || record.state != OriginState::kUp ||
-          record.draining || !has_endpoint(record, request.protocol) ||
-          failed_here(request, ref_of(slot))) {
+      if (origin.is_default != default_backend || !record.takes(request.protocol) ||
+          record.draining || failed_here(request, origins_.ref_of(slot))) {
         continue;
       }
       candidates_.push_back({origin.id, record.weight, record.streams, true, origin.credit});
@@ -140,27 +184,29 @@ OriginRef Registry::choose(const ipc::RouteRequest& request, std::string_view ke
     const std::size_t picked =
         route::pick(policy_, candidates_, keyed_hash(HashSeed{}, key), random_);
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
-      origins_[candidate_slots_[i]].credit = candidates_[i].credit;
+      origins_.at(candidate_slots_[i]).credit = candidates_[i].credit;
     }
-    if (picked != route::kNobody) return ref_of(candidate_slots_[picked]);
+    if (picked != route::kNobody) return origins_.ref_of(candidate_slots_[picked]);
   }
   return choose_ejected(request);
 }
 
 // Nobody is up: rather than refuse the client, try the one whose ejection ends first.
 OriginRef Registry::choose_ejected(const ipc::RouteRequest& request) const {
+  const auto until = [&](std::uint32_t slot) {
+    const auto kind = static_cast<std::size_t>(request.protocol);
+    return origins_.at(slot).record.endpoint[kind].health.ejected_until_ms;
+  };
   std::uint32_t best = ipc::kNoSlot;
-  for (const std::uint32_t slot : used_) {
-    const ipc::OriginRecord& record = origins_[slot].record;
-    if (record.state != OriginState::kEjected || record.draining || record.weight == 0 ||
-        !has_endpoint(record, request.protocol) || failed_here(request, ref_of(slot))) {
+  for (const std::uint32_t slot : origins_.used()) {
+    const ipc::OriginRecord& record = origins_.at(slot).record;
+    if (record.state != OriginState::kUp || record.draining || record.weight == 0 ||
+        !record.has(request.protocol) || failed_here(request, origins_.ref_of(slot))) {
       continue;
     }
-    if (best == ipc::kNoSlot || record.ejected_until_ms < origins_[best].record.ejected_until_ms) {
-      best = slot;
-    }
+    if (best == ipc::kNoSlot || until(slot) < until(best)) best = slot;
   }
-  return best == ipc::kNoSlot ? OriginRef{} : ref_of(best);
+  return best == ipc::kNoSlot ? OriginRef{} : origins_.ref_of(best);
 }
 
 std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::uint64_t now_ms) {
@@ -187,7 +233,7 @@ std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::
   queue_idle(slot, now_ms + stream_idle_ms_);
   LogLine(LogLevel::kInfo, "stream assigned")
       .field("stream", key)
-      .field("origin", origins_[origin.slot].record.name);
+      .field("origin", origins_.at(origin.slot).record.name);
   return slot;
 }
 
@@ -198,8 +244,8 @@ std::uint32_t Registry::add_predecessors_stream(std::string_view key, std::uint6
       !predecessor_->read_origin(origin_of(stream), origin)) {
     return ipc::kNoSlot;
   }
-  const std::uint32_t slot = find_adopted(origin);
-  return slot == ipc::kNoSlot ? slot : add_stream(key, ref_of(slot), now_ms);
+  const std::uint32_t slot = origins_.find_adopted(origin);
+  return slot == ipc::kNoSlot ? slot : add_stream(key, origins_.ref_of(slot), now_ms);
 }
 
 // Counts the stream at its origin and begins a new epoch.
@@ -207,35 +253,28 @@ void Registry::assign(std::uint32_t slot, OriginRef origin) {
   StreamMeta& meta = streams_[slot];
   meta.origin_slot = origin.slot;
   meta.epoch = ++next_epoch_;
-  ++origins_[origin.slot].record.streams;
-  publish(origin.slot);
+  meta.detour = OriginRef{};
+  ++origins_.at(origin.slot).record.streams;
+  origins_.publish(origin.slot);
 }
 
+// REQUIRES: nobody publishes it.
 void Registry::move_stream(std::uint32_t slot, OriginRef to, std::uint64_t now_ms) {
   ipc::StreamRecord record = state_.stream(slot);
-  StreamMeta& meta = streams_[slot];
-  Origin* old = find(origin_of(record));
+  Origin* old = origins_.find(origin_of(record));
   LogLine(LogLevel::kNotice, "stream moved")
       .field("stream", record.key_text())
       .field("from", old != nullptr ? old->record.name : "a removed origin")
-      .field("from_state", to_string(old != nullptr ? old->record.state : OriginState::kFree))
-      .field("to", origins_[to.slot].record.name)
-      .field("publishers_left", record.publishers)
+      .field("from_state", old != nullptr ? state_text(old->record) : "free")
+      .field("to", origins_.at(to.slot).record.name)
       .field("players_left", record.players);
   if (old != nullptr) {
     --old->record.streams;
-    publish(record.origin_slot);
-    if (record.publishers > 0) {
-      meta.home = origin_of(record);
-      meta.home_epoch = meta.epoch;
-      meta.home_publishers = record.publishers;
-      meta.home_players = record.players;
-    }
+    origins_.publish(record.origin_slot);
   }
   assign(slot, to);
   record.origin_slot = to.slot;
   record.origin_generation = to.generation;
-  record.publishers = 0;
   record.players = 0;
   record.last_use_ms = now_ms;
   state_.put_stream(slot, record);
@@ -244,15 +283,13 @@ void Registry::move_stream(std::uint32_t slot, OriginRef to, std::uint64_t now_m
 
 void Registry::erase_stream(std::uint32_t slot) {
   const ipc::StreamRecord record = state_.stream(slot);
-  if (Origin* origin = find(origin_of(record)); origin != nullptr) {
+  if (Origin* origin = origins_.find(origin_of(record)); origin != nullptr) {
     --origin->record.streams;
-    publish(record.origin_slot);
+    origins_.publish(record.origin_slot);
   }
   StreamMeta& meta = streams_[slot];
   meta.origin_slot = ipc::kNoSlot;
   meta.epoch = ++next_epoch_;
-  meta.home_publishers = 0;
-  meta.home_epoch = 0;
   state_.erase_stream(slot);
 }
 
@@ -277,9 +314,9 @@ std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
   session.role = open.role;
   session.protocol = open.protocol;
   session.client = address_group(open.client);
-  if (Origin* origin = find(open.origin); origin != nullptr) {
+  if (Origin* origin = origins_.find(open.origin); origin != nullptr) {
     ++(open.role == Role::kPublisher ? origin->record.publishers : origin->record.players);
-    publish(open.origin.slot);
+    origins_.publish(open.origin.slot);
     count_in_stream(session, open, now_ms);
   } else {
     // Not counted there, so its end must not be either, should the slot ever come to this
@@ -311,7 +348,7 @@ void Registry::count_in_stream(Session& session, const ipc::SessionOpen& open,
         LogLine(LogLevel::kWarn, "stream is published at two origins")
             .session(open.session)
             .field("stream", open.key.view())
-            .field("origin", origins_[open.origin.slot].record.name);
+            .field("origin", origins_.at(open.origin.slot).record.name);
       }
       return;
     }
@@ -367,9 +404,9 @@ void Registry::worker_gone(std::uint32_t worker, std::uint64_t now_ms) {
 }
 
 void Registry::release(const Session& session, std::uint64_t now_ms) {
-  if (Origin* origin = find(session.origin); origin != nullptr) {
+  if (Origin* origin = origins_.find(session.origin); origin != nullptr) {
     --(session.role == Role::kPublisher ? origin->record.publishers : origin->record.players);
-    publish(session.origin.slot);
+    origins_.publish(session.origin.slot);
   }
   const auto protocol = static_cast<std::size_t>(session.protocol);
   count_down(addresses_[protocol], session.client);
@@ -382,10 +419,7 @@ void Registry::release(const Session& session, std::uint64_t now_ms) {
 void Registry::release_from_stream(const Session& session, std::uint64_t now_ms) {
   StreamMeta& meta = streams_[session.stream];
   const bool publisher = session.role == Role::kPublisher;
-  if (session.epoch != meta.epoch) {
-    if (session.epoch == meta.home_epoch) --(publisher ? meta.home_publishers : meta.home_players);
-    return;
-  }
+  if (session.epoch != meta.epoch) return;  // the stream has moved since
   ipc::StreamRecord record = state_.stream(session.stream);
   --(publisher ? record.publishers : record.players);
   record.last_use_ms = now_ms;
@@ -414,8 +448,6 @@ void Registry::forget_idle_streams(std::uint64_t now_ms) {
     const std::uint64_t due = record.last_use_ms + stream_idle_ms_;
     if (due > now_ms) {
       queue_idle(slot, due);
-    } else if (meta.home_publishers > 0) {
-      queue_idle(slot, now_ms + stream_idle_ms_);
     } else {
       LogLine(LogLevel::kDebug, "idle stream forgotten").field("stream", record.key_text());
       erase_stream(slot);
@@ -424,9 +456,7 @@ void Registry::forget_idle_streams(std::uint64_t now_ms) {
 }
 
 void Registry::tick(std::uint64_t now_ms) {
-  const std::vector<std::uint32_t> slots = used_;  // one may be forgotten on the way
-  for (const std::uint32_t slot : slots) advance_time(slot, now_ms);
-  note_ejection_ends();
+  origins_.tick(now_ms);
   forget_idle_streams(now_ms);
   if (predecessor_ && now_ms > kPredecessorBeatMs + predecessor_->header().heartbeat_ms.load(
                                                         std::memory_order_relaxed)) {
@@ -436,11 +466,6 @@ void Registry::tick(std::uint64_t now_ms) {
 
 void Registry::apply(const Config& config, std::uint64_t now_ms) {
   policy_ = route::parse_policy(config.balance.policy).value_or(route::Policy::kLeastStreams);
-  health_.max_fails = static_cast<std::uint32_t>(config.balance.max_fails);
-  health_.eject_time_ms = config.balance.eject_time;
-  health_.eject_time_max_ms = config.balance.eject_time_max;
-  health_.ttl_ms = config.balance.origin_ttl;
-  health_.forget_ms = config.balance.origin_forget;
   stream_idle_ms_ = config.stream_idle_timeout;
   const std::int64_t clients = config.rtmp.max_connections + config.http.max_connections;
   max_sessions_ = 2 * static_cast<std::uint64_t>(clients) +
@@ -456,34 +481,7 @@ void Registry::apply(const Config& config, std::uint64_t now_ms) {
   limits_[static_cast<std::size_t>(ipc::EndpointKind::kSrt)] = {
       static_cast<std::uint64_t>(config.srt.max_sessions_per_address),
       static_cast<std::uint64_t>(config.srt.max_players_per_stream)};
-  send_client_ip_ = config.rtmp.send_client_ip;
-  proxy_protocol_ = proxy_version(config.origin_proxy_protocol);
-
-  std::map<std::string, std::pair<const OriginConfig*, bool>> wanted;
-  const std::optional<OriginConfig> backend = default_backend_origin(config);
-  if (backend) wanted["default_backend"] = {&*backend, true};
-  for (const OriginConfig& origin : config.origins)
-    wanted["origin " + origin.name] = {&origin, false};
-  for (auto it = static_.begin(); it != static_.end();) {
-    if (wanted.count(it->first) != 0) {
-      ++it;
-      continue;
-    }
-    if (find(it->second.ref) != nullptr) {
-      retire_origin(it->second.ref.slot, "removed from the configuration");
-    }
-    it = static_.erase(it);
-  }
-  for (const auto& [key, value] : wanted) apply_static(key, *value.first, value.second, now_ms);
-  for (const std::uint32_t slot : used_) {
-    ipc::OriginRecord& record = origins_[slot].record;
-    if (!record.is_static &&
-        (record.send_client_ip != send_client_ip_ || record.proxy_protocol != proxy_protocol_)) {
-      record.send_client_ip = send_client_ip_;
-      record.proxy_protocol = proxy_protocol_;
-      publish(slot);
-    }
-  }
+  origins_.apply(config, now_ms);
 }
 
 }  // namespace weir

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::uint32_t kMaxDoublings = 32;  // beyond any eject_time_max
 
-std::uint64_t ejection_length(const Health& health, const HealthSettings& settings) {
+std::uint64_t ejection_length(const EndpointHealth& health, const HealthSettings& settings) {
   const std::uint32_t doublings = std::min(health.ejections_in_row, kMaxDoublings);
   const std::uint64_t length = settings.eject_time_ms << doublings;
   return std::min(length, std::max(settings.eject_time_max_ms, settings.eject_time_ms));
@@ -15,52 +15,62 @@ std::uint64_t ejection_length(const Health& health, const HealthSettings& settin
 
 }  // namespace
 
-HealthChange on_failure(Health& health, const HealthSettings& settings, std::uint64_t now_ms) {
+LifeChange on_heartbeat(Life& life, std::uint64_t now_ms) {
+  life.heartbeat_ms = now_ms;
+  if (!life.dead) return LifeChange::kNone;
+  life.dead = false;
+  return LifeChange::kRevived;
+}
+
+LifeChange on_time(Life& life, const HealthSettings& settings, std::uint64_t now_ms) {
+  const std::uint64_t silent = now_ms > life.heartbeat_ms ? now_ms - life.heartbeat_ms : 0;
+  if (life.dead) {
+    const bool old = silent >= settings.ttl_ms && silent - settings.ttl_ms >= settings.forget_ms;
+    return old ? LifeChange::kForgotten : LifeChange::kNone;
+  }
+  if (life.is_static || silent < settings.ttl_ms) return LifeChange::kNone;
+  life.dead = true;
+  return LifeChange::kDied;
+}
+
+HealthChange on_probe_failed(EndpointHealth& health, const HealthSettings& settings,
+                             std::uint64_t now_ms) {
   if (health.failures_in_row != UINT32_MAX) ++health.failures_in_row;
-  if (health.state != HealthState::kUp) return HealthChange::kNone;
-  const bool on_trial = health.ejections_in_row > 0;
-  if (!on_trial && health.failures_in_row < settings.max_fails) return HealthChange::kNone;
-  health.state = HealthState::kEjected;
+  if (health.ejected) {
+    if (now_ms < health.ejected_until_ms) return HealthChange::kNone;
+  } else if (health.ejections_in_row == 0 && health.failures_in_row < settings.max_fails) {
+    return HealthChange::kNone;
+  }
+  health.ejected = true;
+  health.on_trial = false;
   health.ejected_until_ms = now_ms + ejection_length(health, settings);
   if (health.ejections_in_row != UINT32_MAX) ++health.ejections_in_row;
   return HealthChange::kEjected;
 }
 
-HealthChange on_success(Health& health) {
-  const bool news = health.state == HealthState::kEjected ||
-                    (health.state == HealthState::kUp && health.ejections_in_row > 0);
-  health.failures_in_row = 0;
-  health.ejections_in_row = 0;
-  health.ejected_until_ms = 0;
-  if (health.state == HealthState::kEjected) health.state = HealthState::kUp;
+HealthChange on_probe_ok(EndpointHealth& health) {
+  const bool news = health.ejections_in_row > 0;
+  health = EndpointHealth{};
   return news ? HealthChange::kRecovered : HealthChange::kNone;
 }
 
-HealthChange on_heartbeat(Health& health, std::uint64_t now_ms) {
-  health.heartbeat_ms = now_ms;
-  if (health.state != HealthState::kDead) return HealthChange::kNone;
-  health.state = HealthState::kUp;
-  health.failures_in_row = 0;
-  health.ejections_in_row = 0;
+HealthChange on_time(EndpointHealth& health, const HealthSettings& settings, std::uint64_t now_ms) {
+  const std::uint64_t due = next_change_ms(health, settings);
+  if (due == 0 || now_ms < due) return HealthChange::kNone;
+  if (!health.on_trial) {
+    health.on_trial = true;
+    return HealthChange::kTrialDue;
+  }
+  health.ejected = false;
+  health.on_trial = false;
   health.ejected_until_ms = 0;
-  return HealthChange::kRevived;
+  health.failures_in_row = 0;
+  return HealthChange::kUnproved;
 }
 
-HealthChange on_time(Health& health, const HealthSettings& settings, std::uint64_t now_ms) {
-  const std::uint64_t silent = now_ms > health.heartbeat_ms ? now_ms - health.heartbeat_ms : 0;
-  if (health.state == HealthState::kDead) {
-    const bool old = silent >= settings.ttl_ms && silent - settings.ttl_ms >= settings.forget_ms;
-    return old ? HealthChange::kForgotten : HealthChange::kNone;
-  }
-  if (!health.is_static && silent >= settings.ttl_ms) {
-    health.state = HealthState::kDead;
-    return HealthChange::kDied;
-  }
-  if (health.state == HealthState::kEjected && now_ms >= health.ejected_until_ms) {
-    health.state = HealthState::kUp;
-    return HealthChange::kOnTrial;
-  }
-  return HealthChange::kNone;
+std::uint64_t next_change_ms(const EndpointHealth& health, const HealthSettings& settings) {
+  if (!health.ejected) return 0;
+  return health.ejected_until_ms + (health.on_trial ? settings.trial_ms : 0);
 }
 
 }  // namespace weir::route

@@ -36,6 +36,7 @@ TEST_CASE("every message decodes from exactly its own bytes") {
   check_bounds(SessionClose{});
   check_bounds(DialResult{});
   check_bounds(ProbeResult{});
+  check_bounds(ProbeNow{});
   check_bounds(OriginRegister{});
   check_bounds(OriginCommand{});
   check_bounds(RouteAnswer{});
@@ -125,8 +126,8 @@ TEST_CASE("who may send what") {
   using T = MessageType;
   for (const K kind : {K::kControl, K::kRtmp, K::kHttp, K::kRtc, K::kSrt}) {
     CHECK(may_send(kind, T::kReady));
-    for (const T from_master :
-         {T::kRouteAnswer, T::kReply, T::kDrain, T::kQuit, T::kReopenLog, T::kSessionEnd}) {
+    for (const T from_master : {T::kRouteAnswer, T::kReply, T::kDrain, T::kQuit, T::kReopenLog,
+                                T::kSessionEnd, T::kProbeNow}) {
       CHECK_FALSE(may_send(kind, from_master));
     }
     const bool control = kind == K::kControl;
@@ -135,6 +136,7 @@ TEST_CASE("who may send what") {
     CHECK(may_send(kind, T::kRouteRequest) == !control);
     CHECK(may_send(kind, T::kSessionOpen) == !control);
     CHECK(may_send(kind, T::kDialResult) == !control);
+    CHECK(may_send(kind, T::kProbeResult) == control);
   }
   for (const K kind : {K::kControl, K::kRtmp, K::kHttp, K::kRtc, K::kSrt}) {
     for (const T from_master : {T::kServe, T::kFlowCreated, T::kFlowAssign, T::kFlowRelease}) {

@@ -63,14 +63,29 @@ TEST_CASE("a stream is found by its key, and only while its origin is up and the
   CHECK_FALSE(view.find_route("", Role::kPlayer, EndpointKind::kRtmp).has_value());
   CHECK_FALSE(
       view.find_route(std::string(600, 'x'), Role::kPlayer, EndpointKind::kRtmp).has_value());
-  for (const OriginState state : {OriginState::kEjected, OriginState::kDead, OriginState::kFree}) {
-    OriginRecord record;
-    record.generation = ref.generation;
+  OriginRecord record;
+  record.generation = ref.generation;
+  record.endpoint_count[0] = record.endpoint_count[1] = 1;
+  for (const OriginState state : {OriginState::kDead, OriginState::kFree}) {
     record.state = state;
-    record.endpoint_count[0] = 1;
     writer.put_origin(ref.slot, record);
     CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kRtmp).has_value());
   }
+  // One endpoint is ejected: that is nothing to the others.
+  record.state = OriginState::kUp;
+  record.ejected_kinds = 1U << static_cast<unsigned>(EndpointKind::kHttp);
+  writer.put_origin(ref.slot, record);
+  CHECK(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kRtmp) == ref);
+  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kHttp).has_value());
+  // Where somebody publishes, a stream is found whatever is said of the origin.
+  StreamRecord live = writer.stream(slot);
+  live.publishers = 1;
+  writer.put_stream(slot, live);
+  record.state = OriginState::kDead;
+  writer.put_origin(ref.slot, record);
+  CHECK(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kHttp) == ref);
+  CHECK(view.find_route("v/a/s", Role::kPublisher, EndpointKind::kRtmp) == ref);
+  CHECK_FALSE(view.find_route("v/a/s", Role::kPlayer, EndpointKind::kSrt).has_value());
   OriginRecord other;
   other.generation = ref.generation + 1;
   other.state = OriginState::kUp;

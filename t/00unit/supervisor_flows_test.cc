@@ -66,7 +66,7 @@ struct FlowRig {
     auto message = test::Rig::registration("o", "1", 1935);
     message.endpoint_count[static_cast<std::size_t>(EndpointKind::kRtc)] = 1;
     message.endpoints[static_cast<std::size_t>(EndpointKind::kRtc)][0] = media.at;
-    origin = base.registry.register_origin(message, base.now).origin;
+    origin = base.registry.origins().register_origin(message, base.now).origin;
   }
   Flows make(std::uint32_t capacity) {
     auto table = FlowWriter::make(capacity);
@@ -702,7 +702,8 @@ TEST_CASE("sessions of an earlier master go on from the same port") {
     CHECK(same_endpoint(rig.media.heard_from(), port));
     // Its origin is known by its next registration.
     CHECK(next.record(flow).origin.slot == kNoSlot);
-    const OriginRef origin = next.base.registry.register_origin(message, next.base.now).origin;
+    const OriginRef origin =
+        next.base.registry.origins().register_origin(message, next.base.now).origin;
     next.pass(1000);
     CHECK(next.record(flow).origin == origin);
     CHECK(next.base.stream("v/a/s2").players == 1);

@@ -79,7 +79,7 @@ TEST_CASE("bad registrations change nothing") {
   const auto refused = [&](auto change) {
     weir::ipc::OriginRegister m = Rig::registration("a", "1", 1);
     change(m);
-    const auto reply = rig.registry.register_origin(m, rig.now);
+    const auto reply = rig.registry.origins().register_origin(m, rig.now);
     return reply.code == ReplyCode::kInvalid && !reply.text.view().empty();
   };
   CHECK(refused([](auto& m) { m.server[0] = '\0'; }));
@@ -93,7 +93,7 @@ TEST_CASE("bad registrations change nothing") {
   CHECK(rig.writer.header().origins_used.load() == 0);
   weir::ipc::OriginRegister endless = Rig::registration("a", "1", 1);
   std::fill(std::begin(endless.server), std::end(endless.server), 'x');
-  CHECK(rig.registry.register_origin(endless, rig.now).code == ReplyCode::kOk);
+  CHECK(rig.registry.origins().register_origin(endless, rig.now).code == ReplyCode::kOk);
 }
 
 TEST_CASE("TTL, revival and forgetting") {
@@ -171,16 +171,16 @@ TEST_CASE("a registration of an origin of the configuration gives it an identity
   rig.apply();
   weir::ipc::OriginRegister m = Rig::registration("srs", "1", 1);
   m.endpoints[0][0] = Rig::endpoint(1, 2);
-  const OriginRef ref = rig.registry.register_origin(m, rig.now).origin;
+  const OriginRef ref = rig.registry.origins().register_origin(m, rig.now).origin;
   CHECK(rig.writer.header().origins_used.load() == 1);
   CHECK(std::string(rig.origin(ref).name) == "x");
   CHECK(std::string(rig.origin(ref).server) == "srs");
   weir::ipc::OriginCommand command;
   command.origin = ref;
   command.action = weir::ipc::OriginAction::kRemove;
-  CHECK(rig.registry.command(command, rig.now).code == ReplyCode::kStatic);
+  CHECK(rig.registry.origins().command(command).code == ReplyCode::kStatic);
   command.origin.generation += 1;
-  CHECK(rig.registry.command(command, rig.now).code == ReplyCode::kNotFound);
+  CHECK(rig.registry.origins().command(command).code == ReplyCode::kNotFound);
 }
 
 TEST_CASE("a registered origin can be removed and comes back with its next heartbeat") {
@@ -189,11 +189,11 @@ TEST_CASE("a registered origin can be removed and comes back with its next heart
   weir::ipc::OriginCommand command;
   command.origin = a;
   command.action = weir::ipc::OriginAction::kRemove;
-  CHECK(rig.registry.command(command, rig.now).code == ReplyCode::kOk);
+  CHECK(rig.registry.origins().command(command).code == ReplyCode::kOk);
   CHECK_FALSE(rig.exists(a));
   command.action = static_cast<weir::ipc::OriginAction>(50);
   command.origin = rig.add("a", 1);
-  CHECK(rig.registry.command(command, rig.now).code == ReplyCode::kInvalid);
+  CHECK(rig.registry.origins().command(command).code == ReplyCode::kInvalid);
 }
 
 TEST_CASE("the default backend serves only when no other origin can") {
@@ -208,7 +208,7 @@ TEST_CASE("the default backend serves only when no other origin can") {
   CHECK(rig.place("v/a/9", Role::kPublisher) == backend);
 }
 
-TEST_CASE("failures are counted, and every policy works through the registry") {
+TEST_CASE("failed probes are counted, and every policy works through the registry") {
   for (const char* policy : {"least_streams", "round_robin", "random", "hash"}) {
     Rig rig(8, 1024);
     rig.config.balance.policy = policy;
@@ -220,8 +220,8 @@ TEST_CASE("failures are counted, and every policy works through the registry") {
       CHECK(rig.origin(ref).streams < 140);
     }
     rig.fail(refs[0]);
-    CHECK(rig.origin(refs[0]).dials_failed == 1);
-    CHECK(rig.origin(refs[0]).failures_in_row == 1);
+    CHECK(rig.origin(refs[0]).endpoint[0].probes_failed == 1);
+    CHECK(rig.origin(refs[0]).endpoint[0].health.failures_in_row == 1);
   }
 }
 
@@ -298,7 +298,7 @@ TEST_CASE("drained and vanished origins of the old master") {
   weir::ipc::OriginCommand command;
   command.origin = drained;
   command.action = weir::ipc::OriginAction::kDrain;
-  old.registry.command(command, old.now);
+  old.registry.origins().command(command);
   weir::OriginConfig gone;
   gone.name = "gone";
   gone.rtmp = {Rig::endpoint(9)};

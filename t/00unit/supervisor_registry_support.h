@@ -54,7 +54,7 @@ struct Rig {
     return m;
   }
   ipc::Reply say(const std::string& server, const std::string& pid, std::uint16_t port) {
-    return registry.register_origin(registration(server, pid, port), now);
+    return registry.origins().register_origin(registration(server, pid, port), now);
   }
   ipc::OriginRef add(const std::string& server, std::uint16_t port) {
     const ipc::Reply reply = say(server, "1", port);
@@ -62,8 +62,10 @@ struct Rig {
     return reply.origin;
   }
   ipc::RouteAnswer ask(const std::string& key, ipc::Role role,
-                       const std::vector<ipc::OriginRef>& failed = {}) {
+                       const std::vector<ipc::OriginRef>& failed = {},
+                       ipc::EndpointKind kind = ipc::EndpointKind::kRtmp) {
     ipc::RouteRequest request;
+    request.protocol = kind;
     request.header.request = 5;
     request.role = role;
     request.key.assign(key);
@@ -73,8 +75,9 @@ struct Rig {
     return answer;
   }
   ipc::OriginRef place(const std::string& key, ipc::Role role,
-                       const std::vector<ipc::OriginRef>& failed = {}) {
-    const ipc::RouteAnswer answer = ask(key, role, failed);
+                       const std::vector<ipc::OriginRef>& failed = {},
+                       ipc::EndpointKind kind = ipc::EndpointKind::kRtmp) {
+    const ipc::RouteAnswer answer = ask(key, role, failed, kind);
     CHECK(answer.status == ipc::RouteStatus::kOk);
     return answer.origin;
   }
@@ -91,8 +94,13 @@ struct Rig {
     return registry.open_session(kWorker, message, now);
   }
   void close(SessionId id) { registry.close_session(kWorker, id, now); }
-  void fail(ipc::OriginRef origin, int times = 1) {
-    for (int i = 0; i < times; ++i) registry.report(origin, ipc::DialOutcome::kRefused, now);
+  // Probes that fail.
+  void fail(ipc::OriginRef origin, int times = 1,
+            ipc::EndpointKind kind = ipc::EndpointKind::kRtmp) {
+    for (int i = 0; i < times; ++i) registry.origins().report_probe(origin, kind, false, now);
+  }
+  void succeed(ipc::OriginRef origin, ipc::EndpointKind kind = ipc::EndpointKind::kRtmp) {
+    registry.origins().report_probe(origin, kind, true, now);
   }
   void pass(std::uint64_t ms) {
     now += ms;

@@ -52,7 +52,7 @@ TEST_CASE("without an origin, or with none for the protocol, there is no route")
   CHECK(rig.registry.route(request, rig.now).status == RouteStatus::kOk);
 }
 
-TEST_CASE("a failed dial: publishers move, players only when nobody publishes") {
+TEST_CASE("a failed dial moves a stream only when nobody publishes it") {
   Rig rig;
   rig.add("a", 1);
   rig.add("b", 2);
@@ -69,77 +69,10 @@ TEST_CASE("a failed dial: publishers move, players only when nobody publishes") 
   // A second worker whose dial failed too gets the same answer.
   CHECK(rig.place(kKey, Role::kPlayer, {home}) == other);
   rig.open(2, kKey, Role::kPublisher, other);
+  CHECK(rig.ask(kKey, Role::kPublisher, {other}).status == RouteStatus::kStreamElsewhere);
+  rig.close(2);
   CHECK(rig.place(kKey, Role::kPublisher, {other}) == home);
   CHECK(rig.ask(kKey, Role::kPublisher, {home, other}).status == RouteStatus::kNoOrigin);
-}
-
-TEST_CASE(
-    "an ejected origin loses its streams and gets them back if they are still published there") {
-  Rig rig;
-  rig.add("a", 1);
-  rig.add("b", 2);
-  const OriginRef home = rig.place(kKey, Role::kPublisher);
-  rig.open(1, kKey, Role::kPublisher, home);
-  rig.open(2, kKey, Role::kPlayer, home);
-  rig.fail(home, 3);
-  CHECK(rig.origin(home).state == OriginState::kEjected);
-  CHECK_FALSE(rig.hit(kKey, Role::kPlayer).has_value());
-  const OriginRef away = rig.place(kKey, Role::kPlayer);
-  CHECK_FALSE(away == home);
-  rig.open(3, kKey, Role::kPlayer, away);
-  CHECK(rig.stream(kKey).players == 1);
-  rig.close(2);
-  SUBCASE("home comes back") {
-    rig.pass(rig.config.balance.eject_time);
-    CHECK(rig.hit(kKey, Role::kPlayer) == home);
-    CHECK(rig.stream(kKey).publishers == 1);
-    CHECK(rig.stream(kKey).players == 0);
-    rig.close(1);
-    rig.close(3);
-    CHECK(rig.stream(kKey).publishers == 0);
-    CHECK(rig.stream(kKey).players == 0);
-    CHECK(rig.origin(away).players == 0);
-    CHECK(rig.origin(home).publishers == 0);
-  }
-  SUBCASE("but not when its publisher has left") {
-    rig.close(1);
-    rig.pass(rig.config.balance.eject_time);
-    CHECK(rig.hit(kKey, Role::kPlayer) == away);
-  }
-  SUBCASE("and not when someone publishes at the new place") {
-    rig.open(4, kKey, Role::kPublisher, away);
-    rig.pass(rig.config.balance.eject_time);
-    CHECK(rig.hit(kKey, Role::kPlayer) == away);
-    CHECK(rig.stream(kKey).publishers == 1);
-  }
-  SUBCASE("a success brings it back at once") {
-    rig.registry.report(home, weir::ipc::DialOutcome::kOk, rig.now);
-    CHECK(rig.hit(kKey, Role::kPlayer) == home);
-  }
-}
-
-TEST_CASE(
-    "when all are ejected the first to come back is tried, but none that failed this client") {
-  Rig rig;
-  const OriginRef a = rig.add("a", 1);
-  const OriginRef b = rig.add("b", 2);
-  rig.fail(a, 3);
-  rig.now += 100;
-  rig.fail(b, 3);
-  CHECK(rig.place(kKey, Role::kPublisher) == a);
-  CHECK(rig.place(kKey, Role::kPublisher, {a}) == b);
-  CHECK(rig.ask(kKey, Role::kPublisher, {a, b}).status == RouteStatus::kNoOrigin);
-}
-
-TEST_CASE("an ejection that is over is noticed by the next request") {
-  Rig rig;
-  const OriginRef a = rig.add("a", 1);
-  rig.fail(a, 3);
-  CHECK(rig.registry.next_timer_ms() == rig.now + rig.config.balance.eject_time);
-  rig.now += rig.config.balance.eject_time;
-  rig.place(kKey, Role::kPlayer);
-  CHECK(rig.origin(a).state == OriginState::kUp);
-  CHECK(rig.registry.next_timer_ms() == 0);
 }
 
 TEST_CASE("a draining origin takes no new stream and keeps those that live") {
@@ -155,7 +88,7 @@ TEST_CASE("a draining origin takes no new stream and keeps those that live") {
   weir::ipc::OriginCommand command;
   command.origin = a;
   command.action = weir::ipc::OriginAction::kDrain;
-  CHECK(rig.registry.command(command, rig.now).code == weir::ipc::ReplyCode::kOk);
+  CHECK(rig.registry.origins().command(command).code == weir::ipc::ReplyCode::kOk);
   CHECK(rig.place(on_a, Role::kPlayer) == a);
   rig.open(2, on_a, Role::kPlayer, a);
   for (int i = 0; i < 5; ++i) CHECK(rig.place("v/b/" + std::to_string(i), Role::kPublisher) == b);
@@ -200,7 +133,7 @@ TEST_CASE("a session at an origin that does not exist yet is never taken off one
   weir::ipc::OriginCommand command;
   command.origin = a;
   command.action = weir::ipc::OriginAction::kRemove;
-  CHECK(rig.registry.command(command, rig.now).code == weir::ipc::ReplyCode::kOk);
+  CHECK(rig.registry.origins().command(command).code == weir::ipc::ReplyCode::kOk);
   REQUIRE(rig.add("b", 2) == next);
   rig.close(1);
   rig.close(2);
@@ -343,7 +276,7 @@ TEST_CASE("any order of what workers say keeps the counts right") {
         rig.fail(some);
         break;
       case 6:
-        rig.registry.report(some, weir::ipc::DialOutcome::kOk, rig.now);
+        rig.succeed(some);
         break;
       default:
         rig.pass(random % 3000);

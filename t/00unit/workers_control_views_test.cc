@@ -31,12 +31,14 @@ Segments make_segments() {
   return {std::move(*writer), std::move(*state), std::move(counters)};
 }
 
-ipc::OriginRef add_origin(ipc::StateWriter& writer, const char* name, ipc::OriginState state) {
+ipc::OriginRef add_origin(ipc::StateWriter& writer, const char* name, bool ejected = false) {
   std::uint32_t generation = 0;
   const std::uint32_t slot = writer.take_origin(generation);
   ipc::OriginRecord origin;
   origin.generation = generation;
-  origin.state = state;
+  origin.state = ipc::OriginState::kUp;
+  origin.endpoint[0].health.ejected = ejected;
+  origin.ejected_kinds = ejected ? 1 : 0;
   std::strncpy(origin.name, name, sizeof origin.name - 1);
   origin.ip = *parse_ip("10.0.0.9");
   origin.endpoint_count[0] = 1;
@@ -56,8 +58,8 @@ std::string text_of(const cJSON* json, const char* name) {
 
 TEST_CASE("views: origins, pages and states") {
   Segments shared = make_segments();
-  for (int i = 0; i < 10; ++i) add_origin(shared.writer, "up", ipc::OriginState::kUp);
-  const auto last = add_origin(shared.writer, "q\"uo\\te", ipc::OriginState::kEjected);
+  for (int i = 0; i < 10; ++i) add_origin(shared.writer, "up");
+  const auto last = add_origin(shared.writer, "q\"uo\\te", true);
   std::set<std::string> ids;
   for (const std::uint64_t start : {0U, 4U, 8U}) {
     const JsonPtr page = origins_page(shared.state, {start, 4}, 1000);
@@ -75,9 +77,23 @@ TEST_CASE("views: origins, pages and states") {
   CHECK(counts.ejected == 1);
   ipc::OriginRecord record;
   REQUIRE(shared.state.read_origin(last, record));
-  record.ejected_until_ms = 1500;
+  record.endpoint[0].health.ejected_until_ms = 1500;
+  record.endpoint[0].health.failures_in_row = 4;
+  record.endpoint[0].dials_failed = 2;
+  record.endpoint_count[1] = record.endpoint_count[4] = 1;
+  record.endpoint[1].dials_failed = 3;
   const JsonPtr row = origin_row(record, last.slot, 1000);
-  CHECK(text_of(row.get(), "state") == to_string(ipc::OriginState::kEjected));
+  CHECK(text_of(row.get(), "state") == "ejected");
+  CHECK(cJSON_GetObjectItem(row.get(), "failures_in_row")->valueint == 4);
+  CHECK(cJSON_GetObjectItem(row.get(), "dials_failed")->valueint == 5);
+  REQUIRE(size_of(row, "endpoints") == 3);
+  const cJSON* endpoint = cJSON_GetObjectItem(row.get(), "endpoints")->child;
+  CHECK(text_of(endpoint, "endpoint") == "rtmp");
+  CHECK(text_of(endpoint, "state") == "ejected");
+  CHECK(cJSON_GetObjectItem(endpoint, "ejected_for_ms")->valueint == 500);
+  CHECK(text_of(endpoint->next, "endpoint") == "http");
+  CHECK(text_of(endpoint->next, "state") == "up");
+  CHECK(cJSON_IsFalse(cJSON_GetObjectItem(endpoint->next->next, "probed")));
   CHECK(cJSON_GetObjectItem(row.get(), "ejected_for_ms")->valueint == 500);
   CHECK(std::string(cJSON_GetObjectItem(row.get(), "rtmp")->child->valuestring) ==
         "rtmp://10.0.0.9:1935");
@@ -85,7 +101,7 @@ TEST_CASE("views: origins, pages and states") {
 
 TEST_CASE("views: streams") {
   Segments shared = make_segments();
-  const auto origin = add_origin(shared.writer, "one", ipc::OriginState::kUp);
+  const auto origin = add_origin(shared.writer, "one");
   ipc::StreamRecord stream;
   stream.origin_slot = origin.slot;
   stream.origin_generation = origin.generation;
@@ -104,7 +120,7 @@ TEST_CASE("views: streams") {
 
 TEST_CASE("views: metrics name each family once and escape labels") {
   Segments shared = make_segments();
-  add_origin(shared.writer, "q\"uo\\te\n", ipc::OriginState::kUp);
+  add_origin(shared.writer, "q\"uo\\te\n");
   const std::string text = metrics_text(shared.state, shared.counters);
   std::set<std::string> families;
   std::string current;
@@ -136,7 +152,7 @@ TEST_CASE("views: sessions, without their secrets") {
   ipc::FlowRecord flow;
   flow.session = 0xAB;
   flow.state = ipc::FlowState::kConnected;
-  flow.origin = add_origin(shared.writer, "o1", ipc::OriginState::kUp);
+  flow.origin = add_origin(shared.writer, "o1");
   flow.client = flow.origin_endpoint = *parse_listen("10.0.0.7:4000");
   flow.created_ms = 1000;
   flow.counters.drops = 5;

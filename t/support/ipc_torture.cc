@@ -60,9 +60,9 @@ OriginRecord make_origin(std::uint64_t stamp, std::uint32_t generation) {
   OriginRecord r;
   r.generation = generation;
   r.endpoint_count[0] = 1;
-  r.state = stamp % 5 == 0 ? OriginState::kEjected : OriginState::kUp;
-  r.dials_failed = stamp;
-  r.ejected_until_ms = mix(stamp);
+  r.state = stamp % 5 == 0 ? OriginState::kDead : OriginState::kUp;
+  r.registered_wall_ms = stamp;
+  r.heartbeat_ms = mix(stamp);
   std::memset(r.name, static_cast<int>('a' + stamp % 26), sizeof r.name - 1);
   for (auto& kind : r.endpoints) {
     for (weir::Endpoint& e : kind) e.port = static_cast<std::uint16_t>(stamp);
@@ -70,8 +70,8 @@ OriginRecord make_origin(std::uint64_t stamp, std::uint32_t generation) {
   return r;
 }
 bool whole(const OriginRecord& r) {
-  const std::uint64_t stamp = r.dials_failed;
-  if (r.ejected_until_ms != mix(stamp)) return false;
+  const std::uint64_t stamp = r.registered_wall_ms;
+  if (r.heartbeat_ms != mix(stamp)) return false;
   for (std::size_t i = 0; i + 1 < sizeof r.name; ++i) {
     if (r.name[i] != static_cast<char>('a' + stamp % 26)) return false;
   }

@@ -153,8 +153,7 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
               counters_, next_session_,
               {[this] { maybe_leave(); }, [] {}, [] { return std::uint64_t{0}; }}),
       room_(server_, api_),
-      prober_(base, state_, counters_,
-              {config.balance.probe_interval, config.balance.probe_timeout},
+      prober_(base, config, state_, counters_,
               [this](ipc::ProbeResult& result) { link_.send(result); }),
       resolver_(base, config, counters_),
       hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }) {
@@ -198,6 +197,8 @@ void ControlWorker::run() {
 void ControlWorker::on_message(ipc::MessageType type, ByteView bytes) {
   ipc::Reply reply;
   ipc::FlowEnded ended;
+  ipc::ProbeNow probe;
+  if (type == ipc::MessageType::kProbeNow && ipc::decode(bytes, probe)) prober_.probe_now(probe);
   if (type == ipc::MessageType::kReply && ipc::decode(bytes, reply)) api_.on_reply(reply);
   if (type == ipc::MessageType::kFlowEnded && ipc::decode(bytes, ended)) tell_end(ended);
 }

@@ -63,6 +63,38 @@ void write_counters(Exposition& out, const ipc::StateView& state,
   }
 }
 
+using OriginRow = std::pair<std::string, ipc::OriginRecord>;  // labels, record
+
+// One family with a sample for each endpoint that each origin has.
+template <typename Value>
+void write_endpoints(Exposition& out, const std::vector<OriginRow>& rows, std::string_view name,
+                     std::string_view type, std::string_view help, Value&& value) {
+  out.family(name, type, help);
+  for (const auto& [labels, origin] : rows) {
+    for (std::size_t i = 0; i < ipc::kEndpointKinds; ++i) {
+      const auto kind = static_cast<ipc::EndpointKind>(i);
+      if (!origin.has(kind)) continue;
+      out.sample(name, labels + "," + label("endpoint", to_string(kind)), value(origin, i));
+    }
+  }
+}
+
+std::vector<OriginRow> origin_rows(const ipc::StateView& state) {
+  std::vector<OriginRow> rows;
+  const auto& header = state.header();
+  const std::uint64_t used = load(header.origins_used);
+  for (std::uint32_t slot = 0; slot < header.origin_capacity && rows.size() < used; ++slot) {
+    ipc::OriginRecord origin;
+    if (!state.read_origin(slot, origin)) continue;
+    const std::string_view name(origin.name, sizeof origin.name);
+    // Names of registered origins need not differ; the id does.
+    rows.emplace_back(label("origin", name.substr(0, name.find('\0'))) + "," +
+                          label("id", origin_id({slot, origin.generation})),
+                      origin);
+  }
+  return rows;
+}
+
 void write_origins(Exposition& out, const ipc::StateView& state) {
   const OriginCounts counts = count_origins(state);
   out.family("weir_origins", "gauge", "Origins by state.");
@@ -71,40 +103,30 @@ void write_origins(Exposition& out, const ipc::StateView& state) {
   out.sample("weir_origins", label("state", "dead"), counts.dead);
   out.single("weir_origins_draining", "gauge", "Origins that take no new stream.", counts.draining);
 
-  struct Row {
-    std::string labels;
-    ipc::OriginRecord origin;
-  };
-  std::vector<Row> rows;
-  const auto& header = state.header();
-  const std::uint64_t used = load(header.origins_used);
-  for (std::uint32_t slot = 0; slot < header.origin_capacity && rows.size() < used; ++slot) {
-    Row row;
-    if (!state.read_origin(slot, row.origin)) continue;
-    const std::string_view name(row.origin.name, sizeof row.origin.name);
-    // Names of registered origins need not differ; the id does.
-    row.labels = label("origin", name.substr(0, name.find('\0'))) + "," +
-                 label("id", origin_id({slot, row.origin.generation}));
-    rows.push_back(std::move(row));
-  }
+  const std::vector<OriginRow> rows = origin_rows(state);
   out.family("weir_origin_up", "gauge", "1 while the origin takes traffic.");
-  for (const Row& row : rows) {
-    out.sample("weir_origin_up", row.labels, row.origin.state == ipc::OriginState::kUp ? 1 : 0);
+  for (const auto& [labels, origin] : rows) {
+    out.sample("weir_origin_up", labels, state_text(origin) == "up" ? 1 : 0);
   }
   out.family("weir_origin_streams", "gauge", "Streams that live at the origin.");
-  for (const Row& row : rows) {
-    out.sample("weir_origin_streams", row.labels, row.origin.streams);
+  for (const auto& [labels, origin] : rows) {
+    out.sample("weir_origin_streams", labels, origin.streams);
   }
   out.family("weir_origin_sessions", "gauge", "Sessions at the origin by role.");
-  for (const Row& row : rows) {
-    out.sample("weir_origin_sessions", row.labels + ",role=\"publisher\"", row.origin.publishers);
-    out.sample("weir_origin_sessions", row.labels + ",role=\"player\"", row.origin.players);
+  for (const auto& [labels, origin] : rows) {
+    out.sample("weir_origin_sessions", labels + ",role=\"publisher\"", origin.publishers);
+    out.sample("weir_origin_sessions", labels + ",role=\"player\"", origin.players);
   }
-  out.family("weir_origin_dial_failures_total", "counter",
-             "Failed dials and probes of the origin.");
-  for (const Row& row : rows) {
-    out.sample("weir_origin_dial_failures_total", row.labels, row.origin.dials_failed);
-  }
+  write_endpoints(out, rows, "weir_origin_endpoint_up", "gauge",
+                  "1 while clients are sent to this endpoint.", [](const auto& o, std::size_t i) {
+                    return o.takes(static_cast<ipc::EndpointKind>(i)) ? 1U : 0U;
+                  });
+  write_endpoints(out, rows, "weir_origin_dial_failures_total", "counter",
+                  "Clients' dials to the endpoint that failed.",
+                  [](const auto& o, std::size_t i) { return o.endpoint[i].dials_failed; });
+  write_endpoints(out, rows, "weir_origin_probe_failures_total", "counter",
+                  "Probes of the endpoint that failed.",
+                  [](const auto& o, std::size_t i) { return o.endpoint[i].probes_failed; });
 }
 
 void write_workers(Exposition& out, const ipc::StateView& state) {

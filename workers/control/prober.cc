@@ -1,269 +1,213 @@
 #include "workers/control/prober.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/net/crypto.h"
-#include "common/net/tcp.h"
-#include "common/proto/srt/packet.h"
-#include "workers/core/dial.h"
 
 namespace weir::control {
 namespace {
 
-constexpr std::size_t kConcurrent = 64;
+constexpr std::size_t kConcurrent = 256;        // in the rounds
+constexpr std::size_t kConcurrentOrders = 320;  // with those that the master wants
 constexpr std::uint64_t kTickMs = 50;
-constexpr std::size_t kHelloBytes = 1 + 1536;  // C0 and C1 (RTMP 1.0, 5.2)
-constexpr std::uint8_t kRtmpVersion = 3;
-constexpr std::uint32_t kSrtSocketId = 1;  // any will do: the socket is connected
+constexpr std::uint64_t kFollowUpMs = 200;  // between the probes of an order
+constexpr std::uint64_t kDatagramRepeatMs = 250;
 
-// The same C0C1 for all probes of this process: nobody's secrets depend on it.
-const std::array<std::uint8_t, kHelloBytes>& hello() {
-  static const auto bytes = [] {
-    std::array<std::uint8_t, kHelloBytes> out{};
-    out[0] = kRtmpVersion;  // then time 0 and zero, both four bytes, then random bytes
-    net::fill_random(MutableBytes(out).subspan(9));
-    return out;
-  }();
-  return bytes;
+std::size_t addresses_of(const ipc::OriginRecord& record, ipc::EndpointKind kind) {
+  return std::min<std::size_t>(record.endpoint_count[static_cast<std::size_t>(kind)],
+                               limits::kEndpointsPerKind);
 }
 
-// The cast is what the one C interface for all address families asks for.
-Result<UniqueFd> connect_udp(const Endpoint& to) {
-  sockaddr_storage address{};
-  const socklen_t length = to_sockaddr(to, address);
-  UniqueFd fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    return fail_errno("cannot connect to " + to_string(to), errno);
-  }
-  return fd;
-}
-
-ipc::DialOutcome outcome_of(int error) {
-  if (error == ECONNREFUSED) return ipc::DialOutcome::kRefused;
-  if (error == ETIMEDOUT) return ipc::DialOutcome::kTimeout;
-  return ipc::DialOutcome::kOther;
+const route::EndpointHealth& health_of(const ipc::OriginRecord& record, ipc::EndpointKind kind) {
+  return record.endpoint[static_cast<std::size_t>(kind)].health;
 }
 
 }  // namespace
 
-Prober::Prober(event_base* base, const ipc::StateView& state, ipc::Counters& counters,
-               const ProbeSettings& settings, Send send)
-    : base_(base), state_(state), counters_(counters), settings_(settings), send_(std::move(send)) {
-  if (settings_.interval_ms == 0) return;
+Prober::Prober(event_base* base, const Config& config, const ipc::StateView& state,
+               ipc::Counters& counters, Send send)
+    : base_(base),
+      config_(config),
+      state_(state),
+      counters_(counters),
+      send_(std::move(send)),
+      tls_(config) {
   timer_.reset(event_new(
-      base, -1, EV_PERSIST,
-      [](evutil_socket_t, short, void* self) { static_cast<Prober*>(self)->tick(); }, this));
-  const timeval period = to_timeval(std::min(kTickMs, settings_.interval_ms));
-  add_or_end(timer_.get(), &period);
+      base, -1, 0, [](evutil_socket_t, short, void* self) { static_cast<Prober*>(self)->tick(); },
+      this));
+  if (config_.balance.probe_interval != 0) arm(0);
 }
 
 void Prober::stop() {
+  stopped_ = true;
   timer_.reset();
-  probes_.clear();
+  running_.clear();
+  orders_.clear();
   due_.clear();
 }
 
-// The origins of this round, spread over the interval so that they are not asked all at once.
+void Prober::arm(std::uint64_t in_ms) {
+  const timeval delay = to_timeval(in_ms);
+  if (event_add(timer_.get(), &delay) != 0) {
+    LogLine(LogLevel::kError, "no timer, origins are not probed any more");
+  }
+}
+
+void Prober::probe_now(const ipc::ProbeNow& order) {
+  ipc::OriginRecord record;
+  if (stopped_ || !state_.read_origin(order.origin, record) || !record.has(order.endpoint) ||
+      !ipc::can_be_probed(order.endpoint)) {
+    return;
+  }
+  Order& known = orders_[{order.origin.slot, order.endpoint}];
+  if (known.probes_left > 0 && known.origin == order.origin) return;
+  known = Order{order.origin, static_cast<std::uint32_t>(config_.balance.max_fails), 0, false};
+  if (event_pending(timer_.get(), EV_TIMEOUT, nullptr) == 0) arm(0);
+}
+
+void Prober::tick() {
+  const std::uint64_t now = monotonic_ms();
+  watch_running(now);
+  run_orders(now);
+  if (config_.balance.probe_interval != 0) run_round(now);
+  const bool idle = config_.balance.probe_interval == 0 && orders_.empty() && running_.empty();
+  if (idle) return;
+  const std::uint64_t interval = config_.balance.probe_interval;
+  arm(interval == 0 ? kTickMs : std::min(kTickMs, interval));
+}
+
+void Prober::watch_running(std::uint64_t now_ms) {
+  for (auto it = running_.begin(); it != running_.end();) {
+    Running& running = *it++;
+    if (now_ms >= running.deadline_ms) {
+      finish(running, ipc::DialOutcome::kTimeout);
+    } else if (now_ms >= running.ask_again_ms) {
+      running.ask_again_ms = now_ms + kDatagramRepeatMs;
+      running.probe->ask_again();
+    }
+  }
+}
+
+void Prober::run_orders(std::uint64_t now_ms) {
+  for (auto it = orders_.begin(); it != orders_.end();) {
+    const Target target{it->second.origin, it->first.second};
+    Order& order = it->second;
+    ++it;
+    if (order.running || now_ms < order.due_ms) continue;
+    if (running_.size() >= kConcurrentOrders) return;
+    ipc::OriginRecord record;
+    const bool there = state_.read_origin(target.origin, record) && record.has(target.kind);
+    if (!there || (record.is_ejected(target.kind) && !health_of(record, target.kind).on_trial)) {
+      orders_.erase({target.origin.slot, target.kind});  // gone, or the verdict has been spoken
+      continue;
+    }
+    order.running = true;
+    start(target, record);
+  }
+}
+
+void Prober::run_round(std::uint64_t now_ms) {
+  if (now_ms >= next_round_ms_ && next_due_ >= due_.size()) {
+    next_round_ms_ = now_ms + config_.balance.probe_interval;
+    collect();
+  }
+  for (std::size_t i = 0; i < per_tick_ && next_due_ < due_.size(); ++i) {
+    if (running_.size() >= kConcurrent) return;
+    const Target target = due_[next_due_++];
+    ipc::OriginRecord record;
+    if (state_.read_origin(target.origin, record) && record.has(target.kind)) {
+      start(target, record);
+    }
+  }
+}
+
+// The endpoints of this round, spread over the interval so that they are not asked all at once.
 void Prober::collect() {
   due_.clear();
   next_due_ = 0;
+  ++rounds_;
   const auto& header = state_.header();
   const std::uint32_t used = header.origins_used.load(std::memory_order_relaxed);
-  constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
-  constexpr auto kSrt = static_cast<std::size_t>(ipc::EndpointKind::kSrt);
   std::uint32_t seen = 0;
   for (std::uint32_t slot = 0; slot < header.origin_capacity && seen < used; ++slot) {
     ipc::OriginRecord origin;
     if (!state_.read_origin(slot, origin)) continue;
     ++seen;
     if (origin.state == ipc::OriginState::kDead) continue;
-    const ipc::OriginRef ref{slot, origin.generation};
-    if (origin.endpoint_count[kRtmp] > 0) {
-      due_.push_back({ref, origin.endpoints[kRtmp][0], origin.proxy_protocol});
-    } else if (origin.endpoint_count[kSrt] > 0) {
-      due_.push_back({ref, origin.endpoints[kSrt][0], 0, ipc::EndpointKind::kSrt});
+    for (std::size_t i = 0; i < ipc::kEndpointKinds; ++i) {
+      const auto kind = static_cast<ipc::EndpointKind>(i);
+      if (origin.has(kind) && ipc::can_be_probed(kind)) {
+        due_.push_back({{slot, origin.generation}, kind});
+      }
     }
   }
-  const std::uint64_t ticks = std::max<std::uint64_t>(1, settings_.interval_ms / kTickMs);
+  const std::uint64_t ticks = std::max<std::uint64_t>(1, config_.balance.probe_interval / kTickMs);
   per_tick_ = (due_.size() + ticks - 1) / ticks;
 }
 
-void Prober::tick() {
+void Prober::start(const Target& target, const ipc::OriginRecord& record) {
+  const std::size_t addresses = addresses_of(record, target.kind);
+  running_.emplace_front();
+  Running& running = running_.front();
+  running.self = running_.begin();
+  running.target = target;
+  running.address = rounds_ % addresses;
+  running.addresses_left = addresses - 1;
+  start_address(running, record);
+}
+
+void Prober::start_address(Running& running, const ipc::OriginRecord& record) {
   const std::uint64_t now = monotonic_ms();
-  for (auto it = probes_.begin(); it != probes_.end();) {
-    Probe& probe = *it++;
-    if (now >= probe.deadline_ms) finish(probe, ipc::DialOutcome::kTimeout);
-  }
-  if (now >= next_round_ms_ && next_due_ >= due_.size()) {
-    next_round_ms_ = now + settings_.interval_ms;
-    collect();
-  }
-  for (std::size_t i = 0; i < per_tick_ && next_due_ < due_.size(); ++i) {
-    if (probes_.size() >= kConcurrent) return;
-    start(due_[next_due_++]);
-  }
+  running.deadline_ms = now + config_.balance.probe_timeout;
+  running.ask_again_ms = now + kDatagramRepeatMs;
+  running.probe =
+      std::make_unique<Probe>(base_, tls_, record, running.target.kind, running.address,
+                              [this, &running](ProbeVerdict verdict) { finish(running, verdict); });
+  running.probe->start();
 }
 
-void Prober::start(const Due& due) {
-  auto fd = due.kind == ipc::EndpointKind::kSrt ? connect_udp(due.endpoint)
-                                                : net::start_connect(due.endpoint, {});
-  if (!fd) {
-    // Our own lack of descriptors or ports says nothing about the origin.
-    const int error = fd.error().sys_errno;
-    if (error == EMFILE || error == ENFILE || error == EADDRNOTAVAIL || error == ENOMEM) return;
-    report(due.origin, due.kind, outcome_of(error));
+// Ends the probe: `running` is gone afterwards, or asks the endpoint's next address.
+void Prober::finish(Running& running, ProbeVerdict verdict) {
+  const Target target = running.target;
+  const bool failed = verdict && *verdict != ipc::DialOutcome::kOk;
+  ipc::OriginRecord record;
+  if (failed && running.addresses_left > 0 && state_.read_origin(target.origin, record) &&
+      record.has(target.kind)) {
+    --running.addresses_left;
+    running.address = (running.address + 1) % addresses_of(record, target.kind);
+    start_address(running, record);
     return;
   }
-  probes_.emplace_front();
-  Probe& probe = probes_.front();
-  probe.self = probes_.begin();
-  probe.prober = this;
-  probe.origin = due.origin;
-  probe.scheme = due.endpoint.scheme;
-  // An origin that expects a PROXY header wants one that says it is no client's connection.
-  if (due.proxy_protocol != 0) probe.hello = proxy_header(due.proxy_protocol, {}, {});
-  probe.hello.insert(probe.hello.end(), hello().begin(), hello().end());
-  probe.kind = due.kind;
-  probe.fd = std::move(*fd);
-  probe.deadline_ms = monotonic_ms() + settings_.timeout_ms;
-  if (!wait_for(probe, EV_WRITE)) probes_.erase(probe.self);
+  running_.erase(running.self);
+  if (verdict) report(target, *verdict);
+  follow_up(target, verdict);
 }
 
-bool Prober::wait_for(Probe& probe, short what) {
-  probe.event.reset(event_new(
-      base_, probe.fd.get(), what,
-      [](evutil_socket_t, short ready, void* arg) {
-        auto* one = static_cast<Probe*>(arg);
-        one->prober->on_ready(*one, ready);
-      },
-      &probe));
-  return probe.event && event_add(probe.event.get(), nullptr) == 0;
-}
-
-void Prober::on_ready(Probe& probe, short what) {
-  if (probe.kind == ipc::EndpointKind::kSrt) {
-    (what & EV_WRITE) != 0 ? ask_srt(probe) : read_srt(probe);
+void Prober::follow_up(const Target& target, ProbeVerdict verdict) {
+  const auto found = orders_.find({target.origin.slot, target.kind});
+  if (found == orders_.end() || !(found->second.origin == target.origin)) return;
+  Order& order = found->second;
+  const bool clear = verdict == ipc::DialOutcome::kOk;
+  if (clear || --order.probes_left == 0) {
+    orders_.erase(found);
     return;
   }
-  if (!probe.connected) {
-    const int error = net::take_socket_error(probe.fd.get());
-    if (error != 0) {
-      finish(probe, outcome_of(error));
-      return;
-    }
-    probe.connected = true;
-    if (probe.scheme == Scheme::kRtmps || probe.scheme == Scheme::kTls) {
-      finish(probe, ipc::DialOutcome::kOk);  // that it accepts has to do; no TLS in a probe
-      return;
-    }
-  }
-  if ((what & EV_WRITE) != 0) {
-    send_hello(probe);
-  } else {
-    read_answer(probe);
-  }
+  order.running = false;
+  order.due_ms = monotonic_ms() + kFollowUpMs;
 }
 
-void Prober::send_hello(Probe& probe) {
-  const auto& bytes = probe.hello;
-  const ssize_t count = ::send(probe.fd.get(), bytes.data() + probe.sent, bytes.size() - probe.sent,
-                               MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (count < 0 && errno != EAGAIN && errno != EINTR) {
-    finish(probe, ipc::DialOutcome::kHandshake);
-    return;
-  }
-  if (count > 0) probe.sent += static_cast<std::size_t>(count);
-  const bool armed = wait_for(probe, probe.sent < bytes.size() ? EV_WRITE : EV_READ);
-  if (!armed) probes_.erase(probe.self);
-}
-
-// S0 must be version 3, and one byte of S1 shows that somebody is at work there.
-void Prober::read_answer(Probe& probe) {
-  std::array<std::uint8_t, 64> bytes;
-  const ssize_t count = ::recv(probe.fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
-    if (!wait_for(probe, EV_READ)) probes_.erase(probe.self);
-    return;
-  }
-  if (count <= 0 || (probe.received == 0 && bytes[0] != kRtmpVersion)) {
-    finish(probe, ipc::DialOutcome::kHandshake);
-    return;
-  }
-  probe.received += static_cast<std::size_t>(count);
-  if (probe.received >= 2) {
-    finish(probe, ipc::DialOutcome::kOk);
-  } else if (!wait_for(probe, EV_READ)) {
-    probes_.erase(probe.self);
-  }
-}
-
-// A first word of SRT; a listener keeps nothing of who says it. Lost, it counts as a failure, of
-// which there must be several in a row.
-void Prober::ask_srt(Probe& probe) {
-  srt::Handshake hello;
-  hello.header.control = true;
-  hello.version = 4;  // what an induction is written in
-  hello.extension = 2;
-  hello.mss = 1500;
-  hello.window = 8192;
-  hello.socket_id = kSrtSocketId;
-  std::array<std::uint8_t, srt::kHandshakeBytes> buffer;
-  const ByteView bytes = srt::write_handshake(buffer, hello, {});
-  if (::send(probe.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-    finish(probe, outcome_of(errno));
-  } else if (!wait_for(probe, EV_READ)) {
-    probes_.erase(probe.self);
-  }
-}
-
-void Prober::read_srt(Probe& probe) {
-  std::array<std::uint8_t, 1500> bytes;
-  const ssize_t count = ::recv(probe.fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
-    if (!wait_for(probe, EV_READ)) probes_.erase(probe.self);
-    return;
-  }
-  if (count < 0) {
-    finish(probe, outcome_of(errno));
-    return;
-  }
-  srt::Handshake answer;
-  const auto error =
-      srt::parse_handshake(ByteView(bytes).first(static_cast<std::size_t>(count)), answer);
-  const bool ok = error == srt::HandshakeError::kNone &&
-                  answer.type == srt::HandshakeType::kInduction &&
-                  answer.header.destination == kSrtSocketId;
-  finish(probe, ok ? ipc::DialOutcome::kOk : ipc::DialOutcome::kHandshake);
-}
-
-// Ends the probe: `probe` is gone afterwards.
-void Prober::finish(Probe& probe, ipc::DialOutcome outcome) {
-  const ipc::OriginRef origin = probe.origin;
-  const ipc::EndpointKind kind = probe.kind;
-  probes_.erase(probe.self);
-  report(origin, kind, outcome);
-}
-
-void Prober::report(ipc::OriginRef origin, ipc::EndpointKind kind, ipc::DialOutcome outcome) {
+void Prober::report(const Target& target, ipc::DialOutcome outcome) {
   const bool ok = outcome == ipc::DialOutcome::kOk;
   counters_.add(ok ? ipc::Counter::kProbesOk : ipc::Counter::kProbesFailed);
-  if (ok) {
-    ipc::OriginRecord record;
-    const bool healthy = state_.read_origin(origin, record) && record.failures_in_row == 0 &&
-                         record.state == ipc::OriginState::kUp;
-    if (healthy) return;
+  ipc::OriginRecord record;
+  if (ok && state_.read_origin(target.origin, record)) {
+    const route::EndpointHealth& health = health_of(record, target.kind);
+    if (health.failures_in_row == 0 && health.ejections_in_row == 0) return;
   }
   ipc::ProbeResult result;
-  result.origin = origin;
-  result.endpoint = kind;
+  result.origin = target.origin;
+  result.endpoint = target.kind;
   result.outcome = outcome;
   send_(result);
 }

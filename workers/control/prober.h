@@ -1,84 +1,92 @@
-// Prober: asks each origin's RTMP port for a handshake now and then, so that a dead origin is found
-// before a client is, and an ejected one is known to be back. An origin without RTMP is asked for
-// an SRT induction, which makes no session there. Results go to the master, which decides. Only
-// news is sent: failures, and successes of origins that have failed. Owner: the control worker;
-// must die before the event base and the MasterLink.
+// Prober: finds out which endpoints of the origins answer. Each endpoint that can be probed is
+// asked once in each interval, and one that a client could not reach, or whose ejection is over, at
+// once (ProbeNow), then several times in quick succession until the matter is clear. An endpoint
+// has failed when none of its addresses answered. Results go to the master, which decides; only
+// news is sent: failures, and successes of what had failed. Owner: the control worker; must die
+// before the event base and the MasterLink.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
+#include <memory>
+#include <utility>
 #include <vector>
 
-#include "common/base/fd.h"
+#include "common/config/config.h"
 #include "ipc/counters.h"
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
+#include "workers/control/probe.h"
 #include "workers/core/event_ptr.h"
+#include "workers/core/origin_tls.h"
 
 namespace weir::control {
-
-struct ProbeSettings {
-  std::uint64_t interval_ms = 2000;  // 0: never
-  std::uint64_t timeout_ms = 1000;
-};
 
 class Prober {
  public:
   using Send = std::function<void(ipc::ProbeResult&)>;
-  Prober(event_base* base, const ipc::StateView& state, ipc::Counters& counters,
-         const ProbeSettings& settings, Send send);
+  Prober(event_base* base, const Config& config, const ipc::StateView& state,
+         ipc::Counters& counters, Send send);
   ~Prober() = default;
   Prober(const Prober&) = delete;
   Prober& operator=(const Prober&) = delete;
 
+  // An order of the master. Known ones are not doubled.
+  void probe_now(const ipc::ProbeNow& order);
   void stop();
 
  private:
-  struct Due {
+  struct Target {
     ipc::OriginRef origin;
-    Endpoint endpoint;
-    std::uint8_t proxy_protocol = 0;
     ipc::EndpointKind kind = ipc::EndpointKind::kRtmp;
   };
-  struct Probe {
-    Prober* prober = nullptr;
+  // One that the master wants to know about.
+  struct Order {
     ipc::OriginRef origin;
-    Scheme scheme = Scheme::kDefault;
-    ipc::EndpointKind kind = ipc::EndpointKind::kRtmp;
-    UniqueFd fd;
-    bool connected = false;
-    std::vector<std::uint8_t> hello;
-    std::size_t sent = 0;
-    std::size_t received = 0;
+    std::uint32_t probes_left = 0;
+    std::uint64_t due_ms = 0;
+    bool running = false;
+  };
+  struct Running {
+    Target target;
+    std::size_t address = 0;
+    std::size_t addresses_left = 0;  // beside this one
     std::uint64_t deadline_ms = 0;
-    EventPtr event;
-    std::list<Probe>::iterator self;
+    std::uint64_t ask_again_ms = 0;
+    std::unique_ptr<Probe> probe;
+    std::list<Running>::iterator self;
   };
+  using OrderKey = std::pair<std::uint32_t, ipc::EndpointKind>;  // slot of the origin
 
+  void arm(std::uint64_t in_ms);
   void tick();
+  void watch_running(std::uint64_t now_ms);
+  void run_orders(std::uint64_t now_ms);
+  void run_round(std::uint64_t now_ms);
   void collect();
-  void start(const Due& due);
-  void on_ready(Probe& probe, short what);
-  bool wait_for(Probe& probe, short what);
-  void send_hello(Probe& probe);
-  void read_answer(Probe& probe);
-  void ask_srt(Probe& probe);
-  void read_srt(Probe& probe);
-  void finish(Probe& probe, ipc::DialOutcome outcome);
-  void report(ipc::OriginRef origin, ipc::EndpointKind kind, ipc::DialOutcome outcome);
+  void start(const Target& target, const ipc::OriginRecord& record);
+  void start_address(Running& running, const ipc::OriginRecord& record);
+  void finish(Running& running, ProbeVerdict verdict);
+  void follow_up(const Target& target, ProbeVerdict verdict);
+  void report(const Target& target, ipc::DialOutcome outcome);
 
   event_base* base_;
+  const Config& config_;
   const ipc::StateView& state_;
   ipc::Counters& counters_;
-  ProbeSettings settings_;
   Send send_;
+  OriginTls tls_;
+  bool stopped_ = false;
   std::uint64_t next_round_ms_ = 0;
-  std::vector<Due> due_;  // of this round, in order
+  std::size_t rounds_ = 0;
+  std::vector<Target> due_;  // of this round, in order
   std::size_t next_due_ = 0;
   std::size_t per_tick_ = 0;
-  std::list<Probe> probes_;  // under way
+  std::map<OrderKey, Order> orders_;
+  std::list<Running> running_;
   EventPtr timer_;
 };
 

@@ -10,7 +10,6 @@
 namespace weir::control {
 namespace {
 
-using ipc::OriginState;
 using ipc::WorkerState;
 
 // Texts of records end at the first NUL, or at the end of their field.
@@ -47,6 +46,36 @@ void for_page(std::uint32_t capacity, std::uint64_t used, Page page, Read&& read
     if (seen > page.start + page.count) return;
     row(slot, record);
   }
+}
+
+// Of the endpoints, and what they come to for the origin as a whole.
+void add_health(cJSON* json, const ipc::OriginRecord& origin, std::uint64_t now_ms) {
+  const bool ejected = state_text(origin) == "ejected";
+  std::uint64_t dials_failed = 0;
+  std::uint64_t ejected_for = 0;
+  cJSON* list = add_child(json, "endpoints", make_array());
+  for (std::size_t i = 0; i < ipc::kEndpointKinds; ++i) {
+    const auto kind = static_cast<ipc::EndpointKind>(i);
+    if (!origin.has(kind)) continue;
+    const ipc::EndpointRecord& endpoint = origin.endpoint[i];
+    const std::uint64_t left =
+        endpoint.health.ejected ? since(now_ms, endpoint.health.ejected_until_ms) : 0;
+    JsonPtr row = make_object();
+    add_text(row.get(), "endpoint", to_string(kind));
+    add_text(row.get(), "state", endpoint.health.ejected ? "ejected" : "up");
+    add_flag(row.get(), "probed", ipc::can_be_probed(kind));
+    add_number(row.get(), "failures_in_row", endpoint.health.failures_in_row);
+    add_number(row.get(), "ejected_for_ms", left);
+    add_number(row.get(), "dials_failed", endpoint.dials_failed);
+    add_number(row.get(), "probes_failed", endpoint.probes_failed);
+    append(list, std::move(row));
+    dials_failed += endpoint.dials_failed;
+    // Of the first that made it so: of RTMP, if there is any.
+    if (ejected && endpoint.health.ejected && ejected_for == 0) ejected_for = left;
+  }
+  add_number(json, "failures_in_row", origin.failures_in_row());
+  add_number(json, "dials_failed", dials_failed);
+  add_number(json, "ejected_for_ms", ejected_for);
 }
 
 std::string_view counter_name(ipc::Counter id) {
@@ -87,17 +116,14 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
       append_text(list, endpoint_text(origin.endpoints[kind][i]));
     }
   }
-  add_text(json, "state", to_string(origin.state));
+  add_text(json, "state", state_text(origin));
   add_flag(json, "draining", origin.draining);
   add_flag(json, "static", origin.is_static);
   add_number(json, "weight", origin.weight);
   add_number(json, "streams", origin.streams);
   add_number(json, "publishers", origin.publishers);
   add_number(json, "players", origin.players);
-  add_number(json, "failures_in_row", origin.failures_in_row);
-  add_number(json, "dials_failed", origin.dials_failed);
-  const bool ejected = origin.state == OriginState::kEjected;
-  add_number(json, "ejected_for_ms", ejected ? since(now_ms, origin.ejected_until_ms) : 0);
+  add_health(json, origin, now_ms);
   add_number(json, "heartbeat_age_ms", origin.is_static ? 0 : since(origin.heartbeat_ms, now_ms));
   add_text(json, "registered", iso_time(origin.registered_wall_ms));
   return row;
@@ -195,9 +221,10 @@ OriginCounts count_origins(const ipc::StateView& state) {
       header.origin_capacity, used, Page{0, used},
       [&](std::uint32_t slot, ipc::OriginRecord& out) { return state.read_origin(slot, out); },
       [&](std::uint32_t, const ipc::OriginRecord& origin) {
-        if (origin.state == OriginState::kUp) ++counts.up;
-        if (origin.state == OriginState::kEjected) ++counts.ejected;
-        if (origin.state == OriginState::kDead) ++counts.dead;
+        const std::string_view word = state_text(origin);
+        if (word == "up") ++counts.up;
+        if (word == "ejected") ++counts.ejected;
+        if (word == "dead") ++counts.dead;
         if (origin.draining) ++counts.draining;
       });
   return counts;

@@ -129,8 +129,8 @@ void ApiCalls::add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& 
   if (!wanted.empty() && wanted != answer.name && wanted != answer.id) return;
   Leg leg;
   leg.endpoint = record.endpoints[kApi][0];
-  if (record.state != ipc::OriginState::kUp) {
-    answer.failure = to_string(record.state);
+  if (!record.takes(ipc::EndpointKind::kApi)) {
+    answer.failure = record.state == ipc::OriginState::kUp ? "ejected" : "dead";
     leg.state = Leg::State::kDone;
   }
   leg.tls_name = text_of(record.tls_name);

@@ -1,10 +1,13 @@
-// Registry, second half: origins, their identity, their health.
+#include "supervisor/origins.h"
+
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/base/network.h"
 #include "ipc/flow_table.h"
-#include "supervisor/registry.h"
 
 namespace weir {
 namespace {
@@ -60,10 +63,22 @@ std::string_view complaint(const ipc::OriginRegister& m) {
   return {};
 }
 
+void fill_text(ipc::OriginRecord& record, const ipc::OriginRegister& m) {
+  copy_text(record.server, text_of(m.server));
+  copy_text(record.service, text_of(m.service));
+  copy_text(record.pid, text_of(m.pid));
+  copy_text(record.device_id, text_of(m.device_id));
+}
+
+// Endpoints that have changed have nothing of the old ones' health.
 void copy_endpoints(ipc::OriginRecord& record, const ipc::OriginRegister& m) {
   record.ip = m.ip;
   std::memcpy(record.endpoint_count, m.endpoint_count, sizeof record.endpoint_count);
   for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
+    if (!std::equal(std::begin(m.endpoints[kind]), std::end(m.endpoints[kind]),
+                    record.endpoints[kind])) {
+      record.endpoint[kind].health = route::EndpointHealth{};
+    }
     std::copy(std::begin(m.endpoints[kind]), std::end(m.endpoints[kind]), record.endpoints[kind]);
   }
 }
@@ -102,38 +117,19 @@ bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
          a.rtc == b.rtc;
 }
 
-route::Health health_of(const ipc::OriginRecord& record) {
-  route::Health health;
-  health.is_static = record.is_static;
-  health.failures_in_row = record.failures_in_row;
-  health.ejections_in_row = record.ejections_in_row;
-  health.ejected_until_ms = record.ejected_until_ms;
-  health.heartbeat_ms = record.heartbeat_ms;
-  switch (record.state) {
-    case OriginState::kFree:
-    case OriginState::kUp:
-      health.state = route::HealthState::kUp;
-      break;
-    case OriginState::kEjected:
-      health.state = route::HealthState::kEjected;
-      break;
-    case OriginState::kDead:
-      health.state = route::HealthState::kDead;
-      break;
-  }
-  return health;
-}
+constexpr std::uint64_t kLogGateMs = 10000;
+// Beside the time of the probe itself, what asking for it and its verdict may take.
+constexpr std::uint64_t kProbeSlackMs = 2000;
 
-OriginState state_of(route::HealthState state) {
-  switch (state) {
-    case route::HealthState::kUp:
-      return OriginState::kUp;
-    case route::HealthState::kEjected:
-      return OriginState::kEjected;
-    case route::HealthState::kDead:
-      return OriginState::kDead;
+}  // namespace
+
+bool LogGate::open(std::uint64_t now_ms) {
+  if (now_ms < next_ms) {
+    ++held_back;
+    return false;
   }
-  return OriginState::kDead;
+  next_ms = now_ms + kLogGateMs;
+  return true;
 }
 
 LogLine& describe(LogLine& line, const ipc::OriginRecord& record) {
@@ -145,45 +141,18 @@ LogLine& describe(LogLine& line, const ipc::OriginRecord& record) {
   return line;
 }
 
-void log_change(const ipc::OriginRecord& record, route::HealthChange change) {
-  switch (change) {
-    case route::HealthChange::kNone:
-    case route::HealthChange::kForgotten:
-      return;  // retire_origin says it
-    case route::HealthChange::kEjected: {
-      LogLine line(LogLevel::kWarn, "origin ejected");
-      describe(line, record)
-          .field("failures_in_row", record.failures_in_row)
-          .field("ejections_in_row", record.ejections_in_row)
-          .field("streams", record.streams);
-      return;
-    }
-    case route::HealthChange::kOnTrial: {
-      LogLine line(LogLevel::kNotice, "origin is back on trial, its ejection is over");
-      describe(line, record);
-      return;
-    }
-    case route::HealthChange::kRecovered: {
-      LogLine line(LogLevel::kNotice, "origin is back, it answers");
-      describe(line, record);
-      return;
-    }
-    case route::HealthChange::kDied: {
-      LogLine line(LogLevel::kWarn, "origin is dead, no heartbeat within origin_ttl");
-      describe(line, record).field("streams", record.streams);
-      return;
-    }
-    case route::HealthChange::kRevived: {
-      LogLine line(LogLevel::kNotice, "origin is back, it sent a heartbeat");
-      describe(line, record);
-      return;
-    }
-  }
+void Origins::BoundedSet::insert(const std::string& value) {
+  if (!members_.insert(value).second) return;
+  order_.push_back(value);
+  if (order_.size() <= limit_) return;
+  members_.erase(order_.front());
+  order_.pop_front();
 }
 
-}  // namespace
+Origins::Origins(ipc::StateWriter& state, Retired retired)
+    : state_(state), retired_(std::move(retired)), replaced_(4096), shared_(1024) {}
 
-Registry::Origin* Registry::find(OriginRef ref) {
+Origins::Origin* Origins::find(OriginRef ref) {
   if (ref.slot >= origins_.size()) return nullptr;
   Origin& origin = origins_[ref.slot];
   const bool same =
@@ -191,7 +160,7 @@ Registry::Origin* Registry::find(OriginRef ref) {
   return same ? &origin : nullptr;
 }
 
-const Registry::Origin* Registry::find(OriginRef ref) const {
+const Origins::Origin* Origins::find(OriginRef ref) const {
   if (ref.slot >= origins_.size()) return nullptr;
   const Origin& origin = origins_[ref.slot];
   const bool same =
@@ -199,7 +168,7 @@ const Registry::Origin* Registry::find(OriginRef ref) const {
   return same ? &origin : nullptr;
 }
 
-OriginRef Registry::find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoint) const {
+OriginRef Origins::find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoint) const {
   for (const std::uint32_t slot : used_) {
     const ipc::OriginRecord& record = origins_[slot].record;
     const auto index = static_cast<std::size_t>(kind);
@@ -210,11 +179,11 @@ OriginRef Registry::find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoi
   return {};
 }
 
-OriginRef Registry::ref_of(std::uint32_t slot) const {
+OriginRef Origins::ref_of(std::uint32_t slot) const {
   return {slot, origins_[slot].record.generation};
 }
 
-OriginRef Registry::add_origin(const ipc::OriginRecord& record, bool is_default) {
+OriginRef Origins::add(const ipc::OriginRecord& record, bool is_default) {
   std::uint32_t generation = 0;
   const std::uint32_t slot = state_.take_origin(generation);
   if (slot == ipc::kNoSlot) return {};
@@ -235,7 +204,7 @@ OriginRef Registry::add_origin(const ipc::OriginRecord& record, bool is_default)
   return ref_of(slot);
 }
 
-void Registry::retire_origin(std::uint32_t slot, std::string_view why) {
+void Origins::retire(std::uint32_t slot, std::string_view why) {
   ipc::OriginRecord& record = origins_[slot].record;
   {
     LogLine line(LogLevel::kNotice, "origin removed");
@@ -245,19 +214,14 @@ void Registry::retire_origin(std::uint32_t slot, std::string_view why) {
         .field("publishers", record.publishers)
         .field("players", record.players);
   }
-  // Its streams are forgotten, so that their next client finds another origin; sessions go on.
-  if (record.streams > 0) {
-    for (std::uint32_t stream = 0; stream < streams_.size(); ++stream) {
-      if (streams_[stream].origin_slot == slot) erase_stream(stream);
-    }
-  }
+  if (record.streams > 0) retired_(slot);
   unindex(slot);
   used_.erase(std::find(used_.begin(), used_.end(), slot));
   state_.free_origin(slot);
   origins_[slot] = Origin{};
 }
 
-void Registry::index(std::uint32_t slot) {
+void Origins::index(std::uint32_t slot) {
   const ipc::OriginRecord& record = origins_[slot].record;
   if (record.server[0] != '\0') by_server_.emplace(text_of(record.server), slot);
   for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
@@ -265,7 +229,7 @@ void Registry::index(std::uint32_t slot) {
   }
 }
 
-void Registry::unindex(std::uint32_t slot) {
+void Origins::unindex(std::uint32_t slot) {
   const ipc::OriginRecord& record = origins_[slot].record;
   const auto drop = [slot](auto& map, const std::string& key) {
     auto [at, end] = map.equal_range(key);
@@ -281,7 +245,7 @@ void Registry::unindex(std::uint32_t slot) {
   }
 }
 
-std::uint32_t Registry::find_identity(const ipc::OriginRegister& message) const {
+std::uint32_t Origins::find_identity(const ipc::OriginRegister& message) const {
   const auto [begin, end] = by_server_.equal_range(std::string(text_of(message.server)));
   for (auto at = begin; at != end; ++at) {
     const ipc::OriginRecord& record = origins_[at->second].record;
@@ -293,7 +257,7 @@ std::uint32_t Registry::find_identity(const ipc::OriginRegister& message) const 
   return ipc::kNoSlot;
 }
 
-std::uint32_t Registry::find_same_endpoint(const ipc::OriginRecord& record) const {
+std::uint32_t Origins::find_same_endpoint(const ipc::OriginRecord& record) const {
   for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
     const auto found = by_endpoint_.find(endpoint_key(record.endpoints[kRtmp][i]));
     if (found != by_endpoint_.end()) return found->second;
@@ -301,7 +265,7 @@ std::uint32_t Registry::find_same_endpoint(const ipc::OriginRecord& record) cons
   return ipc::kNoSlot;
 }
 
-OriginRef Registry::find_host(ipc::EndpointKind without, const Endpoint& address) const {
+OriginRef Origins::find_host(ipc::EndpointKind without, const Endpoint& address) const {
   OriginRef found;
   for (const std::uint32_t slot : used_) {
     const ipc::OriginRecord& record = origins_[slot].record;
@@ -320,7 +284,7 @@ OriginRef Registry::find_host(ipc::EndpointKind without, const Endpoint& address
 
 // Which origin here is that one of the predecessor; kNoSlot: none. One of the configuration may
 // have no RTMP endpoint, but then its name is its own; those that registered may share a name.
-std::uint32_t Registry::find_adopted(const ipc::OriginRecord& record) const {
+std::uint32_t Origins::find_adopted(const ipc::OriginRecord& record) const {
   const std::uint32_t same = find_same_endpoint(record);
   if (same != ipc::kNoSlot || !record.is_static) return same;
   for (const std::uint32_t slot : used_) {
@@ -330,7 +294,7 @@ std::uint32_t Registry::find_adopted(const ipc::OriginRecord& record) const {
   return ipc::kNoSlot;
 }
 
-void Registry::adopt(ipc::StateView predecessor) {
+std::size_t Origins::adopt(const ipc::StateView& predecessor) {
   std::size_t adopted = 0;
   for (std::uint32_t old = 0; old < predecessor.header().origin_capacity; ++old) {
     ipc::OriginRecord record;
@@ -346,26 +310,22 @@ void Registry::adopt(ipc::StateView predecessor) {
     record.players = 0;
     record.send_client_ip = send_client_ip_;
     record.proxy_protocol = proxy_protocol_;
-    if (add_origin(record, false).slot != ipc::kNoSlot) ++adopted;
+    if (add(record, false).slot != ipc::kNoSlot) ++adopted;
   }
-  note_ejection_ends();
-  LogLine(LogLevel::kNotice, "upgrade: routes of the old program are known")
-      .field("registered_origins", adopted)
-      .field("streams", predecessor.header().streams_used.load(std::memory_order_relaxed));
-  predecessor_.emplace(std::move(predecessor));
+  note_next_change();
+  return adopted;
 }
 
-void Registry::retire_replaced(std::uint32_t slot, const ipc::OriginRecord& by) {
+void Origins::retire_replaced(std::uint32_t slot, const ipc::OriginRecord& by) {
   replaced_.insert(identity(origins_[slot].record));
-  retire_origin(slot, "replaced by server " + std::string(text_of(by.server)) + " service " +
-                          std::string(text_of(by.service)) + " pid " +
-                          std::string(text_of(by.pid)));
+  retire(slot, "replaced by server " + std::string(text_of(by.server)) + " service " +
+                   std::string(text_of(by.service)) + " pid " + std::string(text_of(by.pid)));
 }
 
 // A new identity takes the place of an older one with its server id (a restarted process) or with
 // its endpoint (another server on the same port). But one that was itself replaced and still sends
 // heartbeats shows that two processes live with one id: then both stay, from now on.
-void Registry::replace_older_self(const ipc::OriginRecord& record) {
+void Origins::replace_older_self(const ipc::OriginRecord& record) {
   const std::string server(text_of(record.server));
   std::vector<std::uint32_t> rivals;
   const auto add_rival = [&](std::uint32_t slot) {
@@ -399,11 +359,11 @@ void Registry::replace_older_self(const ipc::OriginRecord& record) {
   }
 }
 
-std::uint32_t Registry::longest_dead() const {
+std::uint32_t Origins::longest_dead() const {
   std::uint32_t best = ipc::kNoSlot;
   for (const std::uint32_t slot : used_) {
     const ipc::OriginRecord& record = origins_[slot].record;
-    if (record.state != OriginState::kDead) continue;
+    if (record.state != OriginState::kDead || record.publishers > 0) continue;
     if (best == ipc::kNoSlot || record.heartbeat_ms < origins_[best].record.heartbeat_ms) {
       best = slot;
     }
@@ -411,14 +371,7 @@ std::uint32_t Registry::longest_dead() const {
   return best;
 }
 
-void Registry::fill_text(ipc::OriginRecord& record, const ipc::OriginRegister& m) const {
-  copy_text(record.server, text_of(m.server));
-  copy_text(record.service, text_of(m.service));
-  copy_text(record.pid, text_of(m.pid));
-  copy_text(record.device_id, text_of(m.device_id));
-}
-
-ipc::Reply Registry::register_origin(const ipc::OriginRegister& m, std::uint64_t now_ms) {
+ipc::Reply Origins::register_origin(const ipc::OriginRegister& m, std::uint64_t now_ms) {
   ipc::Reply reply;
   reply.header.request = m.header.request;
   if (const std::string_view wrong = complaint(m); !wrong.empty()) {
@@ -447,11 +400,11 @@ ipc::Reply Registry::register_origin(const ipc::OriginRegister& m, std::uint64_t
     return heartbeat(same, m, now_ms);
   }
   replace_older_self(record);
-  OriginRef ref = add_origin(record, false);
+  OriginRef ref = add(record, false);
   if (ref.slot == ipc::kNoSlot) {
     if (const std::uint32_t dead = longest_dead(); dead != ipc::kNoSlot) {
-      retire_origin(dead, "dead for the longest time, and the table is full");
-      ref = add_origin(record, false);
+      retire(dead, "dead for the longest time, and the table is full");
+      ref = add(record, false);
     }
   }
   if (ref.slot == ipc::kNoSlot) return refuse_full(m, now_ms);
@@ -461,9 +414,9 @@ ipc::Reply Registry::register_origin(const ipc::OriginRegister& m, std::uint64_t
   return reply;
 }
 
-ipc::Reply Registry::refuse_full(const ipc::OriginRegister& m, std::uint64_t now_ms) {
+ipc::Reply Origins::refuse_full(const ipc::OriginRegister& m, std::uint64_t now_ms) {
   state_.header().origins_refused.fetch_add(1, std::memory_order_relaxed);
-  if (full_origins_log_.open(now_ms)) {
+  if (full_log_.open(now_ms)) {
     LogLine(LogLevel::kError, "registration refused, the table is full (max_origins)")
         .field("server", text_of(m.server))
         .field("max_origins", state_.header().origin_capacity)
@@ -476,8 +429,8 @@ ipc::Reply Registry::refuse_full(const ipc::OriginRegister& m, std::uint64_t now
   return reply;
 }
 
-ipc::Reply Registry::heartbeat(std::uint32_t slot, const ipc::OriginRegister& m,
-                               std::uint64_t now_ms) {
+ipc::Reply Origins::heartbeat(std::uint32_t slot, const ipc::OriginRegister& m,
+                              std::uint64_t now_ms) {
   ipc::OriginRecord& record = origins_[slot].record;
   if (!record.is_static) {
     unindex(slot);
@@ -485,16 +438,14 @@ ipc::Reply Registry::heartbeat(std::uint32_t slot, const ipc::OriginRegister& m,
     copy_text(record.device_id, text_of(m.device_id));
     index(slot);
   }
-  route::Health health = health_of(record);
-  const route::HealthChange change = on_heartbeat(health, now_ms);
-  set_health(slot, health, change);
+  note_heartbeat(slot, now_ms);
   ipc::Reply reply;
   reply.header.request = m.header.request;
   reply.origin = ref_of(slot);
   return reply;
 }
 
-ipc::Reply Registry::command(const ipc::OriginCommand& m, std::uint64_t) {
+ipc::Reply Origins::command(const ipc::OriginCommand& m) {
   ipc::Reply reply;
   reply.header.request = m.header.request;
   reply.origin = m.origin;
@@ -520,7 +471,7 @@ ipc::Reply Registry::command(const ipc::OriginCommand& m, std::uint64_t) {
         reply.text.assign("the origin is in the configuration; remove it there and reload");
         return reply;
       }
-      retire_origin(m.origin.slot, "removed through the API");
+      retire(m.origin.slot, "removed through the API");
       return reply;
   }
   reply.code = ipc::ReplyCode::kInvalid;
@@ -528,8 +479,8 @@ ipc::Reply Registry::command(const ipc::OriginCommand& m, std::uint64_t) {
   return reply;
 }
 
-void Registry::apply_static(const std::string& key, const OriginConfig& config, bool is_default,
-                            std::uint64_t now_ms) {
+void Origins::apply_static(const std::string& key, const OriginConfig& config, bool is_default,
+                           std::uint64_t now_ms) {
   const auto known = static_.find(key);
   if (known != static_.end() && find(known->second.ref) != nullptr) {
     StaticOrigin& have = known->second;
@@ -547,14 +498,14 @@ void Registry::apply_static(const std::string& key, const OriginConfig& config, 
       describe(line, record).field("weight", record.weight).field("drain", record.draining);
       return;
     }
-    retire_origin(have.ref.slot, "its endpoints changed in the configuration");
+    retire(have.ref.slot, "its endpoints changed in the configuration");
   }
   const ipc::OriginRecord record = static_record(config, now_ms);
   const std::uint32_t same = find_same_endpoint(record);
   if (same != ipc::kNoSlot && !origins_[same].record.is_static) {
-    retire_origin(same, "now in the configuration");
+    retire(same, "now in the configuration");
   }
-  const OriginRef ref = add_origin(record, is_default);
+  const OriginRef ref = add(record, is_default);
   static_[key] = StaticOrigin{config, ref};
   LogLine line(ref.slot == ipc::kNoSlot ? LogLevel::kError : LogLevel::kNotice,
                ref.slot == ipc::kNoSlot ? "no slot for an origin of the configuration (max_origins)"
@@ -562,98 +513,42 @@ void Registry::apply_static(const std::string& key, const OriginConfig& config, 
   describe(line, record).field("weight", record.weight);
 }
 
-void Registry::set_health(std::uint32_t slot, const route::Health& health,
-                          route::HealthChange change) {
-  ipc::OriginRecord& record = origins_[slot].record;
-  record.state = state_of(health.state);
-  record.failures_in_row = health.failures_in_row;
-  record.ejections_in_row = health.ejections_in_row;
-  record.ejected_until_ms = health.ejected_until_ms;
-  record.heartbeat_ms = health.heartbeat_ms;
-  publish(slot);
-  log_change(record, change);
-  if (change == route::HealthChange::kEjected || change == route::HealthChange::kRecovered ||
-      change == route::HealthChange::kDied) {
-    note_ejection_ends();
-  }
-  if (change == route::HealthChange::kOnTrial || change == route::HealthChange::kRecovered ||
-      change == route::HealthChange::kRevived) {
-    restore_home(slot);
-  }
-}
+void Origins::apply(const Config& config, std::uint64_t now_ms) {
+  health_.max_fails = static_cast<std::uint32_t>(config.balance.max_fails);
+  health_.eject_time_ms = config.balance.eject_time;
+  health_.eject_time_max_ms = config.balance.eject_time_max;
+  health_.ttl_ms = config.balance.origin_ttl;
+  health_.forget_ms = config.balance.origin_forget;
+  health_.trial_ms = config.balance.probe_timeout + kProbeSlackMs;
+  send_client_ip_ = config.rtmp.send_client_ip;
+  proxy_protocol_ = proxy_version(config.origin_proxy_protocol);
 
-void Registry::report(OriginRef ref, ipc::DialOutcome outcome, std::uint64_t now_ms) {
-  Origin* origin = find(ref);
-  if (origin == nullptr) return;
-  advance_time(ref.slot, now_ms);
-  origin = find(ref);
-  if (origin == nullptr) return;
-  route::Health health = health_of(origin->record);
-  const bool ok = outcome == ipc::DialOutcome::kOk;
-  if (!ok) ++origin->record.dials_failed;
-  const route::HealthChange change = ok ? on_success(health) : on_failure(health, health_, now_ms);
-  set_health(ref.slot, health, change);
-}
-
-void Registry::advance_time(std::uint32_t slot, std::uint64_t now_ms) {
-  for (;;) {
-    route::Health health = health_of(origins_[slot].record);
-    const route::HealthChange change = on_time(health, health_, now_ms);
-    if (change == route::HealthChange::kNone) return;
-    if (change == route::HealthChange::kForgotten) {
-      retire_origin(slot, "dead for longer than origin_forget");
-      return;
-    }
-    set_health(slot, health, change);
-  }
-}
-
-void Registry::expire_ejections(std::uint64_t now_ms) {
-  if (next_ejection_end_ms_ == 0 || now_ms < next_ejection_end_ms_) return;
-  const std::vector<std::uint32_t> slots = used_;
-  for (const std::uint32_t slot : slots) advance_time(slot, now_ms);
-  note_ejection_ends();
-}
-
-void Registry::note_ejection_ends() {
-  next_ejection_end_ms_ = 0;
-  for (const std::uint32_t slot : used_) {
-    const ipc::OriginRecord& record = origins_[slot].record;
-    if (record.state != OriginState::kEjected) continue;
-    if (next_ejection_end_ms_ == 0 || record.ejected_until_ms < next_ejection_end_ms_) {
-      next_ejection_end_ms_ = record.ejected_until_ms;
-    }
-  }
-}
-
-// The origin takes traffic again: streams that left it while someone went on publishing there, and
-// that nobody publishes elsewhere, belong to it.
-void Registry::restore_home(std::uint32_t origin_slot) {
-  const OriginRef home = ref_of(origin_slot);
-  for (std::uint32_t slot = 0; slot < streams_.size(); ++slot) {
-    StreamMeta& meta = streams_[slot];
-    if (meta.home_publishers == 0 || meta.origin_slot == ipc::kNoSlot || !(meta.home == home)) {
+  std::map<std::string, std::pair<const OriginConfig*, bool>> wanted;
+  const std::optional<OriginConfig> backend = default_backend_origin(config);
+  if (backend) wanted["default_backend"] = {&*backend, true};
+  for (const OriginConfig& origin : config.origins)
+    wanted["origin " + origin.name] = {&origin, false};
+  for (auto it = static_.begin(); it != static_.end();) {
+    if (wanted.count(it->first) != 0) {
+      ++it;
       continue;
     }
-    ipc::StreamRecord record = state_.stream(slot);
-    if (record.publishers > 0) continue;
-    if (Origin* other = find({record.origin_slot, record.origin_generation}); other != nullptr) {
-      --other->record.streams;
-      publish(record.origin_slot);
+    if (find(it->second.ref) != nullptr) {
+      retire(it->second.ref.slot, "removed from the configuration");
     }
-    assign(slot, home);
-    meta.epoch = meta.home_epoch;
-    record.origin_slot = home.slot;
-    record.origin_generation = home.generation;
-    record.publishers = meta.home_publishers;
-    record.players = meta.home_players;
-    meta.home_publishers = 0;
-    meta.home_epoch = 0;
-    state_.put_stream(slot, record);
-    LogLine(LogLevel::kNotice, "stream is back where it is published")
-        .field("stream", record.key_text())
-        .field("origin", origins_[origin_slot].record.name);
+    it = static_.erase(it);
   }
+  for (const auto& [key, value] : wanted) apply_static(key, *value.first, value.second, now_ms);
+  for (const std::uint32_t slot : used_) {
+    ipc::OriginRecord& record = origins_[slot].record;
+    if (!record.is_static &&
+        (record.send_client_ip != send_client_ip_ || record.proxy_protocol != proxy_protocol_)) {
+      record.send_client_ip = send_client_ip_;
+      record.proxy_protocol = proxy_protocol_;
+      publish(slot);
+    }
+  }
+  note_next_change();
 }
 
 }  // namespace weir

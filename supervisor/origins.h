@@ -1,0 +1,145 @@
+// Origins: which there are, who they are, how they are (DESIGN section 6). Configured ones and those
+// that register; identity, replacement and adoption from the master before this one in origins.cc,
+// health and the probes that it asks for in origin_health.cc. The only writer of origin records.
+// Owner: the Registry, which keeps streams and sessions and is told when an origin goes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/config/config.h"
+#include "common/route/health.h"
+#include "ipc/messages.h"
+#include "ipc/route_reader.h"
+#include "ipc/state_writer.h"
+
+namespace weir {
+
+// Lets one line through each interval and counts what it held back.
+struct LogGate {
+  std::uint64_t next_ms = 0;
+  std::uint64_t held_back = 0;
+  bool open(std::uint64_t now_ms);
+};
+
+class Origins {
+ public:
+  struct Origin {
+    ipc::OriginRecord record;  // what the shared memory shows; free when nobody's
+    std::uint64_t id = 0;      // the same for the same server in another slot or master
+    std::int64_t credit = 0;   // of round_robin
+    bool is_default = false;
+    // When a client's failed dial may next cost a probe.
+    std::array<std::uint64_t, ipc::kEndpointKinds> next_probe_ms{};
+  };
+  // The origin of the slot is about to go: nothing may point there any more.
+  using Retired = std::function<void(std::uint32_t slot)>;
+
+  Origins(ipc::StateWriter& state, Retired retired);
+
+  void apply(const Config& config, std::uint64_t now_ms);
+  // Takes over the registered origins of the predecessor and says how many they are.
+  std::size_t adopt(const ipc::StateView& predecessor);
+  ipc::Reply register_origin(const ipc::OriginRegister& message, std::uint64_t now_ms);
+  ipc::Reply command(const ipc::OriginCommand& message);
+
+  // nullptr: it has gone.
+  Origin* find(ipc::OriginRef ref);
+  const Origin* find(ipc::OriginRef ref) const;
+  // REQUIRES: a slot in use.
+  Origin& at(std::uint32_t slot) { return origins_[slot]; }
+  const Origin& at(std::uint32_t slot) const { return origins_[slot]; }
+  const std::vector<std::uint32_t>& used() const { return used_; }
+  ipc::OriginRef ref_of(std::uint32_t slot) const;
+  // Shows the record to everyone. Call after each change of it.
+  void publish(std::uint32_t slot);
+  // Whose endpoint of this kind that is; kNoSlot when it is nobody's.
+  ipc::OriginRef find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoint) const;
+  // The only origin at this address that names no endpoint of that kind; none when there are
+  // several.
+  ipc::OriginRef find_host(ipc::EndpointKind without, const Endpoint& address) const;
+  // Which origin here is that one of the predecessor; kNoSlot: none.
+  std::uint32_t find_adopted(const ipc::OriginRecord& record) const;
+
+  // A client's dial failed before the endpoint said a word: that decides nothing, but asks for a
+  // probe, at most one a second and endpoint.
+  void report_dial(ipc::OriginRef ref, ipc::EndpointKind kind, std::uint64_t now_ms);
+  void report_probe(ipc::OriginRef ref, ipc::EndpointKind kind, bool ok, std::uint64_t now_ms);
+  // TTLs and ends of ejections. Call each second and at next_timer_ms().
+  void tick(std::uint64_t now_ms);
+  // The same for ejections alone, when one may have ended.
+  void expire_ejections(std::uint64_t now_ms);
+  std::uint64_t next_timer_ms() const { return next_change_ms_; }  // 0: none
+  // Probes asked for since the last call.
+  std::vector<ipc::ProbeNow> take_probes();
+
+ private:
+  struct StaticOrigin {
+    OriginConfig config;
+    ipc::OriginRef ref;
+  };
+  // A set that forgets its oldest members.
+  class BoundedSet {
+   public:
+    explicit BoundedSet(std::size_t limit) : limit_(limit) {}
+    void insert(const std::string& value);
+    bool contains(const std::string& value) const { return members_.count(value) != 0; }
+
+   private:
+    std::size_t limit_;
+    std::unordered_set<std::string> members_;
+    std::deque<std::string> order_;
+  };
+
+  ipc::OriginRef add(const ipc::OriginRecord& record, bool is_default);
+  void retire(std::uint32_t slot, std::string_view why);
+  void index(std::uint32_t slot);
+  void unindex(std::uint32_t slot);
+  std::uint32_t find_identity(const ipc::OriginRegister& message) const;
+  std::uint32_t find_same_endpoint(const ipc::OriginRecord& record) const;
+  void replace_older_self(const ipc::OriginRecord& record);
+  void retire_replaced(std::uint32_t slot, const ipc::OriginRecord& by);
+  std::uint32_t longest_dead() const;
+  ipc::Reply heartbeat(std::uint32_t slot, const ipc::OriginRegister& message,
+                       std::uint64_t now_ms);
+  ipc::Reply refuse_full(const ipc::OriginRegister& message, std::uint64_t now_ms);
+  void apply_static(const std::string& key, const OriginConfig& config, bool is_default,
+                    std::uint64_t now_ms);
+
+  // origin_health.cc
+  void note_heartbeat(std::uint32_t slot, std::uint64_t now_ms);
+  void advance(std::uint32_t slot, std::uint64_t now_ms);
+  void advance_endpoints(std::uint32_t slot, std::uint64_t now_ms);
+  void note_change(std::uint32_t slot, ipc::EndpointKind kind, route::HealthChange change);
+  void note_next_change();
+
+  ipc::StateWriter& state_;
+  Retired retired_;
+  route::HealthSettings health_;
+  bool send_client_ip_ = false;
+  std::uint8_t proxy_protocol_ = 0;
+  std::vector<Origin> origins_;      // by slot, up to the highest used so far
+  std::vector<std::uint32_t> used_;  // slots in use
+  std::unordered_multimap<std::string, std::uint32_t> by_server_;
+  std::unordered_multimap<std::string, std::uint32_t> by_endpoint_;
+  std::map<std::string, StaticOrigin> static_;
+  BoundedSet replaced_;  // identities that a newer one replaced
+  BoundedSet shared_;    // server ids that two live processes use
+  std::uint64_t next_change_ms_ = 0;
+  std::vector<ipc::ProbeNow> probes_;
+  LogGate full_log_;
+};
+
+// What log lines say of an origin.
+LogLine& describe(LogLine& line, const ipc::OriginRecord& record);
+
+}  // namespace weir

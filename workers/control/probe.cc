@@ -1,0 +1,204 @@
+#include "workers/control/probe.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include "common/net/crypto.h"
+#include "common/net/tcp.h"
+#include "common/proto/srt/packet.h"
+#include "workers/core/dial.h"
+
+namespace weir::control {
+namespace {
+
+using ipc::DialOutcome;
+using ipc::EndpointKind;
+
+constexpr std::size_t kHelloBytes = 1 + 1536;  // C0 and C1 (RTMP 1.0, 5.2)
+constexpr std::uint8_t kRtmpVersion = 3;
+constexpr std::string_view kHttpBeginning = "HTTP/";
+constexpr std::uint32_t kSrtSocketId = 1;        // any will do: the socket is connected
+constexpr std::uint32_t kOldSrtDestination = 0;  // libsrt up to 1.3.0 answers an induction so
+constexpr std::size_t kReadBytes = 17 * 1024;    // a TLS record
+
+// The same C0C1 for all probes of this process: nobody's secrets depend on it.
+const std::array<std::uint8_t, kHelloBytes>& hello() {
+  static const auto bytes = [] {
+    std::array<std::uint8_t, kHelloBytes> out{};
+    out[0] = kRtmpVersion;  // then time 0 and zero, both four bytes, then random bytes
+    net::fill_random(MutableBytes(out).subspan(9));
+    return out;
+  }();
+  return bytes;
+}
+
+// What is answered is not judged, so any resource will do; each of these is a small one.
+std::string http_request(EndpointKind kind, const Endpoint& to) {
+  const std::string_view line = kind == EndpointKind::kApi ? "GET /api/v1/versions" : "HEAD /";
+  return std::string(line) + " HTTP/1.1\r\nHost: " + to_string(to) +
+         "\r\nUser-Agent: weir-probe\r\nConnection: close\r\n\r\n";
+}
+
+// The cast is what the one C interface for all address families asks for.
+Result<UniqueFd> connect_udp(const Endpoint& to) {
+  sockaddr_storage address{};
+  const socklen_t length = to_sockaddr(to, address);
+  UniqueFd fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    return fail_errno("cannot connect to " + to_string(to), errno);
+  }
+  return fd;
+}
+
+}  // namespace
+
+Probe::Probe(event_base* base, OriginTls& tls, const ipc::OriginRecord& origin, EndpointKind kind,
+             std::size_t address, Done done)
+    : base_(base),
+      tls_(tls),
+      done_(std::move(done)),
+      origin_(origin),
+      kind_(kind),
+      to_(origin.endpoints[static_cast<std::size_t>(kind)][address]) {}
+
+void Probe::start() {
+  if (const Step step = connect(); step != Step::kOpen) finish(step);
+}
+
+// `this` may be gone afterwards.
+void Probe::finish(Step step) {
+  if (step == Step::kOpen) return;
+  event_.reset();
+  ProbeVerdict verdict;
+  if (step != Step::kNoVerdict) verdict = step == Step::kAlive ? DialOutcome::kOk : why_;
+  const Done done = std::move(done_);
+  done(verdict);
+}
+
+Probe::Step Probe::failed(DialOutcome why) {
+  why_ = why;
+  return Step::kFailed;
+}
+
+// Our own lack of descriptors or ports says nothing about the origin.
+Probe::Step Probe::failed_by(int error) {
+  return is_local_shortage(error) ? Step::kNoVerdict : failed(dial_outcome(error));
+}
+
+Probe::Step Probe::connect() {
+  const bool srt = kind_ == EndpointKind::kSrt;
+  auto fd = srt ? connect_udp(to_) : net::start_connect(to_, {});
+  if (!fd) return failed_by(fd.error().sys_errno);
+  side_.fd = std::move(*fd);
+  connected_ = srt;
+  if (kind_ == EndpointKind::kRtmp) {
+    side_.out.append(hello());
+  } else if (!srt) {
+    side_.out.append(http_request(kind_, to_));
+  }
+  event_.reset(event_new(
+      base_, side_.fd.get(), EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
+      [](evutil_socket_t, short what, void* arg) {
+        auto* self = static_cast<Probe*>(arg);
+        // As if the other side had closed: what came with its end is then read to the end.
+        self->side_.note(((what & EV_READ) != 0 ? EPOLLIN : 0U) |
+                         ((what & EV_WRITE) != 0 ? EPOLLOUT : 0U) | EPOLLRDHUP);
+        self->finish(self->on_ready());
+      },
+      this));
+  if (!event_ || event_add(event_.get(), nullptr) != 0) return Step::kNoVerdict;
+  return srt ? send_induction() : Step::kOpen;
+}
+
+Probe::Step Probe::on_ready() {
+  if (!connected_) {
+    if (const int error = net::take_socket_error(side_.fd.get()); error != 0) {
+      return failed_by(error);
+    }
+    if (!side_.writable) return Step::kOpen;
+    connected_ = true;
+    // An origin that expects a PROXY header wants one that says it is no client's connection.
+    std::vector<std::uint8_t> first;
+    if (origin_.proxy_protocol != 0) first = proxy_header(origin_.proxy_protocol, {}, {});
+    if (is_tls(to_)) {
+      side_.tls = tls_.connect(side_.fd.get(), to_, origin_, first);
+      if (!side_.tls) return Step::kNoVerdict;
+    } else {
+      side_.out.data.insert(side_.out.data.begin(), first.begin(), first.end());
+    }
+  }
+  if (side_.shaking()) {
+    const IoStatus status = side_.handshake();
+    if (status == IoStatus::kBlocked) return Step::kOpen;
+    if (status == IoStatus::kEnded) return failed(DialOutcome::kTls);
+  }
+  return exchange();
+}
+
+Probe::Step Probe::exchange() {
+  std::size_t moved = 0;
+  if (side_.flush(moved) == IoStatus::kEnded) side_.readable = true;  // it may have answered before
+  std::array<std::uint8_t, kReadBytes> buffer;
+  while (side_.readable) {
+    ssize_t n = 0;
+    const IoStatus status = side_.read(buffer, n);
+    if (status == IoStatus::kBlocked) break;
+    if (status == IoStatus::kEnded) {
+      return kind_ == EndpointKind::kSrt && n < 0 ? failed_by(errno)
+                                                  : failed(DialOutcome::kHandshake);
+    }
+    const Step step = judge(ByteView(buffer).first(static_cast<std::size_t>(n)));
+    if (step != Step::kOpen) return step;
+  }
+  return Step::kOpen;
+}
+
+Probe::Step Probe::judge(ByteView bytes) {
+  if (kind_ == EndpointKind::kSrt) return judge_srt(bytes);
+  const std::size_t wanted = kind_ == EndpointKind::kRtmp ? 2 : kHttpBeginning.size();
+  const std::size_t more = std::min(bytes.size(), wanted - answer_.size());
+  answer_.insert(answer_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(more));
+  // S0 must be version 3, and one byte of S1 shows that somebody is at work there.
+  const bool right = kind_ == EndpointKind::kRtmp
+                         ? answer_[0] == kRtmpVersion
+                         : std::equal(answer_.begin(), answer_.end(), kHttpBeginning.begin());
+  if (!right) return failed(DialOutcome::kHandshake);
+  return answer_.size() == wanted ? Step::kAlive : Step::kOpen;
+}
+
+Probe::Step Probe::judge_srt(ByteView datagram) {
+  srt::Handshake answer;
+  const bool ok = srt::parse_handshake(datagram, answer) == srt::HandshakeError::kNone &&
+                  answer.type == srt::HandshakeType::kInduction &&
+                  (answer.header.destination == kSrtSocketId ||
+                   answer.header.destination == kOldSrtDestination);
+  return ok ? Step::kAlive : failed(DialOutcome::kHandshake);
+}
+
+void Probe::ask_again() {
+  if (kind_ == EndpointKind::kSrt && side_.fd) finish(send_induction());
+}
+
+// A first word of SRT; a listener keeps nothing of who says it.
+Probe::Step Probe::send_induction() {
+  srt::Handshake hello;
+  hello.header.control = true;
+  hello.version = 4;  // what an induction is written in
+  hello.extension = 2;
+  hello.mss = 1500;
+  hello.window = 8192;
+  hello.socket_id = kSrtSocketId;
+  std::array<std::uint8_t, srt::kHandshakeBytes> buffer;
+  const ByteView bytes = srt::write_handshake(buffer, hello, {});
+  if (::send(side_.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
+      errno == EAGAIN) {
+    return Step::kOpen;
+  }
+  return failed_by(errno);
+}
+
+}  // namespace weir::control
