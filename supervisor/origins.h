@@ -1,7 +1,7 @@
-// Origins: which there are, who they are, how they are (DESIGN section 6). Configured ones and those
-// that register; identity, replacement and adoption from the master before this one in origins.cc,
-// health and the probes that it asks for in origin_health.cc. The only writer of origin records.
-// Owner: the Registry, which keeps streams and sessions and is told when an origin goes.
+// Origins: which there are, who they are, how they are (DESIGN section 6). Configured ones and
+// those that register; identity, replacement and adoption from the master before this one in
+// origins.cc, health and the probes that it asks for in origin_health.cc. The only writer of origin
+// records. Owner: the Registry, which keeps streams and sessions and is told when an origin goes.
 #pragma once
 
 #include <array>

@@ -8,7 +8,6 @@
 #include <string>
 
 #include "common/net/crypto.h"
-#include "common/net/tcp.h"
 #include "common/proto/srt/packet.h"
 #include "workers/core/dial.h"
 
@@ -56,14 +55,13 @@ Result<UniqueFd> connect_udp(const Endpoint& to) {
 
 }  // namespace
 
-Probe::Probe(event_base* base, OriginTls& tls, const ipc::OriginRecord& origin, EndpointKind kind,
-             std::size_t address, Done done)
+Probe::Probe(event_base* base, OriginConnect& connect, const ipc::OriginRecord& origin,
+             EndpointKind kind, std::size_t address, Done done)
     : base_(base),
-      tls_(tls),
+      connect_(connect),
       done_(std::move(done)),
-      origin_(origin),
       kind_(kind),
-      to_(origin.endpoints[static_cast<std::size_t>(kind)][address]) {}
+      target_(target_of(origin, origin.endpoints[static_cast<std::size_t>(kind)][address])) {}
 
 void Probe::start() {
   if (const Step step = connect(); step != Step::kOpen) finish(step);
@@ -90,18 +88,21 @@ Probe::Step Probe::failed_by(int error) {
 }
 
 Probe::Step Probe::connect() {
-  const bool srt = kind_ == EndpointKind::kSrt;
-  auto fd = srt ? connect_udp(to_) : net::start_connect(to_, {});
+  if (kind_ == EndpointKind::kSrt) return open_udp();
+  return after(connect_.start(side_, target_, [this](int fd) { return watch(fd); }));
+}
+
+Probe::Step Probe::open_udp() {
+  auto fd = connect_udp(target_.endpoint);
   if (!fd) return failed_by(fd.error().sys_errno);
   side_.fd = std::move(*fd);
-  connected_ = srt;
-  if (kind_ == EndpointKind::kRtmp) {
-    side_.out.append(hello());
-  } else if (!srt) {
-    side_.out.append(http_request(kind_, to_));
-  }
+  open_ = true;
+  return watch(side_.fd.get()) ? send_induction() : Step::kNoVerdict;
+}
+
+bool Probe::watch(int fd) {
   event_.reset(event_new(
-      base_, side_.fd.get(), EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
+      base_, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
       [](evutil_socket_t, short what, void* arg) {
         auto* self = static_cast<Probe*>(arg);
         // As if the other side had closed: what came with its end is then read to the end.
@@ -110,33 +111,29 @@ Probe::Step Probe::connect() {
         self->finish(self->on_ready());
       },
       this));
-  if (!event_ || event_add(event_.get(), nullptr) != 0) return Step::kNoVerdict;
-  return srt ? send_induction() : Step::kOpen;
+  return event_ && event_add(event_.get(), nullptr) == 0;
+}
+
+Probe::Step Probe::after(const ConnectStep& step) {
+  switch (step.state) {
+    case ConnectStep::State::kWaiting:
+      return Step::kOpen;
+    case ConnectStep::State::kFailed:
+      return step.outcome == DialOutcome::kOk ? Step::kNoVerdict : failed(step.outcome);
+    case ConnectStep::State::kOpen:
+      break;
+  }
+  open_ = true;
+  if (kind_ == EndpointKind::kRtmp) {
+    side_.out.append(ByteView(hello()));
+  } else {
+    side_.out.append(http_request(kind_, target_.endpoint));
+  }
+  return exchange();
 }
 
 Probe::Step Probe::on_ready() {
-  if (!connected_) {
-    if (const int error = net::take_socket_error(side_.fd.get()); error != 0) {
-      return failed_by(error);
-    }
-    if (!side_.writable) return Step::kOpen;
-    connected_ = true;
-    // An origin that expects a PROXY header wants one that says it is no client's connection.
-    std::vector<std::uint8_t> first;
-    if (origin_.proxy_protocol != 0) first = proxy_header(origin_.proxy_protocol, {}, {});
-    if (is_tls(to_)) {
-      side_.tls = tls_.connect(side_.fd.get(), to_, origin_, first);
-      if (!side_.tls) return Step::kNoVerdict;
-    } else {
-      side_.out.data.insert(side_.out.data.begin(), first.begin(), first.end());
-    }
-  }
-  if (side_.shaking()) {
-    const IoStatus status = side_.handshake();
-    if (status == IoStatus::kBlocked) return Step::kOpen;
-    if (status == IoStatus::kEnded) return failed(DialOutcome::kTls);
-  }
-  return exchange();
+  return open_ ? exchange() : after(connect_.go_on(side_, target_));
 }
 
 Probe::Step Probe::exchange() {

@@ -15,7 +15,7 @@
 #include "ipc/messages.h"
 #include "ipc/shm_layout.h"
 #include "workers/core/event_ptr.h"
-#include "workers/core/origin_tls.h"
+#include "workers/core/origin_connect.h"
 #include "workers/core/side.h"
 
 namespace weir::control {
@@ -29,8 +29,8 @@ class Probe {
   using Done = std::function<void(ProbeVerdict)>;
 
   // `address`: which of those that the origin has of this kind. REQUIRES: can_be_probed(kind).
-  Probe(event_base* base, OriginTls& tls, const ipc::OriginRecord& origin, ipc::EndpointKind kind,
-        std::size_t address, Done done);
+  Probe(event_base* base, OriginConnect& connect, const ipc::OriginRecord& origin,
+        ipc::EndpointKind kind, std::size_t address, Done done);
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
 
@@ -45,21 +45,22 @@ class Probe {
   Step failed_by(int error);
   void finish(Step step);
   Step connect();
+  Step open_udp();
+  bool watch(int fd);
+  Step after(const ConnectStep& step);
   Step on_ready();
-  Step shake();
   Step exchange();
   Step judge(ByteView bytes);
   Step judge_srt(ByteView datagram);
   Step send_induction();
 
   event_base* base_;
-  OriginTls& tls_;
+  OriginConnect& connect_;
   Done done_;
-  ipc::OriginRecord origin_;
   ipc::EndpointKind kind_;
-  Endpoint to_;
+  ConnectTarget target_;  // without a client: a PROXY header says that the connection is our own
   Side side_;
-  bool connected_ = false;
+  bool open_ = false;
   ipc::DialOutcome why_ = ipc::DialOutcome::kOk;
   std::vector<std::uint8_t> answer_;  // its beginning
   EventPtr event_;

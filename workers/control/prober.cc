@@ -32,7 +32,8 @@ Prober::Prober(event_base* base, const Config& config, const ipc::StateView& sta
       state_(state),
       counters_(counters),
       send_(std::move(send)),
-      tls_(config) {
+      tls_(config),
+      connect_(tls_, {}) {
   timer_.reset(event_new(
       base, -1, 0, [](evutil_socket_t, short, void* self) { static_cast<Prober*>(self)->tick(); },
       this));
@@ -162,7 +163,7 @@ void Prober::start_address(Running& running, const ipc::OriginRecord& record) {
   running.deadline_ms = now + config_.balance.probe_timeout;
   running.ask_again_ms = now + kDatagramRepeatMs;
   running.probe =
-      std::make_unique<Probe>(base_, tls_, record, running.target.kind, running.address,
+      std::make_unique<Probe>(base_, connect_, record, running.target.kind, running.address,
                               [this, &running](ProbeVerdict verdict) { finish(running, verdict); });
   running.probe->start();
 }

@@ -21,7 +21,7 @@
 #include "ipc/route_reader.h"
 #include "workers/control/probe.h"
 #include "workers/core/event_ptr.h"
-#include "workers/core/origin_tls.h"
+#include "workers/core/origin_connect.h"
 
 namespace weir::control {
 
@@ -79,6 +79,7 @@ class Prober {
   ipc::Counters& counters_;
   Send send_;
   OriginTls tls_;
+  OriginConnect connect_;
   bool stopped_ = false;
   std::uint64_t next_round_ms_ = 0;
   std::size_t rounds_ = 0;

@@ -98,7 +98,7 @@ void StreamDial::route(std::uint32_t index) {
 
 bool StreamDial::usable(StreamExchange& x, ipc::OriginRef origin, std::uint64_t fingerprint) const {
   ipc::OriginRecord record;
-  if (!process_.state.read_origin(origin, record) || record.state != ipc::OriginState::kUp) {
+  if (!process_.state.read_origin(origin, record) || !record.takes(ipc::EndpointKind::kHttp)) {
     return false;
   }
   for (std::size_t i = 0; i < record.endpoint_count[kHttpKind]; ++i) {

@@ -15,6 +15,7 @@ import threading
 
 from .process import free_port
 
+PROBE = b"User-Agent: weir-probe"
 REASONS = {200: "OK", 206: "Partial Content", 302: "Found", 304: "Not Modified", 404: "Not Found"}
 
 
@@ -76,7 +77,7 @@ class Call:
 
 
 class HttpOrigin:
-    """Calls `serve(call)` for each request. Without RTMP, so no probe reaches it."""
+    """Calls `serve(call)` for each request. Weir's probes it answers by itself, and counts apart."""
 
     def __init__(self, lab, serve, start=True, ip="127.0.0.1", port=None):
         self.ip = ip
@@ -84,7 +85,8 @@ class HttpOrigin:
         self.http_port = port or free_port()
         self.serve = serve
         self.requests = []
-        self.connections = 0
+        self.connections = 0    # without those of probes
+        self.probes = 0
         self._sockets = set()
         self._listener = None
         lab.at_close(self.stop)
@@ -119,13 +121,17 @@ class HttpOrigin:
                 sock, _ = listener.accept()
             except OSError:
                 return
-            self.connections += 1
             self._sockets.add(sock)
             threading.Thread(target=self._run, args=(sock,), daemon=True).start()
 
     def _run(self, sock):
         data, number = b"", 0
         with sock, contextlib.suppress(OSError):
+            if PROBE in sock.recv(4096, socket.MSG_PEEK):  # its head comes in one piece
+                self.probes += 1
+                sock.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                return
+            self.connections += 1
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while True:
                 while b"\r\n\r\n" not in data:
