@@ -262,7 +262,7 @@ def test_https_origin(lab):
     assert origin.offers[0][1] == offer
     assert candidates_of(answer.body.decode())[0] == ("udp", "203.0.113.7", weir.rtc_port)
     assert weir.request("DELETE", weir.target(answer.fields["location"])).status == 200
-    assert len(origin.deleted) == 1 and front.connections == 2
+    assert len(origin.deleted) == 1 and front.connections == 2 + origin.origin.probes
     weir.weir.reload({**weir.sections, "tls": {"origin_ca": str(Ca(lab, "other").file)}})
     assert weir.post(WHIP, offer).status == 503
     assert len(origin.offers) == 1

@@ -20,7 +20,10 @@ def nginx_modules():
 
 
 class NotifyServer:
-    """Collects nginx-rtmp's callbacks: .calls is a list of dicts (call, app, name, tcurl, args…)."""
+    """Collects nginx-rtmp's callbacks: .calls is a list of dicts (call, app, name, tcurl, args…).
+
+    status    of its answers, or a function from the callback to one
+    """
 
     def __init__(self, lab, status=200):
         outer = self
@@ -31,8 +34,10 @@ class NotifyServer:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-                outer.calls.append(dict(urllib.parse.parse_qsl(body, keep_blank_values=True)))
-                self.send_response(outer.status)
+                call = dict(urllib.parse.parse_qsl(body, keep_blank_values=True))
+                outer.calls.append(call)
+                status = outer.status
+                self.send_response(status(call) if callable(status) else status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -16,7 +16,8 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 def config_text(config, indent=""):
     """weir.conf from a dict: {"rtmp": {"listen": "…"}, "origin o1": {…}, "user": "nobody"}.
 
-    A list gives one line or block for each item; None leaves the key out.
+    A list gives one line or block for each item, a tuple a line of several words; None leaves the
+    key out.
     """
     lines = []
     for key, values in config.items():
@@ -29,6 +30,8 @@ def config_text(config, indent=""):
 
 
 def _word(value):
+    if isinstance(value, tuple):
+        return " ".join(map(_word, value))
     if isinstance(value, bool):
         return "on" if value else "off"
     text = str(value)
