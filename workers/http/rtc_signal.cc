@@ -230,7 +230,7 @@ void RtcSignal::find_adviser(Call& call) {
     ipc::OriginRecord record;
     if (!process_.state.read_origin(slot, record)) continue;
     --left;
-    if (record.state != ipc::OriginState::kUp || record.endpoint_count[kApi] == 0) continue;
+    if (!record.takes(ipc::EndpointKind::kApi)) continue;
     dial(call, {slot, record.generation});
     return;
   }
