@@ -250,7 +250,7 @@ def test_all_origins_down_and_one_returns(lab, pair):
     poll("both ejected", lambda: [state(weir, o) for o in pair] == ["ejected", "ejected"], 5)
     with pytest.raises((AssertionError, OSError)):
         play_once(weir.rtmp_port, "none", timeout=5)
-    assert weir.metric("weir_session_ends_total", reason="no_origin") >= 1
+    poll("its end", lambda: weir.metric("weir_session_ends_total", reason="no_origin") >= 1)
     pair[1].start()
 
     def plays():
