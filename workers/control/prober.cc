@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "common/base/clock.h"
-#include "common/base/log.h"
 
 namespace weir::control {
 namespace {
@@ -33,11 +32,9 @@ Prober::Prober(event_base* base, const Config& config, const ipc::StateView& sta
       counters_(counters),
       send_(std::move(send)),
       tls_(config),
-      connect_(tls_, {}) {
-  timer_.reset(event_new(
-      base, -1, 0, [](evutil_socket_t, short, void* self) { static_cast<Prober*>(self)->tick(); },
-      this));
-  if (config_.balance.probe_interval != 0) arm(0);
+      connect_(tls_, {}),
+      timer_(make_timer<&Prober::tick>(base, this)) {
+  if (config_.balance.probe_interval != 0) arm(timer_, 0);
 }
 
 void Prober::stop() {
@@ -46,13 +43,6 @@ void Prober::stop() {
   running_.clear();
   orders_.clear();
   due_.clear();
-}
-
-void Prober::arm(std::uint64_t in_ms) {
-  const timeval delay = to_timeval(in_ms);
-  if (event_add(timer_.get(), &delay) != 0) {
-    LogLine(LogLevel::kError, "no timer, origins are not probed any more");
-  }
 }
 
 void Prober::probe_now(const ipc::ProbeNow& order) {
@@ -64,7 +54,7 @@ void Prober::probe_now(const ipc::ProbeNow& order) {
   Order& known = orders_[{order.origin.slot, order.endpoint}];
   if (known.probes_left > 0 && known.origin == order.origin) return;
   known = Order{order.origin, static_cast<std::uint32_t>(config_.balance.max_fails), 0, false};
-  if (event_pending(timer_.get(), EV_TIMEOUT, nullptr) == 0) arm(0);
+  if (event_pending(timer_.get(), EV_TIMEOUT, nullptr) == 0) arm(timer_, 0);
 }
 
 void Prober::tick() {
@@ -75,7 +65,7 @@ void Prober::tick() {
   const bool idle = config_.balance.probe_interval == 0 && orders_.empty() && running_.empty();
   if (idle) return;
   const std::uint64_t interval = config_.balance.probe_interval;
-  arm(interval == 0 ? kTickMs : std::min(kTickMs, interval));
+  arm(timer_, interval == 0 ? kTickMs : std::min(kTickMs, interval));
 }
 
 void Prober::watch_running(std::uint64_t now_ms) {

@@ -61,7 +61,6 @@ class Prober {
   };
   using OrderKey = std::pair<std::uint32_t, ipc::EndpointKind>;  // slot of the origin
 
-  void arm(std::uint64_t in_ms);
   void tick();
   void watch_running(std::uint64_t now_ms);
   void run_orders(std::uint64_t now_ms);
