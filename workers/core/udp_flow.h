@@ -126,6 +126,8 @@ class UdpProtocol {
   // The flow is here now; and: it is about to be forgotten. Moved ones are told too.
   virtual void on_begin(std::uint32_t flow) = 0;
   virtual void on_end(std::uint32_t flow, const UdpEnd& end) = 0;
+  // The origin's host says that its port is closed (UdpFlow::refused_since_ms). Must not end flows.
+  virtual void on_unreachable(std::uint32_t) {}
   // The claim with this request number came to nothing.
   virtual void on_refused(std::uint32_t request, ipc::FlowStatus status) = 0;
 };

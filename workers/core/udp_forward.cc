@@ -130,6 +130,7 @@ void UdpRelay::send_upward() {
     }
     to_origin(flows_[index], pieces_);
   }
+  pieces_.clear();
   upward_.clear();
 }
 
@@ -161,16 +162,16 @@ bool UdpRelay::read_origin(std::uint32_t index) {
     const int n = receiver_.receive(flow.upstream.get());
     if (n == -ECONNREFUSED) {
       if (flow.refused_since_ms == 0) flow.refused_since_ms = now_ms_;
+      protocol_.on_unreachable(index);
       continue;
     }
     if (n <= 0) return false;
     flow.origin_ms = now_ms_;
     flow.refused_since_ms = 0;
-    pieces_.clear();
     for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
       sort_origin_piece(index, receiver_.piece(i));
     }
-    if (!pieces_.empty()) to_client(index, flow.media_path(), pieces_);
+    flush_downward(index);
     if (!receiver_.full(n)) return false;
   }
   return true;
@@ -178,18 +179,34 @@ bool UdpRelay::read_origin(std::uint32_t index) {
 
 void UdpRelay::sort_origin_piece(std::uint32_t index, const UdpPiece& piece) {
   if (!any_special(piece)) {
-    pieces_.push_back(piece);
+    add_downward(index, flows_[index].media_path(), piece);
     return;
   }
   for (std::size_t at = 0; at < piece.bytes.size(); at += piece.segment) {
     const std::size_t size = std::min(piece.segment, piece.bytes.size() - at);
     const UdpPiece one{piece.bytes.subspan(at, size), size};
     if (!special_[one.bytes[0]]) {
-      pieces_.push_back(one);
-    } else if (const std::uint8_t path = protocol_.path_of(index, one.bytes); path != kTaken) {
-      to_client(index, path, {&one, 1});
+      add_downward(index, flows_[index].media_path(), one);
+      continue;
     }
+    const std::uint8_t path = protocol_.path_of(index, one.bytes);
+    if (path == kNoPath) to_client(index, kNoPath, {&one, 1});  // dropped
+    if (path != kTaken && path != kNoPath) add_downward(index, path, one);
   }
+}
+
+// What goes one way leaves in the order in which it came: no SHUTDOWN before the data of its batch.
+void UdpRelay::add_downward(std::uint32_t index, std::uint8_t path, const UdpPiece& piece) {
+  if (path != pieces_path_) flush_downward(index);
+  pieces_path_ = path;
+  pieces_.push_back(piece);
+}
+
+void UdpRelay::flush_downward(std::uint32_t index) {
+  // Media that came before its client was known goes there if it is known by now.
+  const std::uint8_t path = pieces_path_ == kNoPath ? flows_[index].media_path() : pieces_path_;
+  if (!pieces_.empty()) to_client(index, path, pieces_);
+  pieces_.clear();
 }
 
 void UdpRelay::to_client(std::uint32_t index, std::uint8_t path, std::span<const UdpPiece> pieces) {

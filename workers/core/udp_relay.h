@@ -123,6 +123,8 @@ class UdpRelay {
   void to_origin(UdpFlow& flow, std::span<const UdpPiece> pieces);
   bool read_origin(std::uint32_t index);
   void sort_origin_piece(std::uint32_t index, const UdpPiece& piece);
+  void add_downward(std::uint32_t index, std::uint8_t path, const UdpPiece& piece);
+  void flush_downward(std::uint32_t index);
   void to_client(std::uint32_t index, std::uint8_t path, std::span<const UdpPiece> pieces);
   void to_tcp(std::uint32_t index, const UdpPiece& piece, UdpSent& sent);
   bool any_special(const UdpPiece& piece) const;
@@ -166,8 +168,9 @@ class UdpRelay {
   std::unordered_map<std::uint32_t, std::uint32_t> claim_by_slot_;
   std::size_t parked_bytes_ = 0;
   std::vector<Upward> upward_;
-  std::vector<UdpPiece> pieces_;
-  std::uint64_t now_ms_ = 0;  // of the batch at hand
+  std::vector<UdpPiece> pieces_;        // of one flow, to be sent in one call
+  std::uint8_t pieces_path_ = kNoPath;  // downward: where they go
+  std::uint64_t now_ms_ = 0;            // of the batch at hand
   std::uint64_t seconds_ = 0;
   LogBudget shortage_log_{5};
   bool serving_ = false;
