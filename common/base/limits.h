@@ -53,6 +53,8 @@ inline constexpr std::size_t kSignalBodyBytes = 64 * 1024;
 
 // SRT: a handshake with all its extensions fits into one Ethernet frame.
 inline constexpr std::size_t kSrtHandshakeBytes = 1500;
+// A conclusion as it goes to an origin: what fits into a frame behind the headers of IPv6 and UDP.
+inline constexpr std::size_t kSrtConclusionBytes = 1452;
 inline constexpr std::size_t kSrtStreamIdBytes = 512;  // draft-sharabayko-srt-01, 3.2.1.3
 
 // Hooks: calls to the operator's own server, of one worker.

@@ -56,10 +56,10 @@ Bytes conclusion(std::uint64_t now = kNow) {
   return conclusion_of(from_hex(test::kCallerConclusion), now);
 }
 
-// One with other extensions: the stream id alone.
+// One with other extensions: HSREQ and the stream id alone.
 Bytes conclusion_for(std::string_view stream_id) {
   Bytes out = from_hex(test::kCallerConclusion);
-  out.resize(kHandshakeBytes);
+  out.resize(kHandshakeBytes + 16);
   if (!stream_id.empty()) test::append_stream_id(out, stream_id);
   return conclusion_of(out);
 }
@@ -198,12 +198,27 @@ TEST_CASE("both steps are sent again every 250 ms, until the origin is given up"
   CHECK(parsed(session.to_origin()).cookie == test::kListenerCookie);
   CHECK(parsed(session.to_origin()).header.timestamp == 0x40e + 850'000);
   session.clear_output();
-  CHECK(session.wake_at() == kNow + 1000);
+  // It has spoken: its silence to the caller's words is the caller's.
+  session.on_time(kNow + 4999);
+  CHECK(session.state() == SessionState::kConclusion);
+  session.clear_output();
+  session.on_time(kNow + 5000);
+  CHECK(session.state() == SessionState::kRejected);
+  CHECK(session.failure() == Failure::kOriginSilent);
+  CHECK(session.reject_code() == 2502);
+  CHECK(session.to_origin().empty());
+}
+
+TEST_CASE("an origin without a word is followed by another one") {
+  Session session({}, conclusion(), kClient, kNow);
+  session.start_origin(kOrigin, kNow);
+  session.clear_output();
   session.on_time(kNow + 1000);
   CHECK(session.state() == SessionState::kOriginFailed);
   CHECK(session.failure() == Failure::kOriginSilent);
   CHECK(session.to_origin().empty());
   CHECK(session.to_client().empty());
+  CHECK_FALSE(session.origin_encryption());
 
   // Another origin; the caller's newer copy of the conclusion is what it gets.
   Bytes newer = conclusion();
@@ -256,6 +271,7 @@ TEST_CASE("our own rejections name the reason") {
       {"#!::m=publish", Failure::kBadStreamId, 2400, "no_resource"},
       {"#!::r=a/b,m=both", Failure::kBadMode, 2405, ""},
       {"a/../b", Failure::kBadStreamKey, 2400, "bad_segment"},
+      {"#!::r=a/b,u=x=r=c/d", Failure::kBadStreamId, 2400, "ambiguous_stream_id"},
   };
   for (const Row& row : rows) {
     CAPTURE(std::string(row.stream_id));
@@ -318,11 +334,11 @@ TEST_CASE("what an origin may send instead of an answer") {
     session.start_origin(kOrigin, kNow);
     session.on_origin_packet(from_hex(test::kListenerInduction), kNow);
     session.on_origin_packet(datagram, kNow);
-    CHECK(session.to_client().empty());
+    CHECK(session.to_client().empty() == (session.state() == SessionState::kConclusion));
     return std::pair(session.state(), session.failure());
   };
   const std::pair second(SessionState::kConclusion, Failure::kNone);
-  const std::pair malformed(SessionState::kOriginFailed, Failure::kOriginMalformed);
+  const std::pair malformed(SessionState::kRejected, Failure::kOriginMalformed);
   CHECK(at_conclusion(from_hex(test::kListenerInduction)) == second);
   CHECK(at_conclusion(from_hex(test::kData)) == second);
   Bytes nobody = from_hex(test::kListenerConclusion);
@@ -346,15 +362,161 @@ TEST_CASE("an induction that is an answer is not answered") {
   CHECK(knock(answer).admission.entry == Entry::kIgnored);
 }
 
-TEST_CASE("an origin whose port is closed fails at once, one that has answered does not") {
+TEST_CASE("an origin whose port is closed fails at once") {
   Session session({}, conclusion(), kClient, kNow);
   session.start_origin(kOrigin, kNow);
-  session.on_origin_unreachable();
+  session.on_origin_unreachable(kNow);
   CHECK(session.state() == SessionState::kOriginFailed);
   CHECK(session.failure() == Failure::kOriginUnreachable);
   session.reject(Reject::kGateway, kNow);
-  session.on_origin_unreachable();
+  session.on_origin_unreachable(kNow);
   CHECK(session.state() == SessionState::kRejected);
+
+  // One that dies of the caller's conclusion takes no other one along.
+  Session fatal({}, conclusion(), kClient, kNow);
+  fatal.start_origin(kOrigin, kNow);
+  fatal.on_origin_packet(from_hex(test::kListenerInduction), kNow);
+  fatal.on_origin_unreachable(kNow + 1);
+  CHECK(fatal.state() == SessionState::kRejected);
+  CHECK(fatal.failure() == Failure::kOriginUnreachable);
+  CHECK(fatal.reject_code() == 2502);
+}
+
+TEST_CASE("answers of libsrt before 1.3.1, to socket 0") {
+  Session session({}, conclusion(), kClient, kNow);
+  session.start_origin(kOrigin, kNow);
+  Bytes induction = from_hex(test::kListenerInduction);
+  set_destination(induction, 0);
+  session.on_origin_packet(induction, kNow);
+  REQUIRE(session.state() == SessionState::kConclusion);
+  Bytes answer = from_hex(test::kListenerConclusion);
+  set_destination(answer, 0);
+  session.clear_output();
+  session.on_origin_packet(answer, kNow);
+  CHECK(session.state() == SessionState::kEstablished);
+  CHECK(parsed(session.to_client()).header.destination == test::kCallerId);
+}
+
+TEST_CASE("the key length that origins want reaches the caller") {
+  DoormanOptions doorman = kDoorman;
+  doorman.encryption = 4;
+  std::uint8_t buffer[kHandshakeBytes];
+  const Admission told = admit(doorman, from_hex(test::kCallerInduction), kClient, kNow, buffer);
+  CHECK(parsed(told.answer).encryption == 4);
+  Session session({}, conclusion(), kClient, kNow);
+  session.start_origin(kOrigin, kNow);
+  session.on_origin_packet(from_hex(test::kListenerInduction), kNow);
+  CHECK(session.origin_encryption() == 2);
+}
+
+TEST_CASE("the stream id goes on as it was understood, all else as it was") {
+  Bytes asked = from_hex(test::kCallerConclusion);
+  Bytes other = from_hex(test::kCallerConclusion);
+  other.resize(kHandshakeBytes + 16);
+  test::append_stream_id(other, "#!::m=publish,r=live/livestream ");
+  other.insert(other.end(), asked.begin() + kHandshakeBytes + 16 + 36, asked.end());
+  Session session({}, conclusion_of(other), kClient, kNow);
+  session.start_origin(kOrigin, kNow);
+  session.clear_output();
+  session.on_origin_packet(from_hex(test::kListenerInduction), kNow);
+  check_same_but_adjusted(copy(session.to_origin()), asked, test::kListenerCookie, 0x40e, kOrigin);
+  // A repetition is one of what came, not of what goes on.
+  Bytes again = conclusion_of(other);
+  set_timestamp(again, 900'000);
+  session.on_client_conclusion(again, kNow + 250);
+  session.clear_output();
+  session.on_time(kNow + 250);
+  CHECK(parsed(session.to_origin()).header.timestamp == 900'000);
+
+  // Without one: behind the first extension, and announced.
+  Bytes none = from_hex(test::kCallerConclusion);
+  none.resize(kHandshakeBytes + 16);
+  store_be16(none.data() + kHeaderBytes + 6, 1);
+  SessionOptions options;
+  options.stream_id.stream_id = "live/default";
+  Session filled(options, conclusion_of(none), kClient, kNow);
+  filled.start_origin(kOrigin, kNow);
+  filled.on_origin_packet(from_hex(test::kListenerInduction), kNow);
+  const Handshake sent = parsed(filled.to_origin());
+  std::string text;
+  REQUIRE(stream_id_of(sent, text));
+  CHECK(text == "#!::r=live/default,m=request");
+  CHECK(sent.extension == 5);
+}
+
+TEST_CASE("conclusions that no listener should see") {
+  const auto word = [](std::size_t at, std::uint32_t value) {
+    Bytes out = from_hex(test::kCallerConclusion);
+    store_be32(out.data() + kHeaderBytes + at, value);
+    return out;
+  };
+  const auto with = [](std::uint16_t type, std::size_t bytes, std::string_view text = {}) {
+    Bytes out = from_hex(test::kCallerConclusion);
+    const std::size_t at = out.size();
+    out.resize(at + 4 + bytes);
+    store_be16(out.data() + at, type);
+    store_be16(out.data() + at + 2, static_cast<std::uint16_t>(bytes / 4));
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      out[at + 4 + (i ^ 3)] = static_cast<std::uint8_t>(text[i]);
+    }
+    return out;
+  };
+  Bytes unannounced = from_hex(test::kCallerConclusion);
+  store_be16(unannounced.data() + kHeaderBytes + 6, 3);
+  Bytes bare = from_hex(test::kCallerConclusion);
+  bare.resize(kHandshakeBytes);
+  struct Row {
+    Bytes datagram;
+    std::string_view detail;
+    std::uint32_t code = 1004;
+  };
+  const Row rows[] = {
+      {word(12, 76), "mss 76, allowed 336 to 65535"},
+      {word(12, 335), "mss 335, allowed 336 to 65535"},
+      {word(12, 0x80000000), "mss 2147483648, allowed 336 to 65535"},
+      {word(16, 0), "window 0, allowed 32 to 262144"},
+      {word(16, 0x7FFFFFFF), "window 2147483647, allowed 32 to 262144"},
+      {word(8, 0x7FFFFFFF), "initial_sequence 2147483647, allowed 0 to 2147483646"},
+      {word(8, 0xFFFFFFFF), "initial_sequence 4294967295, allowed 0 to 2147483646"},
+      {word(0, 6), "version 6, allowed 5", 1008},
+      {with(1, 12), "repeated_extension 1, allowed 0"},
+      {with(5, 4, "x"), "repeated_extension 5, allowed 0"},
+      {with(5, 0), "stream_id_bytes 0, allowed 4 to 512"},
+      {with(5, 516), "stream_id_bytes 516, allowed 4 to 512"},
+      {with(2, 12), "hsrsp_bytes 12, allowed 0"},
+      {with(4, 4), "kmrsp_bytes 4, allowed 0"},
+      {with(3, 16), "kmreq_bytes 16, allowed 20 to 104"},
+      {with(3, 108), "kmreq_bytes 108, allowed 20 to 104"},
+      {with(6, 20), "congestion_bytes 20, allowed 4 to 16"},
+      {with(7, 68), "filter_bytes 68, allowed 4 to 64"},
+      {with(7, 20, "fec,cols:100000"), "fec_cols 100000, allowed 1 to 512"},
+      {with(7, 20, "fec,cols:9,cols:-x"), "fec_cols 4294967295, allowed 1 to 512"},
+      {with(7, 24, "fec,rows:-400,cols:400"), "fec_cells 160000, allowed 1 to 16384"},
+      {with(8, 12), "group_bytes 12, allowed 8"},
+      {with(8, 4), "group_bytes 4, allowed 8"},
+      {unannounced, "extension_flags 3, allowed 4 to 7"},
+      {bare, "hsreq_extensions 0, allowed 1"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(std::string(row.detail));
+    Session session({}, conclusion_of(row.datagram), kClient, kNow);
+    CHECK(session.state() == SessionState::kRejected);
+    CHECK(session.failure() == Failure::kBadConclusion);
+    CHECK(session.failure_detail() == row.detail);
+    CHECK(session.reject_code() == row.code);
+  }
+  const Bytes good[] = {
+      word(12, 336),       word(12, 9000),
+      word(16, 32),        word(16, 262144),
+      word(8, 0x7FFFFFFE), with(99, 40),  // of a newer libsrt
+      with(6, 4, "live"),  with(7, 20, "fec,cols:10,rows:-5"),
+      with(8, 8),          with(3, 56),
+  };
+  for (const Bytes& datagram : good) {
+    Session session({}, conclusion_of(datagram), kClient, kNow);
+    CHECK(session.failure_detail() == "");
+    CHECK(session.state() == SessionState::kRouteWanted);
+  }
 }
 
 }  // namespace

@@ -72,18 +72,32 @@ def test_publish_and_play(lab):
 def test_stream_ids(lab):
     origin = SrtOrigin(lab, chunks(1, 20))
     weir = srt_weir(lab, [origin], {"srt": {"default_stream": "live/nobody"}})
-    forms = {"#!::r=live/a,m=request": "__defaultVhost__/live/a",
-             "#!::h=vh.example.com,r=live/b,m=request,u=me,x=1": "vh.example.com/live/b",
-             "#!:{r=live/c,m=request}": "__defaultVhost__/live/c",
-             "#!::h=vh.example.com/live/d,m=request": "vh.example.com/live/d",
-             "app/e": "__defaultVhost__/app/e", "f": "__defaultVhost__/live/f",
-             "": "__defaultVhost__/live/nobody"}
-    for stream_id, key in forms.items():
+    canonical = "#!::r=live/{},m=request"
+    forms = {"#!::r=live/a,m=request": ("__defaultVhost__/live/a", None),
+             "#!::h=vh.example.com,r=live/b,m=request,u=me,x=1": ("vh.example.com/live/b", None),
+             "#!:{r=live/c,m=request}": ("__defaultVhost__/live/c", canonical.format("c")),
+             "#!::h=vh.example.com/live/d,m=request":
+                 ("vh.example.com/live/d", "#!::h=vh.example.com,r=live/d,m=request"),
+             "app/e?token=a=b": ("__defaultVhost__/app/e", "#!::r=app/e,m=request,token=a=b"),
+             "f": ("__defaultVhost__/live/f", canonical.format("f")),
+             "read:g:me:pw": ("__defaultVhost__/live/g", canonical.format("g") + ",u=me,s=pw"),
+             "": ("__defaultVhost__/live/nobody", canonical.format("nobody"))}
+    for stream_id, (key, at_origin) in forms.items():
         player = call(weir.srt_port, stream_id)
         assert receive(player, 20) == b"".join(origin.media)
-        assert origin.stream_ids[-1] == stream_id  # as the caller wrote it
+        assert origin.stream_ids[-1] == (at_origin or stream_id)
         player.close()
         assert f"stream={key} role=player" in weir.log(), key
+    for publishing, at_origin in (("publish:h", "#!::r=live/h,m=publish"),
+                                  ("uplive.host/h", "#!::h=host,r=live/h,m=publish"),
+                                  ("h,mode:publish", "#!::r=live/h,m=publish")):
+        call(weir.srt_port, publishing).close()
+        poll("it came", lambda: origin.stream_ids[-1] == at_origin)
+    for ambiguous in ("#!::r=live/public,m=publish,u=a=r=live/secret",
+                      "#!::r=live/public,m=request,x=y=m=publish",
+                      "#!::r=live/public,m=publish,u={a,r=live/secret}"):
+        assert refused(weir, ambiguous) == srt.REJ_BAD_REQUEST
+    weir.wait_log("ambiguous_stream_id")
     assert refused(weir, "#!::r=live/a,m=record") == srt.REJ_BAD_MODE
     assert refused(weir, "#!::m=request") == srt.REJ_BAD_REQUEST
     assert refused(weir, "#!nonsense") == srt.REJ_BAD_REQUEST
@@ -171,7 +185,7 @@ def test_handshakes_by_hand(lab):
     poll("one session", lambda: weir.metric("weir_sessions", protocol="srt",
                                             state="relaying") == 1)
     assert weir.metric("weir_srt_handshakes_total", result="established") == 1
-    poll("the origin's word", lambda: origin.stream_ids == ["live/a"])
+    poll("the origin's word", lambda: origin.stream_ids == ["#!::r=live/a,m=request"])
     # SHUTDOWN reaches the origin and ends the session.
     origin_id = struct.unpack_from("!I", first, 40)[0]
     raw.socket.send(struct.pack("!HHIII", 0x8005, 0, 0, 0, origin_id) + bytes(4))

@@ -1,7 +1,7 @@
 // A datagram as SRT: what is written from a parsed handshake reads the same, and nothing overruns.
 #include <cstdlib>
 
-#include "common/proto/srt/packet.h"
+#include "common/proto/srt/conclusion.h"
 
 using namespace weir;
 using namespace weir::srt;
@@ -25,5 +25,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (again.cookie != handshake.cookie || again.type != handshake.type) std::abort();
   if (again.socket_id != handshake.socket_id || again.extension != handshake.extension)
     std::abort();
+  if (check_conclusion(handshake)) return 0;
+  std::vector<std::uint8_t> sent;
+  if (!with_stream_id(in, "#!::r=live/a,m=publish", sent)) return 0;
+  if (parse_handshake(sent, again) != HandshakeError::kNone || check_conclusion(again))
+    std::abort();
+  if (!stream_id_of(again, stream_id) || stream_id != "#!::r=live/a,m=publish") std::abort();
   return 0;
 }

@@ -1,4 +1,4 @@
-// Records of kind, time step and length (u16), then bytes: client, dial, origin, clock.
+// Records of kind, time step and length (u16), then bytes: client, dial, origin, clock, ICMP.
 #include <cstdlib>
 
 #include "workers/srt/srt_session.h"
@@ -11,6 +11,7 @@ static void step(Session& s, unsigned kind, weir::ByteView bytes, std::uint64_t 
   if (kind == 1 && open) s.start_origin({}, now);
   if (kind == 2) s.on_origin_packet(bytes, now);
   if (kind == 3) s.on_time(now);
+  if (kind == 4) s.on_origin_unreachable(now);
   if ((s.state() == SessionState::kEstablished) != (s.listener_id() != 0)) std::abort();
   if (kind == 3 && s.wake_at().value_or(now + 1) <= now) std::abort();
   s.clear_output();
@@ -26,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (admit({}, {data + 4, n}, {}, now, answer).answer.size() > n) std::abort();
     if (!session)
       session.emplace(SessionOptions{}, weir::ByteView(data + 4, n), weir::Endpoint{}, now);
-    step(*session, data[0] % 4, {data + 4, n}, now);
+    step(*session, data[0] % 5, {data + 4, n}, now);
   }
   return 0;
 }

@@ -1,9 +1,10 @@
 // One SRT connection that is being set up: its handshake (srt_session.h) and how far the I/O around
-// it has come. Owner: SrtWorker, from the conclusion with a right cookie until nobody will repeat a
+// it has come. Owner: DialTable, from the conclusion with a right cookie until nobody will repeat a
 // handshake of it any more.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "ipc/flow_messages.h"
@@ -12,6 +13,9 @@
 #include "workers/srt/srt_session.h"
 
 namespace weir::srt {
+
+// Why a session ended whose caller has begun anew with the same port and socket id.
+inline constexpr std::string_view kCallsAnew = "client_restarted";
 
 enum class DialStage : std::uint8_t {
   kAsking,    // the operator's own server is asked (hooks)
@@ -48,6 +52,7 @@ struct Dial {
   std::vector<ipc::OriginRef> failed;
   std::uint64_t started_ms = 0;
   std::uint64_t done_ms = 0;
+  std::uint64_t due_ms = 0;  // DialTable's; 0: not scheduled
 };
 
 }  // namespace weir::srt

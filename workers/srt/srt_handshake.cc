@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/proto/srt/cookie.h"
 #include "workers/srt/srt_worker.h"
 
 namespace weir::srt {
@@ -14,7 +15,9 @@ namespace {
 using ipc::Counter;
 
 constexpr std::uint64_t kEstablishedMs = 10000;  // at most; until the client has spoken
+constexpr std::uint64_t kSpokenMs = 250;         // how often it is looked whether it has
 constexpr std::uint64_t kRejectedMs = 3000;      // as long as callers repeat themselves
+constexpr std::size_t kNewCalls = 64;            // that wait for the end of this turn
 constexpr auto kSrt = static_cast<std::size_t>(ipc::EndpointKind::kSrt);
 
 ipc::Role role_of(const Dial& dial) {
@@ -25,6 +28,17 @@ ipc::DialOutcome outcome_of(Failure failure) {
   if (failure == Failure::kOriginSilent) return ipc::DialOutcome::kTimeout;
   if (failure == Failure::kOriginUnreachable) return ipc::DialOutcome::kRefused;
   return ipc::DialOutcome::kHandshake;
+}
+
+// Failures that a probe should look into: a client can cause none of them.
+bool is_unheard(Failure failure) {
+  return failure == Failure::kOriginSilent || failure == Failure::kOriginUnreachable;
+}
+
+// REQUIRES: a conclusion that admit() has let pass.
+std::uint32_t initial_sequence_of(ByteView conclusion) {
+  Handshake parsed;
+  return parse_handshake(conclusion, parsed) == HandshakeError::kNone ? parsed.initial_sequence : 0;
 }
 
 Counter counter_of(ipc::DialOutcome outcome) {
@@ -50,6 +64,7 @@ Counter counter_of(ipc::DialOutcome outcome) {
 void SrtWorker::on_handshake(const ClientPacket& packet) {
   std::array<std::uint8_t, kHandshakeBytes> buffer;
   const std::uint64_t now = monotonic_ms();
+  doorman_.encryption = key_lengths_.advertised();
   const Admission entry = admit(doorman_, packet.bytes, packet.key.address, now, buffer);
   switch (entry.entry) {
     case Entry::kIgnored:
@@ -78,33 +93,90 @@ void SrtWorker::on_handshake(const ClientPacket& packet) {
 
 void SrtWorker::on_conclusion(const ClientPacket& packet, std::uint32_t caller_id,
                               std::uint64_t now) {
-  const ClientKey key{packet.key.address, caller_id};
-  const auto found = dials_.find(key);
-  if (found != dials_.end()) {
-    Dial& known = found->second;
-    known.from.local = packet.local;
-    known.from.socket = packet.socket;
-    known.handshake.on_client_conclusion(packet.bytes, now);
-    flush(known);
+  const std::uint32_t sequence = initial_sequence_of(packet.bytes);
+  if (Dial* known = dials_.find({packet.key.address, caller_id})) {
+    if (known->handshake.initial_sequence() != sequence) return defer(packet, caller_id);
+    const bool done = known->stage == DialStage::kDone && known->flow != kNoFlow;
+    if (done && relay_.flow(known->flow).client_spoke) return;  // it has had the answer
+    known->from.local = packet.local;
+    known->from.socket = packet.socket;
+    known->handshake.on_client_conclusion(packet.bytes, now);
+    flush(*known);
     return;
   }
-  if (!access_.allows(packet.key.address)) return deny(packet, now);
   ipc::FlowRecord record;
   const auto hit = table_.find_srt_caller(packet.key.address, caller_id, record);
   if (hit && record.srt_listener_id != 0) {
+    const std::uint32_t here = relay_.find(hit->flow);
+    if (is_new_call(record, here, sequence, now)) return defer(packet, caller_id);
     // Established: its answer has been sent, but perhaps by a worker that died before it arrived.
     // Then the caller has never spoken, and the origin says the same again.
-    const std::uint32_t here = relay_.find(hit->flow);
     if (here == kNoFlow || relay_.flow(here).client_spoke) return;
   }
-  const auto limit = static_cast<std::size_t>(config_.srt.max_half_open);
-  // Rejected ones, which wait for repetitions, are bounded too.
-  if (half_open_ >= limit || dials_.size() >= 2 * limit) {
-    overload(packet, now);
-    return;
+  begin(packet, caller_id, now, hit, record);
+}
+
+// Whether the conclusion with this first sequence number is none of the session in the table.
+bool SrtWorker::is_new_call(const ipc::FlowRecord& record, std::uint32_t flow,
+                            std::uint32_t sequence, std::uint64_t now) {
+  const auto known = flow != kNoFlow ? watch_of(flow).initial_sequence : std::nullopt;
+  if (known) return *known != sequence;
+  // Another worker made the handshake. The cookie is younger than the session, or it might be it.
+  return now > record.created_ms + 2 * kCookieSlotMs;
+}
+
+// A client that was restarted has the port and the socket id of before; libsrt takes the new call
+// at once. Here the old one ends first, which it can't within the relay's work.
+void SrtWorker::defer(const ClientPacket& packet, std::uint32_t caller_id) {
+  if (new_calls_.size() >= kNewCalls) return;  // it repeats itself
+  new_calls_.push_back({packet, caller_id, {packet.bytes.begin(), packet.bytes.end()}});
+  new_calls_.back().packet.bytes = {};
+  wake();
+}
+
+void SrtWorker::take_new_calls() {
+  for (NewCall& call : std::exchange(new_calls_, {})) {
+    const std::uint64_t now = monotonic_ms();
+    call.packet.bytes = call.bytes;
+    const ClientKey key{call.packet.key.address, call.caller_id};
+    Dial* known = dials_.find(key);
+    // One that came twice in this turn.
+    if (known && known->handshake.initial_sequence() == initial_sequence_of(call.bytes)) continue;
+    // One that nobody could serve ends nothing.
+    if (Session(options_, call.bytes, key.address, now).state() == SessionState::kRejected) {
+      turn_away(call.packet, Reject::kRogue, now);
+      continue;
+    }
+    if (known != nullptr) {
+      if (known->stage != DialStage::kDone) {
+        finish(*known);
+        tell_end(*known);
+        leave_origin(*known);
+      }
+      dials_.remove(*known);
+    }
+    ipc::FlowRecord record;
+    const auto hit = table_.find_srt_caller(key.address, call.caller_id, record);
+    if (const std::uint32_t here = hit ? relay_.find(hit->flow) : kNoFlow; here != kNoFlow) {
+      watch_of(here).closing = kCallsAnew;
+      closing_.push_back(hit->flow);
+      end_closed();
+    } else if (hit && record.srt_listener_id != 0) {
+      ipc::FlowEnd end;
+      end.flow = hit->flow;
+      end.reason = ipc::FlowEndReason::kClosed;
+      link_.send(end);
+    }
+    begin(call.packet, call.caller_id, now, std::nullopt, record);
   }
-  Dial& dial = dials_.try_emplace(key, options_, packet, caller_id, now).first->second;
-  ++half_open_;
+}
+
+void SrtWorker::begin(const ClientPacket& packet, std::uint32_t caller_id, std::uint64_t now,
+                      const std::optional<ipc::FlowView::Hit>& hit, const ipc::FlowRecord& record) {
+  if (!access_.allows(packet.key.address)) return deny(packet, now);
+  const DialTable::Room room = dials_.room_for(packet.key.address);
+  if (room != DialTable::Room::kYes) return overload(packet, room, now);
+  Dial& dial = dials_.add(options_, packet, caller_id, now);
   counters_.add(Counter::kSrtHandshaking);
   dial.id = next_session_++;
   if (dial.handshake.state() == SessionState::kRejected) {
@@ -134,12 +206,14 @@ void SrtWorker::deny(const ClientPacket& packet, std::uint64_t now) {
       .field("held_back", suppressed);
 }
 
-void SrtWorker::overload(const ClientPacket& packet, std::uint64_t now) {
+void SrtWorker::overload(const ClientPacket& packet, DialTable::Room room, std::uint64_t now) {
   turn_away(packet, Reject::kOverload, now);
   counters_.add(Counter::kSrtOverload);
   std::uint64_t suppressed = 0;
   if (!refusals_.take(now, suppressed)) return;
-  LogLine(LogLevel::kWarn, "SRT caller refused, too many handshakes are under way")
+  const bool share = room == DialTable::Room::kShareTaken;
+  LogLine(LogLevel::kWarn, share ? "SRT caller refused, too many handshakes of its address"
+                                 : "SRT caller refused, too many handshakes are under way")
       .field("client", to_string(packet.key.address))
       .field("max_half_open", config_.srt.max_half_open)
       .field("held_back", suppressed);
@@ -191,36 +265,12 @@ void SrtWorker::ask_master(Dial& dial) {
   request.failed_count = static_cast<std::uint16_t>(std::min(dial.failed.size(), ipc::kMaxFailed));
   std::copy_n(dial.failed.begin(), request.failed_count, request.failed);
   request.key.assign(dial.handshake.key().text);
-  dial.stage = DialStage::kRouting;
-  dial.request = request.header.request;
-  if (!link_.send(request)) {
-    reject(dial, Reject::kDown, "the routing service is not available");
-    return;
-  }
-  requests_[dial.request] = dial.key;
-}
-
-Dial* SrtWorker::waiting_for(std::uint32_t request, DialStage stage) {
-  const auto found = requests_.find(request);
-  if (found == requests_.end()) return nullptr;
-  const auto dial = dials_.find(found->second);
-  requests_.erase(found);
-  if (dial == dials_.end() || dial->second.request != request || dial->second.stage != stage) {
-    return nullptr;
-  }
-  dial->second.request = 0;
-  return &dial->second;
-}
-
-Dial* SrtWorker::dial_of(std::uint32_t flow) {
-  const auto found = by_flow_.find(flow);
-  if (found == by_flow_.end()) return nullptr;
-  const auto dial = dials_.find(found->second);
-  return dial == dials_.end() ? nullptr : &dial->second;
+  dials_.await(dial, DialStage::kRouting, request.header.request);
+  if (!link_.send(request)) reject(dial, Reject::kDown, "the routing service is not available");
 }
 
 void SrtWorker::on_route_answer(const ipc::RouteAnswer& answer) {
-  Dial* dial = waiting_for(answer.header.request, DialStage::kRouting);
+  Dial* dial = dials_.answered(answer.header.request, DialStage::kRouting);
   if (dial == nullptr) return;  // given up meanwhile
   if (answer.status == ipc::RouteStatus::kOk) {
     create(*dial, answer.origin);
@@ -261,19 +311,17 @@ void SrtWorker::create(Dial& dial, ipc::OriginRef origin) {
   message.srt_caller_id = dial.key.id;
   // Where it does not fit, the hook at the end goes without it.
   message.texts.set(ipc::FlowField::kParam, end_event(dial).param);
-  dial.stage = DialStage::kCreating;
-  dial.request = message.header.request;
+  dials_.await(dial, DialStage::kCreating, message.header.request);
   if (!message.texts.set(ipc::FlowField::kKey, dial.handshake.key().text) || !link_.send(message)) {
     reject(dial, Reject::kDown, "the master is not available");
     return;
   }
-  requests_[dial.request] = dial.key;
-  creates_.insert(dial.request);
+  creates_.insert(message.header.request);
 }
 
 void SrtWorker::on_created(const ipc::FlowCreated& answer) {
   creates_.erase(answer.header.request);
-  Dial* dial = waiting_for(answer.header.request, DialStage::kCreating);
+  Dial* dial = dials_.answered(answer.header.request, DialStage::kCreating);
   if (dial == nullptr) {
     if (answer.status != ipc::FlowStatus::kOk) return;
     ipc::FlowEnd end;  // nobody waits for it any more
@@ -295,20 +343,19 @@ void SrtWorker::on_created(const ipc::FlowCreated& answer) {
 }
 
 void SrtWorker::claim(Dial& dial) {
-  dial.stage = DialStage::kClaiming;
-  dial.request = relay_.claim(dial.ref, dial.from);
-  if (dial.request == 0) {
+  const std::uint32_t request = relay_.claim(dial.ref, dial.from);
+  if (request == 0) {
     reject(dial, Reject::kOverload, "too many sessions are being set up");
     return;
   }
-  requests_[dial.request] = dial.key;
-  by_slot_[dial.ref.slot] = dial.key;
+  dials_.await(dial, DialStage::kClaiming, request);
+  dials_.bind_slot(dial);
 }
 
 void SrtWorker::on_refused(std::uint32_t request, ipc::FlowStatus status) {
-  Dial* dial = waiting_for(request, DialStage::kClaiming);
+  Dial* dial = dials_.answered(request, DialStage::kClaiming);
   if (dial == nullptr) return;
-  by_slot_.erase(dial->ref.slot);
+  dials_.unbind_slot(dial->ref.slot);
   if (status == ipc::FlowStatus::kUnreachable) {
     origin_failed(*dial, ipc::DialOutcome::kOther, to_string(status));
   } else {
@@ -320,11 +367,10 @@ void SrtWorker::on_refused(std::uint32_t request, ipc::FlowStatus status) {
 // ---- the origin's handshake
 
 void SrtWorker::start(Dial& dial, std::uint32_t flow) {
-  requests_.erase(dial.request);
-  dial.request = 0;
+  dials_.await_no_more(dial);
   dial.stage = DialStage::kDialing;
-  dial.flow = flow;
-  by_flow_[flow] = dial.key;
+  dials_.bind_flow(dial, flow);
+  watch_of(flow).initial_sequence = dial.handshake.initial_sequence();
   dial.handshake.start_origin(dial.endpoint, monotonic_ms());
   flush(dial);
 }
@@ -336,6 +382,11 @@ void SrtWorker::flush(Dial& dial) {
     relay_.forward(dial.flow, handshake.to_origin());
   }
   handshake.clear_output();
+  // A caller that repeats itself does not put off the end.
+  if (dial.stage != DialStage::kDone || dial.due_ms == 0) {
+    dials_.schedule(dial, next_check(dial, monotonic_ms()));
+  }
+  arm_timer();
 }
 
 // The master hears of the client's address and the origin's socket id before the client hears of
@@ -385,12 +436,9 @@ void SrtWorker::on_rejected(Dial& dial) {
 }
 
 void SrtWorker::finish(Dial& dial) {
-  dial.stage = DialStage::kDone;
-  dial.done_ms = monotonic_ms();
-  requests_.erase(dial.request);
-  dial.request = 0;
   hooks_.cancel(std::exchange(dial.hook, 0));
-  --half_open_;
+  if (dial.stage == DialStage::kDone) return;
+  dials_.finish(dial, monotonic_ms());
   counters_.sub(Counter::kSrtHandshaking);
 }
 
@@ -408,7 +456,7 @@ void SrtWorker::leave_origin(Dial& dial) {
   constexpr auto kReason = ipc::FlowEndReason::kRefused;
   const ipc::FlowRef ref = std::exchange(dial.ref, {});
   if (ref.slot == ipc::kNoSlot) return;
-  by_slot_.erase(ref.slot);
+  dials_.unbind_slot(ref.slot);
   if (const std::uint32_t index = relay_.find(ref); index != kNoFlow) {
     relay_.end(index, {kReason, "no_connection"});
     return;
@@ -419,15 +467,11 @@ void SrtWorker::leave_origin(Dial& dial) {
   link_.send(end);
 }
 
-// `our_fault`: nothing that the master should hold against the origin.
+// The origin has not said a word. `our_fault`: nothing that the master should look into.
 void SrtWorker::origin_failed(Dial& dial, ipc::DialOutcome outcome, std::string_view error,
                               bool our_fault) {
   counters_.add(counter_of(outcome));
-  // Where there is RTMP too, its probes tell how the origin is: SRT callers cannot take RTMP away.
-  ipc::OriginRecord record;
-  constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
-  const bool judged = state_.read_origin(dial.origin, record) && record.endpoint_count[kRtmp] == 0;
-  if (judged && !our_fault) {
+  if (!our_fault) {
     ipc::DialResult result;
     result.origin = dial.origin;
     result.endpoint = ipc::EndpointKind::kSrt;
@@ -457,48 +501,49 @@ void SrtWorker::origin_failed(Dial& dial, ipc::DialOutcome outcome, std::string_
 bool SrtWorker::check(Dial& dial, std::uint64_t now) {
   Session& handshake = dial.handshake;
   if (dial.stage == DialStage::kDone) {
-    if (handshake.state() == SessionState::kRejected) return now > dial.done_ms + kRejectedMs;
-    if (dial.flow == kNoFlow || now > dial.done_ms + kEstablishedMs) return true;
+    if (handshake.state() == SessionState::kRejected) return now >= dial.done_ms + kRejectedMs;
+    if (dial.flow == kNoFlow || now >= dial.done_ms + kEstablishedMs) return true;
     return relay_.flow(dial.flow).client_spoke;  // the caller has the answer
   }
-  if (dial.stage == DialStage::kDialing) {
-    if (dial.flow == kNoFlow) {
-      reject(dial, Reject::kForbidden, "the session was ended");
-      flush(dial);
-      return false;
-    }
-    if (relay_.flow(dial.flow).client_spoke) {  // the caller has had the answer all the time
-      finish(dial);
-      return true;
-    }
-    if (relay_.flow(dial.flow).refused_since_ms != 0) handshake.on_origin_unreachable();
-    if (const auto wake_at = handshake.wake_at(); wake_at && now >= *wake_at) {
-      handshake.on_time(now);
-    }
-    if (handshake.state() == SessionState::kOriginFailed) {
-      const Failure failure = handshake.failure();
-      origin_failed(dial, outcome_of(failure), to_string(failure));
-    } else if (handshake.state() == SessionState::kRejected) {
-      on_rejected(dial);
-    }
+  if (dial.stage == DialStage::kDialing && dial.flow != kNoFlow &&
+      relay_.flow(dial.flow).client_spoke) {  // the caller has had the answer all the time
+    finish(dial);
+    return true;
   }
-  if (dial.stage != DialStage::kDone && now > dial.started_ms + config_.srt.handshake_timeout) {
+  if (dial.stage == DialStage::kDialing) check_origin(dial, now);
+  if (dial.stage != DialStage::kDone && now >= dial.started_ms + config_.srt.handshake_timeout) {
     reject(dial, Reject::kGateway, "the handshake took too long");
   }
   flush(dial);
   return false;
 }
 
-void SrtWorker::check_dials(std::uint64_t now) {
-  for (auto it = dials_.begin(); it != dials_.end();) {
-    Dial& dial = it->second;
-    if (!check(dial, now)) {
-      ++it;
-      continue;
-    }
-    if (dial.flow != kNoFlow) by_flow_.erase(dial.flow);
-    it = dials_.erase(it);
+void SrtWorker::check_origin(Dial& dial, std::uint64_t now) {
+  Session& handshake = dial.handshake;
+  if (dial.flow == kNoFlow) {
+    reject(dial, Reject::kForbidden, "the session was ended");
+    return;
   }
+  if (relay_.flow(dial.flow).refused_since_ms != 0) handshake.on_origin_unreachable(now);
+  if (const auto wake_at = handshake.wake_at(); wake_at && now >= *wake_at) {
+    handshake.on_time(now);
+  }
+  if (handshake.state() == SessionState::kOriginFailed) {
+    const Failure failure = handshake.failure();
+    origin_failed(dial, outcome_of(failure), to_string(failure), !is_unheard(failure));
+  } else if (handshake.state() == SessionState::kRejected) {
+    on_rejected(dial);
+  }
+}
+
+std::uint64_t SrtWorker::next_check(const Dial& dial, std::uint64_t now) const {
+  if (dial.stage == DialStage::kDone) {
+    if (dial.handshake.state() == SessionState::kRejected) return dial.done_ms + kRejectedMs;
+    return std::min(now + kSpokenMs, dial.done_ms + kEstablishedMs);
+  }
+  const std::uint64_t last = dial.started_ms + config_.srt.handshake_timeout;
+  const auto wake_at = dial.handshake.wake_at();
+  return dial.stage == DialStage::kDialing && wake_at ? std::min(*wake_at, last) : last;
 }
 
 }  // namespace weir::srt

@@ -40,14 +40,13 @@ void SrtWorker::ask_hook(Dial& dial) {
   if (!hooks_.wants(action)) return on_verdict(dial, {true, {}});
   const auto asked = hooks_.ask(hook_event(dial, action),
                                 [this, key = dial.key, id = dial.id](const HookVerdict& verdict) {
-                                  const auto found = dials_.find(key);
-                                  if (found == dials_.end() || found->second.id != id) return;
-                                  Dial& waiting = found->second;
-                                  waiting.hook = 0;
-                                  if (waiting.stage != DialStage::kAsking)
+                                  Dial* waiting = dials_.find(key);
+                                  if (waiting == nullptr || waiting->id != id) return;
+                                  waiting->hook = 0;
+                                  if (waiting->stage != DialStage::kAsking)
                                     return;  // it took too long
-                                  on_verdict(waiting, verdict);
-                                  flush(waiting);
+                                  on_verdict(*waiting, verdict);
+                                  flush(*waiting);
                                 });
   dial.hook = asked.ticket;
   if (asked.verdict) on_verdict(dial, *asked.verdict);

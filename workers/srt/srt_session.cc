@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/proto/srt/conclusion.h"
 #include "common/proto/srt/cookie.h"
 #include "common/route/srt_key.h"
 
@@ -26,7 +27,7 @@ Admission answer_induction(const DoormanOptions& options, const Handshake& reque
   Handshake answer = request;
   answer.header.destination = request.socket_id;
   answer.version = kHsv5;
-  answer.encryption = 0;  // the key length is the origin's matter, which is not known yet
+  answer.encryption = options.encryption;
   answer.extension = kInductionMagic;
   answer.cookie = make_cookie(options.seed, client, request.socket_id, now_ms);
   return {Entry::kAnswered, Failure::kNone, request.socket_id,
@@ -53,6 +54,8 @@ std::string_view to_string(Failure failure) {
       return "bad_mode";
     case Failure::kBadStreamKey:
       return "bad_stream_key";
+    case Failure::kBadConclusion:
+      return "bad_conclusion";
     case Failure::kOriginSilent:
       return "origin_silent";
     case Failure::kOriginUnreachable:
@@ -123,20 +126,26 @@ Session::Session(const SessionOptions& options, ByteView conclusion, const Endpo
                  std::uint64_t now_ms)
     : options_(options),
       client_(client),
-      conclusion_(conclusion.begin(), conclusion.end()),
-      conclusion_at_ms_(now_ms) {
-  if (parse_handshake(conclusion_, caller_) != HandshakeError::kNone) {
+      asked_(conclusion.begin(), conclusion.end()),
+      conclusion_at_ms_(now_ms),
+      started_ms_(now_ms) {
+  if (parse_handshake(asked_, caller_) != HandshakeError::kNone) {
     refuse(Failure::kMalformed, {}, Reject::kRogue, now_ms);
     return;
   }
-  read_stream_id(caller_, now_ms);
+  if (const auto fault = check_conclusion(caller_)) {
+    stream_id_of(caller_, stream_id_);  // for the log
+    refuse(Failure::kBadConclusion, to_string(*fault), fault->code, now_ms);
+  } else {
+    read_stream_id(now_ms);
+  }
   caller_.extensions = {};
 }
 
-void Session::read_stream_id(const Handshake& conclusion, std::uint64_t now_ms) {
+void Session::read_stream_id(std::uint64_t now_ms) {
   StreamIdError error = StreamIdError::kTooLong;
   StreamId id;
-  if (stream_id_of(conclusion, stream_id_)) {
+  if (stream_id_of(caller_, stream_id_)) {
     error = parse_stream_id(stream_id_, options_.stream_id, id);
   }
   if (error != StreamIdError::kNone) {
@@ -146,12 +155,25 @@ void Session::read_stream_id(const Handshake& conclusion, std::uint64_t now_ms) 
   mode_ = id.mode;
   user_ = id.user;
   key_ = route::from_srt(id);
-  parameters_ = std::move(id.rest);
   if (mode_ == Mode::kUnknown) {
     refuse(Failure::kBadMode, {}, Reject::kBadMode, now_ms);
   } else if (!key_.ok()) {
     refuse(Failure::kBadStreamKey, route::to_string(key_.error), Reject::kBadRequest, now_ms);
+  } else {
+    write_stream_id(id, now_ms);
   }
+}
+
+void Session::write_stream_id(StreamId& id, std::uint64_t now_ms) {
+  std::string text;
+  StreamIdError error = route::origin_stream_id(key_, id, text);
+  if (error == StreamIdError::kNone && !with_stream_id(asked_, text, conclusion_)) {
+    error = StreamIdError::kTooLong;
+  }
+  if (error != StreamIdError::kNone) {
+    refuse(Failure::kBadStreamId, to_string(error), Reject::kBadRequest, now_ms);
+  }
+  parameters_ = std::move(id.rest);
 }
 
 void Session::clear_output() {
@@ -171,9 +193,9 @@ void Session::on_client_conclusion(ByteView datagram, std::uint64_t now_ms) {
     return;
   }
   // A later copy has the better time stamp. Another content under the same id is not a repetition.
-  const bool same = datagram.size() == conclusion_.size() &&
-                    std::equal(datagram.begin() + kHeaderBytes, datagram.end(),
-                               conclusion_.begin() + kHeaderBytes);
+  const bool same =
+      datagram.size() == asked_.size() &&
+      std::equal(datagram.begin() + kHeaderBytes, datagram.end(), asked_.begin() + kHeaderBytes);
   if (!same) return;
   Header header;
   if (!parse_header(datagram, header)) return;
@@ -184,7 +206,8 @@ void Session::on_client_conclusion(ByteView datagram, std::uint64_t now_ms) {
 void Session::start_origin(const Endpoint& origin, std::uint64_t now_ms) {
   origin_ = origin;
   failure_ = Failure::kNone;
-  failure_detail_ = {};
+  failure_detail_.clear();
+  origin_encryption_.reset();
   state_ = SessionState::kInduction;
   give_up_at_ms_ = now_ms + options_.origin_timeout_ms;
   send_induction(now_ms);
@@ -217,11 +240,14 @@ void Session::on_origin_packet(ByteView datagram, std::uint64_t now_ms) {
   if (state_ != SessionState::kInduction && state_ != SessionState::kConclusion) return;
   Handshake answer;
   const HandshakeError error = parse_handshake(datagram, answer);
-  if (error == HandshakeError::kNotHandshake || answer.header.destination != caller_.socket_id) {
+  // libsrt before 1.3.1 answers to 0; the socket has one origin and one connection alone.
+  const std::uint32_t to = answer.header.destination;
+  const bool for_us = to == caller_.socket_id || (to == 0 && error == HandshakeError::kNone);
+  if (error == HandshakeError::kNotHandshake || !for_us) {
     return;  // media that overtook the answer, or not for this connection
   }
   if (error != HandshakeError::kNone) {
-    fail_origin(Failure::kOriginMalformed);
+    fail_origin(Failure::kOriginMalformed, now_ms);
   } else if (answer.rejection()) {
     reject_code_ = static_cast<std::uint32_t>(answer.type);
     failure_ = Failure::kOriginRejected;
@@ -237,9 +263,11 @@ void Session::on_origin_packet(ByteView datagram, std::uint64_t now_ms) {
 void Session::take_origin_induction(const Handshake& answer, std::uint64_t now_ms) {
   if (answer.type != HandshakeType::kInduction) return;
   if (answer.version < kHsv5 || answer.extension != kInductionMagic) {
-    fail_origin(Failure::kOriginOld);
+    fail_origin(Failure::kOriginOld, now_ms);
     return;
   }
+  origin_encryption_ = answer.encryption;
+  give_up_at_ms_ = started_ms_ + options_.handshake_timeout_ms;
   origin_cookie_ = answer.cookie;
   state_ = SessionState::kConclusion;
   send_conclusion(now_ms);
@@ -249,7 +277,7 @@ void Session::take_origin_conclusion(ByteView datagram, const Handshake& answer,
                                      std::uint64_t now_ms) {
   if (answer.type != HandshakeType::kConclusion) return;  // an induction that was repeated
   if (answer.version < kHsv5 || answer.socket_id == 0) {
-    fail_origin(Failure::kOriginMalformed);
+    fail_origin(Failure::kOriginMalformed, now_ms);
     return;
   }
   listener_id_ = answer.socket_id;
@@ -260,9 +288,11 @@ void Session::take_origin_conclusion(ByteView datagram, const Handshake& answer,
 // Passes the origin's last word on, in Weir's name: the client sees its own cookie and address.
 void Session::keep_answer(ByteView datagram, std::uint64_t now_ms) {
   answer_.assign(datagram.begin(), datagram.end());
+  set_destination(answer_, caller_.socket_id);
   set_cookie(answer_, caller_.cookie);
   set_peer_address(answer_, client_);
   answer_at_ms_ = now_ms;
+  Bytes().swap(asked_);
   Bytes().swap(conclusion_);
   to_client_ = answer_;
 }
@@ -275,15 +305,19 @@ void Session::answer_client(std::uint64_t now_ms) {
                 header.timestamp + static_cast<std::uint32_t>((now_ms - answer_at_ms_) * 1000));
 }
 
-void Session::fail_origin(Failure failure) {
+void Session::fail_origin(Failure failure, std::uint64_t now_ms) {
+  to_origin_.clear();
+  if (origin_encryption_) {  // it has spoken
+    refuse(failure, {}, Reject::kGateway, now_ms);
+    return;
+  }
   failure_ = failure;
   state_ = SessionState::kOriginFailed;
-  to_origin_.clear();
 }
 
-void Session::on_origin_unreachable() {
+void Session::on_origin_unreachable(std::uint64_t now_ms) {
   if (state_ == SessionState::kInduction || state_ == SessionState::kConclusion) {
-    fail_origin(Failure::kOriginUnreachable);
+    fail_origin(Failure::kOriginUnreachable, now_ms);
   }
 }
 
@@ -299,14 +333,14 @@ void Session::refuse(Failure failure, std::string_view detail, Reject code, std:
 void Session::reject(Reject code, std::uint64_t now_ms) {
   const Failure why = failure_ == Failure::kNone ? Failure::kRefused : failure_;
   to_origin_.clear();
-  refuse(why, failure_detail_, code, now_ms);
+  refuse(why, std::string(failure_detail_), code, now_ms);
 }
 
 void Session::on_time(std::uint64_t now_ms) {
   const bool waiting = state_ == SessionState::kInduction || state_ == SessionState::kConclusion;
   if (!waiting) return;
   if (now_ms >= give_up_at_ms_) {
-    fail_origin(Failure::kOriginSilent);
+    fail_origin(Failure::kOriginSilent, now_ms);
   } else if (now_ms >= resend_at_ms_) {
     state_ == SessionState::kInduction ? send_induction(now_ms) : send_conclusion(now_ms);
   }

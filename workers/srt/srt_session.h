@@ -8,13 +8,18 @@
 //   Session  made for a conclusion with a right cookie. Repeats the caller's handshake to the
 //   origin:
 //            an induction of its own for the origin's cookie, then the caller's conclusion with
-//            that cookie. Socket ids, first sequence number and every extension stay, so
-//            encryption, latency, packet filter and groups are agreed on by the two ends.
+//            that cookie. Socket ids, first sequence number and every extension but the stream
+//            id stay, so encryption, latency, packet filter and groups are agreed on by the two
+//            ends. The stream id goes on in the one form that Weir understood, and what no listener
+//            should see (conclusion.h) does not go on at all.
 //
 //   kRouteWanted -> kInduction -> kConclusion -> kEstablished
-//        ^               |            |
-//        |               v            v
+//        ^               |
+//        |               v
 //        +-- kOriginFailed (another origin may be tried)      any but kEstablished -> kRejected
+//
+// Once the origin has answered the induction it has shown that it is there. What it says, or does
+// not say, to the client's own words is that client's: no other origin gets to hear them.
 //
 // How the I/O side drives Session:
 //   1. After every call send to_client() and to_origin(), if not empty, and call clear_output().
@@ -52,6 +57,7 @@ enum class Failure : std::uint8_t {
   kBadStreamId,  // failure_detail() says what is wrong with it
   kBadMode,      // m= is neither publish nor request
   kBadStreamKey,
+  kBadConclusion,  // a value that an origin must not see; failure_detail() names it and its limits
   // Of the origin's.
   kOriginSilent,
   kOriginUnreachable,  // its host says that nobody is there
@@ -65,7 +71,8 @@ std::string_view to_string(Failure failure);  // snake_case, for logs and metric
 // ---- the stateless part
 
 struct DoormanOptions {
-  HashSeed seed;  // of the cookies; the same in every worker
+  HashSeed seed;                 // of the cookies; the same in every worker
+  std::uint16_t encryption = 0;  // the key length that answers to inductions advertise
 };
 
 enum class Entry : std::uint8_t {
@@ -99,8 +106,9 @@ std::string_view to_string(SessionState state);
 
 struct SessionOptions {
   StreamIdDefaults stream_id;
-  std::uint64_t resend_ms = 250;           // as callers do
-  std::uint64_t origin_timeout_ms = 1000;  // for one origin; a caller waits for 3 s in all
+  std::uint64_t resend_ms = 250;              // as callers do
+  std::uint64_t origin_timeout_ms = 1000;     // for one origin's first word
+  std::uint64_t handshake_timeout_ms = 5000;  // for all; a caller waits for 3 s
 };
 
 class Session {
@@ -110,16 +118,16 @@ class Session {
   Session(const SessionOptions& options, ByteView conclusion, const Endpoint& client,
           std::uint64_t now_ms);
 
-  // Another conclusion of the same client and socket id that admit() let pass: answered as the
-  // first one was, or noted.
+  // Another conclusion of the same client, socket id and first sequence number that admit() let
+  // pass: answered as the first one was, or noted.
   void on_client_conclusion(ByteView datagram, std::uint64_t now_ms);
   // There is a socket to the origin at `origin`. REQUIRES: kRouteWanted or kOriginFailed.
   void start_origin(const Endpoint& origin, std::uint64_t now_ms);
   // A datagram from the origin. REQUIRES: start_origin() was called. What is no answer to the
   // handshake is ignored, also in kEstablished.
   void on_origin_packet(ByteView datagram, std::uint64_t now_ms);
-  // The host of the origin reports that its port is closed. Of no account once it has answered.
-  void on_origin_unreachable();
+  // The host of the origin reports that its port is closed. Of no account once it has said yes.
+  void on_origin_unreachable(std::uint64_t now_ms);
   // Sends again what was not answered, gives up an origin that stays silent.
   void on_time(std::uint64_t now_ms);
   // When on_time() has something to do; empty if nothing is awaited.
@@ -140,6 +148,9 @@ class Session {
   Mode mode() const { return mode_; }
   // As the client sent it; log it escaped.
   const std::string& stream_id() const { return stream_id_; }
+  std::uint32_t initial_sequence() const { return caller_.initial_sequence; }
+  // The encryption field of the origin's answer to the induction; empty before.
+  std::optional<std::uint16_t> origin_encryption() const { return origin_encryption_; }
   std::string_view user() const { return user_; }
   std::string_view parameters() const { return parameters_; }  // StreamId::rest
   std::uint32_t caller_id() const { return caller_.socket_id; }
@@ -148,9 +159,10 @@ class Session {
  private:
   using Bytes = std::vector<std::uint8_t>;
 
-  void read_stream_id(const Handshake& conclusion, std::uint64_t now_ms);
+  void read_stream_id(std::uint64_t now_ms);
+  void write_stream_id(StreamId& id, std::uint64_t now_ms);
   void refuse(Failure failure, std::string_view detail, Reject code, std::uint64_t now_ms);
-  void fail_origin(Failure failure);
+  void fail_origin(Failure failure, std::uint64_t now_ms);
   void send_induction(std::uint64_t now_ms);
   void send_conclusion(std::uint64_t now_ms);
   void take_origin_induction(const Handshake& answer, std::uint64_t now_ms);
@@ -163,12 +175,14 @@ class Session {
   const Endpoint client_;
   SessionState state_ = SessionState::kRouteWanted;
   Failure failure_ = Failure::kNone;
-  std::string_view failure_detail_;
+  std::string failure_detail_;
   std::uint32_t reject_code_ = 0;
 
   Handshake caller_;  // of the conclusion, without views
-  Bytes conclusion_;  // as it came; freed when the origin has answered
+  Bytes asked_;       // the conclusion as it came; both are freed when the origin has answered
+  Bytes conclusion_;  // as it goes on
   std::uint64_t conclusion_at_ms_ = 0;
+  std::uint64_t started_ms_ = 0;
   std::string stream_id_;
   std::string user_;
   std::string parameters_;
@@ -177,6 +191,7 @@ class Session {
 
   Endpoint origin_;
   std::uint32_t origin_cookie_ = 0;
+  std::optional<std::uint16_t> origin_encryption_;
   std::uint32_t listener_id_ = 0;
   std::uint64_t resend_at_ms_ = 0;
   std::uint64_t give_up_at_ms_ = 0;

@@ -14,7 +14,7 @@ namespace {
 
 using ipc::Counter;
 
-constexpr std::uint64_t kTimerMs = 50;
+constexpr std::uint64_t kDrainTickMs = 50;
 constexpr std::uint8_t kControlBit = 0x80;
 
 constexpr UdpCounters kRelayCounters{Counter::kSrtPacketsFromClients,
@@ -42,11 +42,13 @@ SessionOptions session_options(const Config& config) {
   out.stream_id.app = config.srt.default_app;
   out.stream_id.mode = config.srt.default_mode == "publish" ? Mode::kPublish : Mode::kRequest;
   out.origin_timeout_ms = config.srt.origin_timeout;
+  out.handshake_timeout_ms = config.srt.handshake_timeout;
   return out;
 }
 
 Counter counter_of(std::string_view why) {
   if (why == "client_closed") return Counter::kSrtEndClientClosed;
+  if (why == kCallsAnew) return Counter::kSrtEndClientRestarted;
   if (why == "origin_closed") return Counter::kSrtEndOriginClosed;
   if (why == "client_silent") return Counter::kSrtEndClientSilent;
   if (why == "origin_silent") return Counter::kSrtEndOriginSilent;
@@ -79,16 +81,14 @@ SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Confi
              link_, table_, counters_, std::move(context_.udp_sockets)),
       resolver_(base, config, counters_),
       hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }),
-      timer_(event_new(
-          base, -1, EV_PERSIST,
-          [](evutil_socket_t, short, void* self) { static_cast<SrtWorker*>(self)->on_timer(); },
-          this)),
-      dials_(0, ClientKeyHash{table_.header().seed}),
+      key_lengths_(base, state_),
+      wake_(make_timer<&SrtWorker::on_wake>(base, this)),
+      timer_(make_timer<&SrtWorker::on_timer>(base, this)),
+      dials_(table_.header().seed, static_cast<std::size_t>(config.srt.max_half_open)),
       next_session_(context_.first_session) {}
 
 void SrtWorker::run() {
-  const timeval wait = to_timeval(kTimerMs);
-  add_or_end(timer_.get(), &wait);
+  key_lengths_.start();
   ipc::Ready ready;
   link_.send(ready);
   event_base_dispatch(base_);
@@ -131,12 +131,21 @@ void SrtWorker::on_stranger(const ClientPacket& packet) {
 std::uint8_t SrtWorker::path_of(std::uint32_t index, ByteView packet) {
   Header header;
   if (!parse_header(packet, header)) return relay_.flow(index).media_path();
-  Dial* dial = header.is(ControlType::kHandshake) ? dial_of(index) : nullptr;
+  Dial* dial = header.is(ControlType::kHandshake) ? dials_.of_flow(index) : nullptr;
   if (dial != nullptr && dial->stage == DialStage::kDialing) {
-    dial->handshake.on_origin_packet(packet, monotonic_ms());
-    if (dial->handshake.state() == SessionState::kEstablished) on_established(*dial);
+    const std::uint64_t now = monotonic_ms();
+    Session& handshake = dial->handshake;
+    const bool spoken = handshake.origin_encryption().has_value();
+    handshake.on_origin_packet(packet, now);
+    if (!spoken && handshake.origin_encryption()) {
+      key_lengths_.learn(dial->endpoint, *handshake.origin_encryption());
+    }
+    if (handshake.state() == SessionState::kEstablished) on_established(*dial);
     flush(*dial);
-    wake();
+    if (dial->stage == DialStage::kDialing && !handshake.wake_at()) {
+      dials_.schedule(*dial, now);  // it has failed, or was rejected
+      wake();
+    }
     return kTaken;
   }
   // A repeated induction or conclusion was answered twice. Its cookie is none of the client's.
@@ -193,15 +202,10 @@ void SrtWorker::on_begin(std::uint32_t index) {
   watch_of(index) = Watch{};
   ipc::FlowRecord record;
   if (table_.read(flow.ref, record)) watch_of(index).caller_id = record.srt_caller_id;
-  const auto waiting = by_slot_.find(flow.ref.slot);
-  if (waiting != by_slot_.end()) {
-    const auto found = dials_.find(waiting->second);
-    by_slot_.erase(waiting);
-    if (found != dials_.end() && found->second.stage == DialStage::kClaiming &&
-        found->second.ref == flow.ref) {
-      start(found->second, index);
-      return;
-    }
+  Dial* waiting = dials_.take_slot(flow.ref);
+  if (waiting != nullptr && waiting->stage == DialStage::kClaiming) {
+    start(*waiting, index);
+    return;
   }
   LogLine(LogLevel::kInfo, "SRT session is served here")
       .session(flow.session)
@@ -213,10 +217,9 @@ void SrtWorker::on_begin(std::uint32_t index) {
 void SrtWorker::on_end(std::uint32_t index, const UdpEnd& end) {
   const UdpFlow& flow = relay_.flow(index);
   tell_ends(index, std::exchange(watch_of(index), Watch{}), end);
-  Dial* dial = dial_of(index);
-  by_flow_.erase(index);
+  Dial* dial = dials_.of_flow(index);
   if (dial != nullptr) {
-    dial->flow = kNoFlow;
+    dials_.unbind_flow(*dial);
     dial->ref = {};
     if (end.reason != ipc::FlowEndReason::kRefused) dial->let_in = false;  // the master tells it
     // A try at an origin that came to nothing is no session that ended.
@@ -224,6 +227,7 @@ void SrtWorker::on_end(std::uint32_t index, const UdpEnd& end) {
       const bool moved =
           end.reason == ipc::FlowEndReason::kMoved && dial->stage != DialStage::kDone;
       if (moved) finish(*dial);  // another worker speaks to the origin now, and to the caller
+      dials_.schedule(*dial, monotonic_ms());
       wake();
       return;
     }
@@ -283,10 +287,22 @@ void SrtWorker::log_end(const UdpFlow& flow, const UdpEnd& end) {
   access_log_.write(record, nullptr);
 }
 
+void SrtWorker::on_unreachable(std::uint32_t index) {
+  Dial* dial = dials_.of_flow(index);
+  if (dial == nullptr || dial->stage != DialStage::kDialing) return;
+  dials_.schedule(*dial, monotonic_ms());
+  wake();
+}
+
 void SrtWorker::end_closed() {
   for (const ipc::FlowRef ref : std::exchange(closing_, {})) {
     const std::uint32_t index = relay_.find(ref);
     if (index == kNoFlow) continue;
+    const UdpClientPath* client = relay_.flow(index).client();
+    if (watch_of(index).closing == kCallsAnew && client != nullptr) {
+      std::array<std::uint8_t, kShutdownBytes> buffer;  // the caller has forgotten to send one
+      relay_.forward(index, write_shutdown(buffer, client->key.id));
+    }
     relay_.end(index, {ipc::FlowEndReason::kClosed, watch_of(index).closing});
   }
 }
@@ -314,19 +330,18 @@ void SrtWorker::on_message(ipc::MessageType type, ByteView bytes) {
 // in the table how far they have come.
 void SrtWorker::drain(std::uint64_t deadline_ms) {
   drain_deadline_ms_ = deadline_ms;
-  counters_.sub(Counter::kSrtHandshaking, half_open_);
-  half_open_ = 0;
+  counters_.sub(Counter::kSrtHandshaking, dials_.half_open());
   // Those that are in the table are resumed, or ended by the master.
-  for (auto& [key, dial] : dials_) {
+  dials_.for_each([this](Dial& dial) {
     hooks_.cancel(dial.hook);
     if (dial.stage == DialStage::kRouting || dial.stage == DialStage::kCreating) tell_end(dial);
-  }
-  requests_.clear();
-  by_flow_.clear();
-  by_slot_.clear();
+  });
   dials_.clear();
   closing_.clear();
+  new_calls_.clear();
+  key_lengths_.stop();
   relay_.drain();
+  arm(timer_, kDrainTickMs);
   maybe_leave();
 }
 
@@ -343,17 +358,39 @@ void SrtWorker::maybe_leave() {
 
 // Not within the relay's work, where no session may end, but right after it.
 void SrtWorker::wake() {
-  event_active(timer_.get(), EV_TIMEOUT, 0);
+  event_active(wake_.get(), EV_TIMEOUT, 0);
+}
+
+void SrtWorker::on_wake() {
+  if (relay_.draining()) return;
+  end_closed();
+  take_new_calls();
+  const std::uint64_t now = monotonic_ms();
+  while (Dial* dial = dials_.take_due(now)) {
+    if (check(*dial, now)) {
+      dials_.remove(*dial);
+    } else if (dial->due_ms == 0) {
+      dials_.schedule(*dial, next_check(*dial, now));
+    }
+  }
+  arm_timer();
 }
 
 void SrtWorker::on_timer() {
-  if (relay_.draining()) {
-    if (drain_deadline_ms_ != 0 && monotonic_ms() >= drain_deadline_ms_) quit();
-    maybe_leave();
-    return;
-  }
-  end_closed();
-  check_dials(monotonic_ms());
+  armed_for_ms_ = 0;
+  if (!relay_.draining()) return on_wake();
+  if (drain_deadline_ms_ != 0 && monotonic_ms() >= drain_deadline_ms_) quit();
+  arm(timer_, kDrainTickMs);
+  maybe_leave();
+}
+
+// One timer for all handshakes. What comes in between never puts it off.
+void SrtWorker::arm_timer() {
+  const auto due = dials_.next_due();
+  if (!due || relay_.draining() || (armed_for_ms_ != 0 && armed_for_ms_ <= *due)) return;
+  const std::uint64_t now = monotonic_ms();
+  armed_for_ms_ = *due;
+  arm(timer_, *due > now ? *due - now : 0);
 }
 
 }  // namespace weir::srt

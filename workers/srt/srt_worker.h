@@ -5,9 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -23,7 +23,8 @@
 #include "workers/core/master_link.h"
 #include "workers/core/resolver.h"
 #include "workers/core/udp_relay.h"
-#include "workers/srt/srt_dial.h"
+#include "workers/srt/srt_dials.h"
+#include "workers/srt/srt_key_lengths.h"
 
 namespace weir::srt {
 
@@ -35,11 +36,19 @@ class SrtWorker final : private UdpProtocol {
   void run();
 
  private:
-  using Dials = std::unordered_map<ClientKey, Dial, ClientKeyHash>;
   // What is read of a flow's control packets.
   struct Watch {
     std::uint32_t caller_id = 0;  // the client's socket id
-    std::string_view closing;     // a SHUTDOWN has passed: who sent it
+    std::string_view closing;     // why it is about to end: who sent a SHUTDOWN, or a new call
+    // The client's, by which a repeated conclusion is told from a new call of the same port and
+    // socket id; empty after another worker made the handshake.
+    std::optional<std::uint32_t> initial_sequence;
+  };
+  // A conclusion that waits until sessions may end: the caller has begun anew.
+  struct NewCall {
+    ClientPacket packet;  // of bytes
+    std::uint32_t caller_id = 0;
+    std::vector<std::uint8_t> bytes;
   };
 
   // UdpProtocol
@@ -51,6 +60,7 @@ class SrtWorker final : private UdpProtocol {
   bool to_tcp(std::uint32_t flow, ByteView packet) override;
   void on_begin(std::uint32_t flow) override;
   void on_end(std::uint32_t flow, const UdpEnd& end) override;
+  void on_unreachable(std::uint32_t flow) override;
   void on_refused(std::uint32_t request, ipc::FlowStatus status) override;
 
   // srt_worker.cc: established connections, the master's messages, timer, the end
@@ -62,7 +72,9 @@ class SrtWorker final : private UdpProtocol {
   void quit();
   void maybe_leave();
   void wake();
+  void on_wake();
   void on_timer();
+  void arm_timer();
   void tell_ends(std::uint32_t flow, const Watch& watch, const UdpEnd& end);
   void log_end(const UdpFlow& flow, const UdpEnd& end);
   std::string origin_text(ipc::OriginRef ref, const Endpoint& endpoint) const;
@@ -77,8 +89,14 @@ class SrtWorker final : private UdpProtocol {
   // srt_handshake.cc: from the induction to the established connection
   void on_handshake(const ClientPacket& packet);
   void on_conclusion(const ClientPacket& packet, std::uint32_t caller_id, std::uint64_t now);
+  void begin(const ClientPacket& packet, std::uint32_t caller_id, std::uint64_t now,
+             const std::optional<ipc::FlowView::Hit>& hit, const ipc::FlowRecord& record);
+  bool is_new_call(const ipc::FlowRecord& record, std::uint32_t flow, std::uint32_t sequence,
+                   std::uint64_t now);
+  void defer(const ClientPacket& packet, std::uint32_t caller_id);
+  void take_new_calls();
   void turn_away(const ClientPacket& packet, Reject code, std::uint64_t now);
-  void overload(const ClientPacket& packet, std::uint64_t now);
+  void overload(const ClientPacket& packet, DialTable::Room room, std::uint64_t now);
   void deny(const ClientPacket& packet, std::uint64_t now);
   void resume(Dial& dial, ipc::FlowRef ref, const ipc::FlowRecord& record);
   void find_route(Dial& dial);
@@ -97,9 +115,8 @@ class SrtWorker final : private UdpProtocol {
   void leave_origin(Dial& dial);
   void finish(Dial& dial);
   bool check(Dial& dial, std::uint64_t now);
-  void check_dials(std::uint64_t now);
-  Dial* waiting_for(std::uint32_t request, DialStage stage);
-  Dial* dial_of(std::uint32_t flow);
+  void check_origin(Dial& dial, std::uint64_t now);
+  std::uint64_t next_check(const Dial& dial, std::uint64_t now) const;
 
   ipc::WorkerContext context_;
   const Config& config_;
@@ -115,15 +132,15 @@ class SrtWorker final : private UdpProtocol {
   UdpRelay relay_;
   Resolver resolver_;
   HookClient hooks_;
-  EventPtr timer_;
-  Dials dials_;
-  std::size_t half_open_ = 0;                              // dials that are not done
-  std::unordered_map<std::uint32_t, ClientKey> requests_;  // that the master has not answered
-  std::unordered_map<std::uint32_t, ClientKey> by_flow_;   // by the relay's index
-  std::unordered_map<std::uint32_t, ClientKey> by_slot_;   // of the session table, while claiming
-  std::unordered_set<std::uint32_t> creates_;              // sessions that the master is to make
-  std::vector<Watch> watches_;                             // by the relay's index
+  KeyLengths key_lengths_;
+  EventPtr wake_;                   // what must not be done within the relay's work
+  EventPtr timer_;                  // the earliest deadline
+  std::uint64_t armed_for_ms_ = 0;  // 0: it is not
+  DialTable dials_;
+  std::unordered_set<std::uint32_t> creates_;  // sessions that the master is to make
+  std::vector<Watch> watches_;                 // by the relay's index
   std::vector<ipc::FlowRef> closing_;
+  std::vector<NewCall> new_calls_;
   LogBudget refusals_{20};
   SessionId next_session_;
   std::uint64_t drain_deadline_ms_ = 0;

@@ -165,6 +165,15 @@ bool next_extension(ByteView& extensions, Extension& out) {
   return true;
 }
 
+std::string text_of_words(ByteView content) {
+  std::string out;
+  for (std::size_t i = 0; i + 4 <= content.size(); i += 4) {
+    for (std::size_t j = 4; j-- > 0;) out.push_back(static_cast<char>(content[i + j]));
+  }
+  while (out.ends_with('\0')) out.pop_back();
+  return out;
+}
+
 bool stream_id_of(const Handshake& handshake, std::string& out) {
   out.clear();
   ByteView rest = handshake.extensions;
@@ -172,10 +181,7 @@ bool stream_id_of(const Handshake& handshake, std::string& out) {
   while (next_extension(rest, extension)) {
     if (extension.type != ExtensionType::kStreamId) continue;
     if (extension.content.size() > limits::kSrtStreamIdBytes) return false;
-    for (std::size_t i = 0; i < extension.content.size(); ++i) {
-      out.push_back(static_cast<char>(extension.content[i ^ 3]));  // the word's bytes, last first
-    }
-    while (out.ends_with('\0')) out.pop_back();
+    out = text_of_words(extension.content);
     break;
   }
   return true;

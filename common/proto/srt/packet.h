@@ -140,8 +140,9 @@ struct Extension {
 };
 bool next_extension(ByteView& extensions, Extension& out);
 
-// The stream id (3.2.1.3) into `out`: words byte-reversed, padded with zeros. An absent one is
-// empty. False: longer than 512 bytes.
+// The text of an extension (3.2.1.3): words byte-reversed, padded with zeros.
+std::string text_of_words(ByteView content);
+// The stream id into `out`. An absent one is empty. False: longer than 512 bytes.
 bool stream_id_of(const Handshake& handshake, std::string& out);
 
 // ---- the end (3.2.7)

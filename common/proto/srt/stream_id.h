@@ -3,11 +3,15 @@
 //   #!::r=app/stream,h=vhost,m=publish,u=user,key=value   libsrt's access-control.md
 //   #!:{r=app/stream,m=request,x={…}}                     the same, nested; inner blocks are opaque
 //   #!::h=vhost/app/stream,m=…  #!::h=app/stream          what SRS took before there was r=
-//   app/stream  stream  app/stream?query                   anything that does not begin with #!
+//   app/stream  stream  vhost.example/app/stream           anything that does not begin with #!
+//   publish:app/stream:user:pass:query  read:…  request:…  MediaMTX
+//   app/stream,mode:publish,token:t  app/stream?mode=publish  gosrt; SRS's queries
+//   uplive.HOST/app/stream  live.HOST/app/stream           srt-live-server: publisher, player
+//   push://HOST/app/stream?key=value                       a URL; its scheme may name the role
 //   (nothing)                                             the configured default
 //
-// As SRS has it: `&`, `;` and `?` part fields like `,`; of a repeated key the last one counts; the
-// mode is compared without case.
+// As SRS has it: `&`, `;` and `?` part fields like `,`; of a repeated key the last one counts. Keys
+// and modes are compared without case and without blanks around them.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +26,10 @@ std::string_view to_string(Mode mode);
 enum class StreamIdError : std::uint8_t {
   kNone,
   kEmpty,       // no stream id and no default
-  kTooLong,     // limits::kSrtStreamIdBytes
-  kBadSyntax,   // `#!` and something else than above, a field without `=`, unbalanced braces
+  kTooLong,     // limits::kSrtStreamIdBytes, also as the origin would get it
+  kBadSyntax,   // `#!` and something else than above, a field without key, unbalanced braces
   kNoResource,  // neither r= nor a path in h=
+  kAmbiguous,   // another server would read another stream or role in it
 };
 std::string_view to_string(StreamIdError error);
 
@@ -41,7 +46,8 @@ struct StreamId {
   std::string_view stream;
   Mode mode = Mode::kRequest;  // kUnknown: one was named that there is not
   std::string_view user;
-  std::string rest;  // the other fields, `key=value` joined by `&`: what hooks get as parameters
+  std::string rest;    // the other fields, `key=value` joined by `&`: what hooks get as parameters
+  std::string fields;  // those but vhost= and domain=, each behind the separator that it had
 };
 
 // `out` is replaced. Whether app and stream make a key is for route::from_srt to say.

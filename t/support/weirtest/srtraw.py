@@ -2,6 +2,7 @@
 
     origin = RawOrigin(lab)            # says yes to every handshake
     origin.mode = "reject" | "hold"    # no with code 1007, or nothing at all, to conclusions
+    origin.mode = "mute"               # nothing at all
     frozen = RawProcess(lab)           # the same as a process of its own, which can be stopped
 
     crowd = Crowd(weir.srt_port); crowd.connect(ids, "live/{}"); crowd.shut_down()
@@ -51,6 +52,8 @@ class Listener:
         self.socket.bind(("127.0.0.1", port))
         self.mode = "ok"
         self.first_id = port << 12  # no two origins give one id: callers may share a port
+        self.old = False         # answers to socket 0, as libsrt before 1.3.1
+        self.inductions = []     # socket ids that asked
         self.extensions = b""    # behind the SRT handshake extension of a yes
         self.asked = {}          # (address, socket id): its last conclusion
         self.sessions = {}       # the same of those that heard yes: the id given
@@ -73,6 +76,10 @@ class Listener:
             return
         caller, kind = socket_id_of(packet), kind_of(packet)
         if kind == 1:
+            self.inductions.append(caller)
+        if self.mode == "mute":
+            return
+        if kind == 1:
             self.answer(peer, caller, handshake(5, 1, caller, COOKIE, 0x4A17))
         elif kind == CONCLUSION:
             self.asked[peer, caller] = packet
@@ -85,7 +92,7 @@ class Listener:
                     5, -1, own, COOKIE, 1, agreed + self.extensions, struct.unpack_from("!I", packet, 24)[0]))
 
     def answer(self, peer, caller, packet):
-        self.socket.sendto(addressed(packet, caller), peer)
+        self.socket.sendto(addressed(packet, 0 if self.old else caller), peer)
 
 
 class RawOrigin(Listener):
