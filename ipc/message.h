@@ -24,6 +24,7 @@ enum class MessageType : std::uint16_t {
   kProbeResult,
   kOriginRegister,
   kOriginCommand,
+  kOriginAddress,
   kFlowCreate = 32,  // ipc/flow_messages.h
   kFlowCredentials,
   kFlowClaim,

@@ -86,9 +86,19 @@ struct OriginRegister {
   char service[kTextBytes] = {};
   char pid[kTextBytes] = {};
   char device_id[kTextBytes] = {};
-  Endpoint ip;
+  HostNames hosts;
+  Endpoint ip;  // this and the endpoints may have Family::kName
   std::uint8_t endpoint_count[kEndpointKinds] = {};
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
+};
+
+// The address that a name of the origin stands for from now on.
+struct OriginAddress {
+  static constexpr auto kType = MessageType::kOriginAddress;
+  MessageHeader header;
+  OriginRef origin;
+  std::uint32_t host = 0;  // its number in OriginRecord::hosts
+  Endpoint address;        // port 0
 };
 
 enum class OriginAction : std::uint8_t { kDrain, kUndrain, kRemove };

@@ -35,6 +35,7 @@ std::string_view to_string(WorkerState state) {
 std::string_view state_text(const OriginRecord& origin) {
   if (origin.state == OriginState::kFree) return "free";
   if (origin.state == OriginState::kDead) return "dead";
+  if (origin.is_unresolved()) return "unresolved";
   if (origin.has(EndpointKind::kRtmp)) {
     return origin.is_ejected(EndpointKind::kRtmp) ? "ejected" : "up";
   }

@@ -13,6 +13,7 @@
 
 #include "common/base/endpoint.h"
 #include "common/base/hash.h"
+#include "common/base/host_name.h"
 #include "common/base/limits.h"
 #include "common/route/health.h"
 #include "ipc/seqlock.h"
@@ -102,8 +103,12 @@ struct OriginRecord {
   char service[kTextBytes] = {};
   char pid[kTextBytes] = {};
   char device_id[kTextBytes] = {};
-  char tls_name[kTextBytes] = {};  // in its certificate; "": its IP address
-  Endpoint ip;
+  char tls_name[kTextBytes] = {};  // as configured; certificate_name() decides
+  HostNames hosts;                 // in the place of addresses
+  // What each of them stands for now; empty: not known. The port is one at which a connection shows
+  // that the address is right; 0: none is spoken there but UDP.
+  Endpoint addresses[HostNames::kMax] = {};
+  Endpoint ip;  // this and the endpoints: with the addresses of names; without those of others
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
 
   bool has(EndpointKind kind) const { return endpoint_count[static_cast<std::size_t>(kind)] > 0; }
@@ -117,15 +122,27 @@ struct OriginRecord {
     }
     return most;
   }
+  // It has names only, and nobody has said yet what they stand for.
+  bool is_unresolved() const {
+    for (const std::uint8_t count : endpoint_count) {
+      if (count > 0) return false;
+    }
+    return hosts.text[0] != '\0';
+  }
+  // "": its IP address is in its certificate.
+  std::string_view certificate_name() const {
+    const std::string_view text(tls_name, kTextBytes);
+    return text.front() != '\0' ? text.substr(0, text.find('\0')) : hosts.at(1);
+  }
   // Clients of this kind may be sent there, as far as its health goes.
   bool takes(EndpointKind kind) const {
     return state == OriginState::kUp && has(kind) && !is_ejected(kind);
   }
 };
-static_assert(sizeof(OriginRecord) == 1056);
+static_assert(sizeof(OriginRecord) == 1392);
 
-// The state in one word for people: "ejected" when the RTMP endpoint is, or, without one, when all
-// are that can be probed.
+// The state in one word for people: "unresolved" as above, "ejected" when the RTMP endpoint is, or,
+// without one, when all are that can be probed.
 std::string_view state_text(const OriginRecord& origin);
 
 struct StreamRecord {

@@ -138,6 +138,9 @@ void Master::dispatch_session(Process& process, std::uint32_t page, ipc::Message
       if (result.outcome == ipc::DialOutcome::kOk) return;
       return registry_->origins().report_dial(result.origin, result.endpoint, now);
     }
+  } else if (type == ipc::MessageType::kOriginAddress) {
+    ipc::OriginAddress message;
+    if (ipc::decode(bytes, message)) return registry_->origins().set_address(message);
   } else if (type == ipc::MessageType::kProbeResult) {
     ipc::ProbeResult result;
     if (ipc::decode(bytes, result)) {

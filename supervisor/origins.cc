@@ -40,12 +40,10 @@ std::string identity(const ipc::OriginRecord& r) {
   return identity(text_of(r.server), text_of(r.service), text_of(r.pid));
 }
 
-std::string endpoint_key(const Endpoint& endpoint) {
-  return to_string(endpoint);
-}
-
-bool valid_endpoint(const Endpoint& e) {
-  return (e.family == Family::kIpv4 || e.family == Family::kIpv6) && e.port != 0;
+bool valid_endpoint(const Endpoint& e, const HostNames& hosts) {
+  const bool numeric = e.family == Family::kIpv4 || e.family == Family::kIpv6;
+  const bool named = e.family == Family::kName && !hosts.at(e.ip[0]).empty();
+  return (numeric || named) && e.port != 0;
 }
 
 // Empty when all is in range.
@@ -57,7 +55,8 @@ std::string_view complaint(const ipc::OriginRegister& m) {
   for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
     if (m.endpoint_count[kind] > limits::kEndpointsPerKind) return "too many endpoints of one kind";
     for (std::size_t i = 0; i < m.endpoint_count[kind]; ++i) {
-      if (!valid_endpoint(m.endpoints[kind][i])) return "an endpoint has no address or port";
+      if (!valid_endpoint(m.endpoints[kind][i], m.hosts))
+        return "an endpoint has no address or port";
     }
   }
   return {};
@@ -70,15 +69,11 @@ void fill_text(ipc::OriginRecord& record, const ipc::OriginRegister& m) {
   copy_text(record.device_id, text_of(m.device_id));
 }
 
-// Endpoints that have changed have nothing of the old ones' health.
 void copy_endpoints(ipc::OriginRecord& record, const ipc::OriginRegister& m) {
   record.ip = m.ip;
+  record.hosts = m.hosts;
   std::memcpy(record.endpoint_count, m.endpoint_count, sizeof record.endpoint_count);
   for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
-    if (!std::equal(std::begin(m.endpoints[kind]), std::end(m.endpoints[kind]),
-                    record.endpoints[kind])) {
-      record.endpoint[kind].health = route::EndpointHealth{};
-    }
     std::copy(std::begin(m.endpoints[kind]), std::end(m.endpoints[kind]), record.endpoints[kind]);
   }
 }
@@ -104,6 +99,7 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   copy_text(record.name, config.name);
   copy_text(record.tls_name, config.tls_name);
   record.ip = config.ip;
+  record.hosts = config.hosts;
   put_endpoints(record, ipc::EndpointKind::kRtmp, config.rtmp);
   put_endpoints(record, ipc::EndpointKind::kHttp, config.http);
   put_endpoints(record, ipc::EndpointKind::kApi, config.api);
@@ -113,8 +109,8 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
 }
 
 bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
-  return a.ip == b.ip && a.rtmp == b.rtmp && a.http == b.http && a.api == b.api && a.srt == b.srt &&
-         a.rtc == b.rtc;
+  return a.hosts == b.hosts && a.ip == b.ip && a.rtmp == b.rtmp && a.http == b.http &&
+         a.api == b.api && a.srt == b.srt && a.rtc == b.rtc;
 }
 
 constexpr std::uint64_t kLogGateMs = 10000;
@@ -134,7 +130,8 @@ bool LogGate::open(std::uint64_t now_ms) {
 
 LogLine& describe(LogLine& line, const ipc::OriginRecord& record) {
   line.field("origin", record.name);
-  if (record.endpoint_count[kRtmp] > 0) line.field("rtmp", to_string(record.endpoints[kRtmp][0]));
+  if (record.endpoint_count[kRtmp] > 0)
+    line.field("rtmp", to_string(record.endpoints[kRtmp][0], record.hosts));
   if (record.server[0] != '\0') {
     line.field("server", record.server).field("service", record.service).field("pid", record.pid);
   }
@@ -191,11 +188,13 @@ OriginRef Origins::add(const ipc::OriginRecord& record, bool is_default) {
   Origin& origin = origins_[slot];
   origin.record = record;
   origin.record.generation = generation;
+  set_wanted(origin, record);
   origin.is_default = is_default;
   origin.credit = 0;
-  // By address, so that `hash` sends a key to the same server whatever process answers there.
+  // By address, or name, so that `hash` sends a key to the same server whatever process answers
+  // there.
   const std::string name = record.endpoint_count[kRtmp] > 0
-                               ? endpoint_key(record.endpoints[kRtmp][0])
+                               ? to_string(record.endpoints[kRtmp][0], record.hosts)
                                : std::string(text_of(record.name));
   origin.id = keyed_hash(HashSeed{}, name);
   used_.push_back(slot);
@@ -224,9 +223,7 @@ void Origins::retire(std::uint32_t slot, std::string_view why) {
 void Origins::index(std::uint32_t slot) {
   const ipc::OriginRecord& record = origins_[slot].record;
   if (record.server[0] != '\0') by_server_.emplace(text_of(record.server), slot);
-  for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
-    by_endpoint_.emplace(endpoint_key(record.endpoints[kRtmp][i]), slot);
-  }
+  for (const std::string& key : endpoint_keys(slot)) by_endpoint_.emplace(key, slot);
 }
 
 void Origins::unindex(std::uint32_t slot) {
@@ -240,9 +237,7 @@ void Origins::unindex(std::uint32_t slot) {
     }
   };
   if (record.server[0] != '\0') drop(by_server_, std::string(text_of(record.server)));
-  for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
-    drop(by_endpoint_, endpoint_key(record.endpoints[kRtmp][i]));
-  }
+  for (const std::string& key : endpoint_keys(slot)) drop(by_endpoint_, key);
 }
 
 std::uint32_t Origins::find_identity(const ipc::OriginRegister& message) const {
@@ -259,7 +254,7 @@ std::uint32_t Origins::find_identity(const ipc::OriginRegister& message) const {
 
 std::uint32_t Origins::find_same_endpoint(const ipc::OriginRecord& record) const {
   for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
-    const auto found = by_endpoint_.find(endpoint_key(record.endpoints[kRtmp][i]));
+    const auto found = by_endpoint_.find(to_string(record.endpoints[kRtmp][i], record.hosts));
     if (found != by_endpoint_.end()) return found->second;
   }
   return ipc::kNoSlot;
@@ -301,6 +296,7 @@ std::size_t Origins::adopt(const ipc::StateView& predecessor) {
     if (!predecessor.read_origin(old, record)) continue;
     if (const std::uint32_t slot = find_adopted(record); slot != ipc::kNoSlot) {
       origins_[slot].record.draining = record.draining;  // as the API has set it
+      learn_addresses(slot, record);
       publish(slot);
       continue;
     }
@@ -433,8 +429,10 @@ ipc::Reply Origins::heartbeat(std::uint32_t slot, const ipc::OriginRegister& m,
                               std::uint64_t now_ms) {
   ipc::OriginRecord& record = origins_[slot].record;
   if (!record.is_static) {
+    ipc::OriginRecord wanted;
+    copy_endpoints(wanted, m);
     unindex(slot);
-    copy_endpoints(record, m);
+    set_wanted(origins_[slot], wanted);
     copy_text(record.device_id, text_of(m.device_id));
     index(slot);
   }
@@ -481,6 +479,7 @@ ipc::Reply Origins::command(const ipc::OriginCommand& m) {
 
 void Origins::apply_static(const std::string& key, const OriginConfig& config, bool is_default,
                            std::uint64_t now_ms) {
+  ipc::OriginRecord before;
   const auto known = static_.find(key);
   if (known != static_.end() && find(known->second.ref) != nullptr) {
     StaticOrigin& have = known->second;
@@ -498,6 +497,7 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
       describe(line, record).field("weight", record.weight).field("drain", record.draining);
       return;
     }
+    before = origins_[have.ref.slot].record;
     retire(have.ref.slot, "its endpoints changed in the configuration");
   }
   const ipc::OriginRecord record = static_record(config, now_ms);
@@ -506,6 +506,10 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
     retire(same, "now in the configuration");
   }
   const OriginRef ref = add(record, is_default);
+  if (find(ref) != nullptr) {
+    learn_addresses(ref.slot, before);
+    publish(ref.slot);
+  }
   static_[key] = StaticOrigin{config, ref};
   LogLine line(ref.slot == ipc::kNoSlot ? LogLevel::kError : LogLevel::kNotice,
                ref.slot == ipc::kNoSlot ? "no slot for an origin of the configuration (max_origins)"

@@ -1,7 +1,8 @@
 // Origins: which there are, who they are, how they are (DESIGN section 6). Configured ones and
 // those that register; identity, replacement and adoption from the master before this one in
-// origins.cc, health and the probes that it asks for in origin_health.cc. The only writer of origin
-// records. Owner: the Registry, which keeps streams and sessions and is told when an origin goes.
+// origins.cc, what their host names stand for in origin_names.cc, health and the probes that it
+// asks for in origin_health.cc. The only writer of origin records. Owner: the Registry, which keeps
+// streams and sessions and is told when an origin goes.
 #pragma once
 
 #include <array>
@@ -33,7 +34,14 @@ struct LogGate {
 
 class Origins {
  public:
+  // What was configured or registered: endpoints may have Family::kName.
+  struct Wanted {
+    Endpoint ip;
+    std::uint8_t count[ipc::kEndpointKinds] = {};
+    Endpoint endpoints[ipc::kEndpointKinds][limits::kEndpointsPerKind] = {};
+  };
   struct Origin {
+    Wanted wanted;
     ipc::OriginRecord record;  // what the shared memory shows; free when nobody's
     std::uint64_t id = 0;      // the same for the same server in another slot or master
     std::int64_t credit = 0;   // of round_robin
@@ -51,6 +59,9 @@ class Origins {
   std::size_t adopt(const ipc::StateView& predecessor);
   ipc::Reply register_origin(const ipc::OriginRegister& message, std::uint64_t now_ms);
   ipc::Reply command(const ipc::OriginCommand& message);
+
+  // The control worker has looked a name up. Sessions and streams stay; new ones go there.
+  void set_address(const ipc::OriginAddress& message);
 
   // nullptr: it has gone.
   Origin* find(ipc::OriginRef ref);
@@ -114,6 +125,12 @@ class Origins {
   ipc::Reply refuse_full(const ipc::OriginRegister& message, std::uint64_t now_ms);
   void apply_static(const std::string& key, const OriginConfig& config, bool is_default,
                     std::uint64_t now_ms);
+
+  // origin_names.cc
+  void set_wanted(Origin& origin, const ipc::OriginRecord& wanted);
+  Endpoint known_address(std::string_view name) const;
+  void learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from);
+  std::vector<std::string> endpoint_keys(std::uint32_t slot) const;
 
   // origin_health.cc
   void note_heartbeat(std::uint32_t slot, std::uint64_t now_ms);

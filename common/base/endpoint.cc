@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/host_name.h"
+
 namespace weir {
 namespace {
 
@@ -37,8 +39,13 @@ Result<std::uint16_t> parse_port(std::string_view text) {
   return static_cast<std::uint16_t>(value);
 }
 
-// `ip:port`, `[v6]:port`, `:port` or `port`; the address stays empty when it isn't given.
-Result<Endpoint> parse_host_port(std::string_view text) {
+Result<Endpoint> parse_host(std::string_view text, HostNames* names) {
+  return names == nullptr ? parse_ip(text) : parse_origin_host(text, *names);
+}
+
+// `ip:port`, `[v6]:port`, `:port` or `port`; the address stays empty when it isn't given. Names in
+// the place of addresses are taken with `names` only.
+Result<Endpoint> parse_host_port(std::string_view text, HostNames* names) {
   Endpoint endpoint;
   std::string_view port = text;
   if (!text.empty() && text.front() == '[') {
@@ -55,7 +62,7 @@ Result<Endpoint> parse_host_port(std::string_view text) {
       return fail(quoted(text) + ": an IPv6 address stands in brackets, as in [::1]:1935");
     }
     if (colon > 0) {
-      auto ip = parse_ip(text.substr(0, colon));
+      auto ip = parse_host(text.substr(0, colon), names);
       if (!ip) return ip;
       endpoint = *ip;
     }
@@ -84,6 +91,7 @@ bool Endpoint::is_any() const {
 }
 
 bool Endpoint::is_host() const {
+  if (family == Family::kName) return true;
   if (empty() || is_any()) return false;
   return family == Family::kIpv4 ? ip[0] < 224 : ip[0] != 0xFF;
 }
@@ -111,12 +119,24 @@ Result<Endpoint> parse_ip(std::string_view text) {
 }
 
 Result<Endpoint> parse_listen(std::string_view text) {
-  auto endpoint = parse_host_port(text);
+  auto endpoint = parse_host_port(text, nullptr);
   if (endpoint && endpoint->empty()) endpoint->family = Family::kIpv4;
   return endpoint;
 }
 
-Result<Endpoint> parse_origin_endpoint(std::string_view text, const Endpoint& default_ip) {
+Result<Endpoint> parse_origin_host(std::string_view text, HostNames& names) {
+  auto ip = parse_ip(text);
+  if (ip) return ip;
+  if (!is_host_name(text)) return fail(quoted(text) + " is neither an IP address nor a host name");
+  Endpoint endpoint;
+  endpoint.ip[0] = names.add(text);
+  if (endpoint.ip[0] == 0) return fail("more or longer host names than an origin can have");
+  endpoint.family = Family::kName;
+  return endpoint;
+}
+
+Result<Endpoint> parse_origin_endpoint(std::string_view text, const Endpoint& default_ip,
+                                       HostNames* names) {
   Scheme scheme = Scheme::kDefault;
   std::string_view rest = text;
   if (const std::size_t mark = text.find("://"); mark != std::string_view::npos) {
@@ -129,7 +149,7 @@ Result<Endpoint> parse_origin_endpoint(std::string_view text, const Endpoint& de
     scheme = known->second;
     rest = text.substr(mark + 3);
   }
-  auto endpoint = parse_host_port(rest);
+  auto endpoint = parse_host_port(rest, names);
   if (!endpoint) return fail("endpoint " + quoted(text) + ": " + endpoint.error().text);
   if (endpoint->empty() || endpoint->is_any()) {
     if (default_ip.empty()) return fail("endpoint " + quoted(text) + " has no address");

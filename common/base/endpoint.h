@@ -13,7 +13,10 @@
 
 namespace weir {
 
-enum class Family : std::uint8_t { kNone = 0, kIpv4 = 4, kIpv6 = 6 };
+struct HostNames;  // common/base/host_name.h
+
+// kName: the host is a name, of a list that stands elsewhere (HostNames); not for sockets.
+enum class Family : std::uint8_t { kNone = 0, kName = 1, kIpv4 = 4, kIpv6 = 6 };
 // The protocol part of `proto://ip:port`. kDefault: none was given.
 enum class Scheme : std::uint8_t {
   kDefault = 0,
@@ -54,8 +57,12 @@ Result<Endpoint> parse_listen(std::string_view text);
 Result<Endpoint> parse_ip(std::string_view text);
 // An origin's endpoint as the registration API takes it: `port`, `proto://ip:port`,
 // `proto://:port`, `ip:port`, `[v6]:port`. `default_ip` fills in a missing, or unspecified
-// (0.0.0.0, ::), address. Unknown protocol names are errors.
-Result<Endpoint> parse_origin_endpoint(std::string_view text, const Endpoint& default_ip);
+// (0.0.0.0, ::), address. Unknown protocol names are errors. With `names` a host name may stand for
+// the address, and is added there.
+Result<Endpoint> parse_origin_endpoint(std::string_view text, const Endpoint& default_ip,
+                                       HostNames* names = nullptr);
+// An origin's own address or, likewise, name.
+Result<Endpoint> parse_origin_host(std::string_view text, HostNames& names);
 
 // `ip:port` or `[v6]:port`.
 std::string to_string(const Endpoint& endpoint);

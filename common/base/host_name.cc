@@ -44,6 +44,40 @@ bool is_host_name(std::string_view text) {
   }
 }
 
+std::string_view HostNames::at(std::size_t number) const {
+  std::string_view rest(text, sizeof text);
+  for (std::size_t i = 1; number > 0 && i <= kMax; ++i) {
+    const std::size_t end = rest.find('\0');
+    if (end == 0 || end == std::string_view::npos) return {};
+    if (i == number) return rest.substr(0, end);
+    rest.remove_prefix(end + 1);
+  }
+  return {};
+}
+
+std::size_t HostNames::count() const {
+  std::size_t count = 0;
+  while (count < kMax && !at(count + 1).empty()) ++count;
+  return count;
+}
+
+std::uint8_t HostNames::add(std::string_view name) {
+  std::size_t used = 0;
+  std::uint8_t number = 1;
+  for (; !at(number).empty(); ++number) {
+    if (at(number) == name) return number;
+    used += at(number).size() + 1;
+  }
+  if (number > kMax || name.empty() || used + name.size() + 1 > sizeof text) return 0;
+  std::copy(name.begin(), name.end(), text + used);
+  return number;
+}
+
+std::string to_string(const Endpoint& endpoint, const HostNames& names) {
+  if (endpoint.family != Family::kName) return to_string(endpoint);
+  return std::string(names.at(endpoint.ip[0])) + ":" + std::to_string(endpoint.port);
+}
+
 Result<std::vector<Endpoint>> parse_name_servers(std::string_view text) {
   std::vector<Endpoint> out;
   for (std::size_t at = text.find_first_not_of(kSeparators); at != std::string_view::npos;) {

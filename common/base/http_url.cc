@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/base/endpoint.h"
+#include "common/base/host_name.h"
+
 namespace weir {
 namespace {
 
 constexpr std::string_view kScheme = "http://";
-
-bool is_host_char(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
-         c == '-' || c == '_' || c == ':';
-}
 
 bool is_target_char(char c) {
   return c > 0x20 && c < 0x7F && c != '#' && c != '"' && c != '\\';
@@ -38,8 +36,7 @@ Result<HttpUrl> parse_http_url(std::string_view text) {
   rest.remove_prefix(url.authority.size());
   std::string_view host;
   std::string_view port;
-  if (!split_authority(url.authority, host, port) || host.empty() ||
-      !std::all_of(host.begin(), host.end(), is_host_char)) {
+  if (!split_authority(url.authority, host, port) || (!parse_ip(host) && !is_host_name(host))) {
     return fail("the URL has no valid host");
   }
   url.host = host;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/base/endpoint.h"
+#include "common/base/host_name.h"
 #include "common/base/tls_settings.h"
 #include "common/config/values.h"
 
@@ -42,13 +43,14 @@ struct Provenance {
 // `origin NAME { ip 10.0.0.1; rtmp 1935; ... }`: an origin that needs no registration.
 struct OriginConfig {
   std::string name;  // 1 to limits::kOriginTextBytes of [A-Za-z0-9_.-]
+  HostNames hosts;   // that stand in place of addresses
   Endpoint ip;       // port 0
   std::vector<Endpoint> rtmp, http, api, srt, rtc;  // each up to limits::kEndpointsPerKind
   std::uint32_t weight = 1;                         // 0 to 1000; 0: gets no new streams
   bool drain = false;
   bool send_client_ip = false;
   std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
-  std::string tls_name;             // in its certificate; empty: its IP address
+  std::string tls_name;  // in its certificate; empty: the first of hosts, or its IP address
   Provenance source;
   friend bool operator==(const OriginConfig&, const OriginConfig&) = default;
 };

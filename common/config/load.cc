@@ -228,8 +228,9 @@ class Loader {
     const auto servers = parse_name_servers(config_.resolver.nameservers);
     if (!servers) fault_of("resolver", "nameservers", servers.error().text);
     if (config_.resolver.ttl_min > config_.resolver.ttl_max) {
-      fault_of(pick_set("resolver", "ttl_min", "ttl_max"),
-               "resolver.ttl_min is longer than resolver.ttl_max");
+      fault_of("resolver", "ttl_min",
+               print_duration(config_.resolver.ttl_min) + " is longer than resolver.ttl_max " +
+                   print_duration(config_.resolver.ttl_max));
     }
   }
 
@@ -257,10 +258,9 @@ class Loader {
   // Checked even when it is off: a value that would fail the day it is switched on is a fault.
   void check_default_backend() {
     const Config::DefaultBackend& backend = config_.default_backend;
-    const auto ip = parse_ip(backend.ip);
-    if (!ip) {
-      return fault_of("default_backend", "ip", show(backend.ip) + " is not a numeric IP address");
-    }
+    HostNames names;
+    const auto ip = parse_origin_host(backend.ip, names);
+    if (!ip) return fault_of("default_backend", "ip", ip.error().text);
     const std::pair<std::string_view, const std::string*> endpoints[] = {{"rtmp", &backend.rtmp},
                                                                          {"http", &backend.http},
                                                                          {"api", &backend.api},
@@ -268,7 +268,7 @@ class Loader {
                                                                          {"srt", &backend.srt}};
     for (const auto& [name, text] : endpoints) {
       if (text->empty()) continue;
-      const auto endpoint = parse_origin_endpoint(*text, *ip);
+      const auto endpoint = parse_origin_endpoint(*text, *ip, &names);
       if (!endpoint) fault_of("default_backend", name, endpoint.error().text);
     }
     if (backend.enabled && std::all_of(std::begin(endpoints), std::end(endpoints),

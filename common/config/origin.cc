@@ -14,9 +14,10 @@ namespace {
 constexpr std::int64_t kMaxWeight = 1000;
 
 constexpr OriginRow kRows[] = {
-    {"ip", "address", "", "10.0.0.1", "IPv4 or IPv6, without port", "Its address. Must be given."},
+    {"ip", "host", "", "10.0.0.1", "IPv4, IPv6 or host name, without port",
+     "Its address, or a name that is looked up by section resolver and followed. Must be given."},
     {"rtmp", "endpoints", "", "1935", "up to 4",
-     "RTMP endpoints: port, ip:port or proto://ip:port."},
+     "RTMP endpoints: port, host:port or proto://host:port."},
     {"http", "endpoints", "", "8080", "up to 4", "HTTP stream endpoints."},
     {"api", "endpoints", "", "1985", "up to 4", "HTTP API endpoints."},
     {"srt", "endpoints", "", "10080", "up to 4", "SRT endpoints (UDP)."},
@@ -28,7 +29,9 @@ constexpr OriginRow kRows[] = {
     {"proxy_protocol", "word", "off", "off", "off, v1, v2",
      "Send the client's address in a PROXY protocol header of this version, before RTMP and HTTP."},
     {"tls_name", "name", "", "origin.example.org", "up to 63 bytes",
-     "Name in the certificate of its TLS endpoints (rtmps://, https://). Empty: its IP address."},
+     "Name in the certificate of its TLS endpoints (rtmps://, https://). Empty: its first host "
+     "name, "
+     "or else its IP address."},
 };
 
 struct Kind {
@@ -100,11 +103,11 @@ class OriginReader {
     if (statement.is_block || origin_.ip.family != Family::kNone) return;  // reported later
     const Word* value = single(statement);
     if (value == nullptr) return;
-    const auto ip = parse_ip(value->text);
+    const auto ip = parse_origin_host(value->text, origin_.hosts);
     if (ip) {
       origin_.ip = *ip;
     } else {
-      fault(value->at, "ip", show(value->text) + " is not a numeric IP address");
+      fault(value->at, "ip", ip.error().text);
     }
   }
 
@@ -157,7 +160,7 @@ class OriginReader {
       return fault(statement.name.at, name, "takes up to 4 endpoints");
     }
     for (const Word& value : statement.values) {
-      const auto endpoint = parse_origin_endpoint(value.text, origin_.ip);
+      const auto endpoint = parse_origin_endpoint(value.text, origin_.ip, &origin_.hosts);
       if (!endpoint) {
         // Without a usable ip there is a fault already; the endpoint itself may be right.
         if (origin_.ip.family != Family::kNone) fault(value.at, name, endpoint.error().text);
@@ -208,7 +211,7 @@ void check_origin_clashes(std::span<const OriginConfig> origins,
                      place_text(document, blocks[named->second]->name.at));
     }
     for (const Endpoint& endpoint : origin.rtmp) {
-      const auto [found, free] = addresses.emplace(to_string(endpoint), i);
+      const auto [found, free] = addresses.emplace(to_string(endpoint, origin.hosts), i);
       if (free || found->second == i) continue;
       faults.add(document, at,
                  "origin " + origin.name + ".rtmp: " + found->first + " belongs to origin " +
@@ -219,12 +222,18 @@ void check_origin_clashes(std::span<const OriginConfig> origins,
 
 std::string print_origin(const OriginConfig& origin) {
   std::string out = "origin " + print_word(origin.name) + " {  # " + origin.source.text + "\n";
-  out += "    ip " + ip_to_string(origin.ip) + ";\n";
+  const bool named = origin.ip.family == Family::kName;
+  out += "    ip " +
+         (named ? std::string(origin.hosts.at(origin.ip.ip[0])) : ip_to_string(origin.ip)) + ";\n";
   for (const Kind& kind : kKinds) {
     const auto& list = origin.*kind.list;
     if (list.empty()) continue;
     out.append("    ").append(kind.name);
-    for (const Endpoint& endpoint : list) out += " " + print_word(print_endpoint(endpoint));
+    for (const Endpoint& endpoint : list) {
+      const bool plain = endpoint.scheme == Scheme::kDefault;
+      const std::string scheme = plain ? "" : std::string(to_string(endpoint.scheme)) + "://";
+      out += " " + print_word(scheme + to_string(endpoint, origin.hosts));
+    }
     out += ";\n";
   }
   out += "    weight " + std::to_string(origin.weight) + ";\n";
@@ -245,16 +254,17 @@ std::uint8_t proxy_version(std::string_view word) {
 
 std::optional<OriginConfig> default_backend_origin(const Config& config) {
   const Config::DefaultBackend& backend = config.default_backend;
-  const auto ip = parse_ip(backend.ip);
-  if (!backend.enabled || !ip) return std::nullopt;
   OriginConfig origin;
+  const auto ip = parse_origin_host(backend.ip, origin.hosts);
+  if (!backend.enabled || !ip) return std::nullopt;
   origin.name = "default";
   origin.ip = *ip;
   origin.source.text = "default_backend";
   origin.proxy_protocol = proxy_version(config.origin_proxy_protocol);
   const auto add = [&](std::vector<Endpoint>& list, const std::string& text) {
     if (text.empty()) return;
-    if (const auto endpoint = parse_origin_endpoint(text, *ip)) list.push_back(*endpoint);
+    if (const auto endpoint = parse_origin_endpoint(text, *ip, &origin.hosts))
+      list.push_back(*endpoint);
   };
   add(origin.rtmp, backend.rtmp);
   add(origin.http, backend.http);

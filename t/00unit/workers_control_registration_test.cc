@@ -73,6 +73,16 @@ TEST_CASE("registration: accepted forms") {
     CHECK(endpoint(*message, EndpointKind::kRtmp, 0) == "[fd00::1]:1935");
     CHECK(endpoint(*message, EndpointKind::kRtmp, 1) == "[fd00::2]:1936");
   }
+  SUBCASE("host names") {
+    const auto message =
+        parse_registration(R"({"ip":"media-1.svc","server":"a","service":"b","pid":"1",)"
+                           R"("rtmp":["1935","rtmp://other.test:1936"],"http":["10.0.0.1:80"]})");
+    REQUIRE(message.has_value());
+    CHECK(message->hosts.count() == 2);
+    CHECK(to_string(message->endpoints[0][0], message->hosts) == "media-1.svc:1935");
+    CHECK(to_string(message->endpoints[0][1], message->hosts) == "other.test:1936");
+    CHECK(endpoint(*message, EndpointKind::kHttp, 0) == "10.0.0.1:80");
+  }
   const std::vector<std::string> accepted = {
       body_with("", ""),
       body_with("", R"("http":null,"srt":[],"device_id":"")"),
@@ -111,7 +121,12 @@ TEST_CASE("registration: a refusal names the field") {
       {body_with("rtmp", ""), "rtmp"},
       {body_with("ip", R"("ip":null)"), "ip"},
       {body_with("ip", R"("ip":"")"), "ip"},
-      {body_with("ip", R"("ip":"example.com")"), "ip"},
+      {body_with("ip", R"("ip":"example com")"), "ip"},
+      {body_with("ip", R"("ip":"1.2.3.256")"), "ip"},
+      {body_with("ip", R"("ip":"-a.example")"), "ip"},
+      {body_with("ip", "\"ip\":\"" + std::string(64, 'x') + "\""), "ip"},
+      {body_with("rtmp", R"("rtmp":["a:1","b:1","c:1","d:1"],"http":["e:1"])"), "http[0]"},
+      {body_with("rtmp", R"("rtmp":["rtmp://a_b.example/live"])"), "rtmp[0]"},
       {body_with("ip", R"("ip":"0.0.0.0")"), "ip"},
       {body_with("ip", R"("ip":"::")"), "ip"},
       {body_with("ip", R"("ip":"224.0.0.1")"), "ip"},

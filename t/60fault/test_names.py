@@ -80,6 +80,32 @@ def test_silent_name_server(lab, fail):
     running.close()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: port 53, and a resolv.conf of its own")
+def test_system_resolver_is_silent(lab):
+    """Without an option: the servers of /etc/resolv.conf, and those that a new one names."""
+    fake = lab.fake_origin()
+    hook = HookServer(lab)
+    silent = DnsServer(lab, mode="silent", ip="127.0.53.1", port=53)
+    good = DnsServer(lab, ip="127.0.53.2", port=53)
+    good.set("hook.test", ["127.0.0.1"])
+    resolv = lab.path("resolv.conf")
+    resolv.write_text(f"nameserver {silent.ip}\n")
+    weir = lab.weir(origins=[fake], start=False, config=quiet(
+        hooks=hooks(hook, "hook.test", "on_publish", timeout="500ms", fail="closed")))
+    weir.process = lab.start(["unshare", "--mount", "sh", "-c",
+                              f"mount --bind {resolv} /etc/resolv.conf && "
+                              f"exec {weir.binary} -c {weir.conf}"], "weir")
+    weir.wait_ready(5)
+    assert not publishes(weir, "a") and weir.metric("weir_hook_calls_total", result="timeout") == 1
+    [victim] = weir.pids("rtmp")
+    os.kill(victim, signal.SIGKILL)
+    poll("a new worker", lambda: weir.pids("rtmp") not in ([], [victim]), 5)
+    assert not publishes(weir, "b") and silent.asked("hook.test")
+    resolv.write_text(f"nameserver {good.ip}\n")
+    poll("the new server is asked", lambda: publishes(weir, "c"), 30)
+    assert [body["stream"] for body in hook.bodies] == ["c"]
+
+
 def test_hook_addresses(lab):
     """Many addresses, one of which answers; another address; a name that is gone; a slow answer."""
     fake = lab.fake_origin()
@@ -154,3 +180,103 @@ def test_candidates_by_name(lab):
     poll("a new worker", lambda: weir.weir.log().count("worker died") == 1)
     weir.weir.wait_ready()
     assert offer().status == 503
+
+
+LIES = ("silent", "nxdomain", "servfail", "refused", "truncated_only_udp", "other_question",
+        "wrong_id", "garbage", "loop")
+
+
+def row(weir, name):
+    return next(one for one in weir.origins() if one["name"] == name)
+
+
+def wait_address(weir, name, address):
+    poll(f"{name} has {address}", lambda: row(weir, name)["ip"] == address, 20)
+
+
+def test_origins_by_name(lab, media):
+    """A real origin by name, in the configuration and by registration, beside names that nobody
+    resolves; name servers that fall silent harm nothing that is known."""
+    dns = DnsServer(lab)
+    real = lab.origin()
+    lured = lab.fake_origin(ip="127.6.6.6")  # what lies name
+    origins = {"origin good": {"ip": "good.test", "rtmp": real.rtmp_port, "http": real.http_port}}
+    for lie in LIES:
+        name = f"{lie.replace('_', '-')}.test"
+        dns.set(name, ["127.6.6.6"], mode=lie)
+        origins[f"origin {lie}"] = {"ip": name, "rtmp": lured.rtmp_port}
+    dns.set("good.test", [*MANY, "127.0.0.1"], ttl=0)
+    dns.set("reg.test", ["127.0.0.1", "224.0.0.1", "0.0.0.0"], ttl=0)
+    config = {"resolver": resolver(dns), **origins}
+    weir = lab.weir(config=config)
+    wait_address(weir, "good", "127.0.0.1")
+    lab.publish(media, weir.url("live/a"))
+    real.wait_stream("a")
+    lab.play(weir.url("live/a"), seconds=1)
+    watch = player(weir, "a")
+    watch.read_media(20)
+    for lie in LIES:
+        assert row(weir, lie)["state"] == "unresolved" and not row(weir, lie)["rtmp"]
+    assert row(weir, "good")["hosts"] == [{"name": "good.test", "address": "127.0.0.1"}]
+    dns.mode = "silent"
+    weir.reload()
+    for kind in ("control", "rtmp"):
+        [victim] = weir.pids(kind)
+        os.kill(victim, signal.SIGKILL)
+        poll("a new worker", lambda: victim not in weir.pids(kind) and len(weir.pids(kind)) == 1)
+        weir.wait_ready()
+    watch.read_media(20)
+    assert row(weir, "good")["state"] == "up"
+    lab.play(weir.url("live/a"), seconds=1)
+    dns.mode = "ok"
+    for origin, status in (({"ip": "reg.test", "rtmp": [f"rtmp://reg.test:{real.rtmp_port}"]}, 200),
+                           ({"ip": "127.0.0.1", "rtmp": [f"rtmp://late.test:{real.rtmp_port}"]}, 200),
+                           ({"ip": "-reg.test", "rtmp": ["1935"]}, 400),
+                           ({"ip": "10.0.0.256", "rtmp": ["1935"]}, 400),
+                           ({"ip": "reg.test", "rtmp": ["a/b:1935"]}, 400),
+                           ({"ip": "a" * 64, "rtmp": ["1935"]}, 400),
+                           ({"ip": "a.test", "rtmp": [f"{c}.test:1" for c in "bcde"]}, 400)):
+        server = origin["rtmp"][0]
+        answer = weir.post("srs/register", {"server": server, "service": "s", "pid": "1", **origin})
+        assert answer[0] == status, answer
+    wait_address(weir, f"rtmp://reg.test:{real.rtmp_port}", "127.0.0.1")
+    assert row(weir, f"rtmp://late.test:{real.rtmp_port}")["state"] == "unresolved"
+    dns.set("late.test", ["127.0.0.1"], ttl=0)
+    poll("the late one", lambda: row(weir, f"rtmp://late.test:{real.rtmp_port}")["state"] == "up", 20)
+    assert not lured.sessions
+    watch.close()
+
+
+def test_address_of_an_origin_changes(lab):
+    """New clients go to the new address, those that are there stay; with several it stays while it
+    answers, in whatever order they come."""
+    dns = DnsServer(lab)
+    first = lab.fake_origin(media=noise_tags(2000))
+    second = lab.fake_origin(media=noise_tags(2000), port=first.rtmp_port, ip="127.0.0.2")
+    dns.set("a.test", ["127.0.0.1"], ttl=0)
+    weir = lab.weir(config={"resolver": resolver(dns), "balance": {"probe_interval": "200ms"},
+                            "default_backend": {"enabled": True, "ip": "a.test",
+                                                "rtmp": first.rtmp_port, "api": "", "rtc": "",
+                                                "srt": ""}})
+    wait_address(weir, "default", "127.0.0.1")
+    before = player(weir, "a")
+    before.read_media(5)
+    ident = row(weir, "default")["id"]
+    dns.set("a.test", ["127.0.0.2", "127.0.0.1"], ttl=0)
+    asked = dns.asked("a.test")
+    poll("the new answer is known", lambda: dns.asked("a.test") > asked + 6)
+    assert row(weir, "default")["ip"] == "127.0.0.1"
+    dns.set("a.test", ["127.0.0.2"], ttl=0)
+    wait_address(weir, "default", "127.0.0.2")
+    after = player(weir, "a")
+    after.read_media(5)
+    assert len(first.media_sessions()) == len(second.media_sessions()) == 1
+    before.read_media(20)
+    assert row(weir, "default")["id"] == ident
+    # One of two falls silent: the other one takes over.
+    dns.set("a.test", ["127.0.0.2", "127.0.0.1"], ttl=0)
+    second.stop()
+    wait_address(weir, "default", "127.0.0.1")
+    poll("it is up", lambda: row(weir, "default")["state"] == "up")
+    player(weir, "b").read_media(5)
+    before.read_media(20)

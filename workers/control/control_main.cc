@@ -13,6 +13,7 @@
 #include "ipc/worker_entry.h"
 #include "workers/control/api.h"
 #include "workers/control/api_room.h"
+#include "workers/control/origin_names.h"
 #include "workers/control/prober.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/hook_client.h"
@@ -87,6 +88,7 @@ class ControlWorker {
   ApiRoom room_;
   Prober prober_;
   Resolver resolver_;
+  OriginNames names_;
   HookClient hooks_;
   EventPtr expire_timer_;
   bool draining_ = false;
@@ -156,6 +158,7 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
       prober_(base, config, state_, counters_,
               [this](ipc::ProbeResult& result) { link_.send(result); }),
       resolver_(base, config, counters_),
+      names_(base, state_, resolver_, [this](ipc::OriginAddress& message) { link_.send(message); }),
       hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }) {
   expire_timer_.reset(event_new(
       base, -1, EV_PERSIST,
@@ -218,6 +221,7 @@ void ControlWorker::tell_end(const ipc::FlowEnded& ended) {
 void ControlWorker::drain() {
   if (std::exchange(draining_, true)) return;
   prober_.stop();
+  names_.stop();
   server_.drain();
   maybe_leave();
 }

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "common/base/endpoint.h"
+#include "common/base/host_name.h"
 #include "common/base/limits.h"
 #include "common/base/utf8.h"
 #include "workers/control/json.h"
@@ -15,6 +16,9 @@
 
 namespace weir::control {
 namespace {
+
+// `webrtc://`, a name, a port.
+constexpr std::size_t kEndpointBytes = kHostNameBytes + 16;
 
 using Refusal = tl::unexpected<RegistrationError>;
 
@@ -73,13 +77,13 @@ std::optional<std::string> scalar_text(const cJSON* item) {
   return std::to_string(static_cast<std::int64_t>(value));
 }
 
-tl::expected<std::string, RegistrationError> checked_text(const std::string& field,
-                                                          const cJSON* item) {
+tl::expected<std::string, RegistrationError> checked_text(
+    const std::string& field, const cJSON* item, std::size_t most = limits::kOriginTextBytes) {
   const auto text = scalar_text(item);
   if (!text) return refuse(field, "is neither a text nor a whole number");
   if (text->empty()) return refuse(field, "is empty");
-  if (text->size() > limits::kOriginTextBytes) {
-    return refuse(field, "is longer than " + std::to_string(limits::kOriginTextBytes) + " bytes");
+  if (text->size() > most) {
+    return refuse(field, "is longer than " + std::to_string(most) + " bytes");
   }
   if (!is_valid_utf8(*text)) return refuse(field, "is not valid UTF-8");
   for (const char c : *text) {
@@ -105,14 +109,14 @@ tl::expected<void, RegistrationError> read_text(const cJSON* object, const char*
   return {};
 }
 
-tl::expected<Endpoint, RegistrationError> read_ip(const cJSON* object) {
+tl::expected<Endpoint, RegistrationError> read_ip(const cJSON* object, HostNames& names) {
   const auto member = find_member(object, "ip");
   if (!member) return Refusal(member.error());
   if (*member == nullptr) return refuse("ip", "is missing");
-  const auto text = checked_text("ip", *member);
+  const auto text = checked_text("ip", *member, kHostNameBytes);
   if (!text) return Refusal(text.error());
-  const auto ip = parse_ip(*text);
-  if (!ip) return refuse("ip", "is not an IP address");
+  const auto ip = parse_origin_host(*text, names);
+  if (!ip) return refuse("ip", "is wrong: " + ip.error().text);
   if (!ip->is_host()) return refuse("ip", "is not the address of a host");
   return *ip;
 }
@@ -135,9 +139,9 @@ tl::expected<void, RegistrationError> read_endpoints(const cJSON* object, const 
                     "has more than " + std::to_string(limits::kEndpointsPerKind) + " endpoints");
     }
     const std::string field = std::string(name) + "[" + std::to_string(count) + "]";
-    const auto text = checked_text(field, item);
+    const auto text = checked_text(field, item, kEndpointBytes);
     if (!text) return Refusal(text.error());
-    const auto endpoint = parse_origin_endpoint(*text, out.ip);
+    const auto endpoint = parse_origin_endpoint(*text, out.ip, &out.hosts);
     if (!endpoint) return refuse(field, "is wrong: " + endpoint.error().text);
     if (!endpoint->is_host()) return refuse(field, "has no address of a host");
     out.endpoints[index][count++] = *endpoint;
@@ -154,7 +158,7 @@ tl::expected<ipc::OriginRegister, RegistrationError> parse_registration(std::str
   if (!json) return Refusal(json.error());
   const cJSON* object = json->get();
   ipc::OriginRegister out;
-  const auto ip = read_ip(object);
+  const auto ip = read_ip(object, out.hosts);
   if (!ip) return Refusal(ip.error());
   out.ip = *ip;
 

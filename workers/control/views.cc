@@ -78,6 +78,17 @@ void add_health(cJSON* json, const ipc::OriginRecord& origin, std::uint64_t now_
   add_number(json, "ejected_for_ms", ejected_for);
 }
 
+// Names in the place of addresses, and what each stands for; "": nobody has said yet.
+void add_hosts(cJSON* json, const ipc::OriginRecord& origin) {
+  cJSON* list = add_child(json, "hosts", make_array());
+  for (std::size_t i = 0; i < origin.hosts.count(); ++i) {
+    JsonPtr row = make_object();
+    add_text(row.get(), "name", origin.hosts.at(i + 1));
+    add_text(row.get(), "address", ip_to_string(origin.addresses[i]));
+    append(list, std::move(row));
+  }
+}
+
 std::string_view counter_name(ipc::Counter id) {
   return ipc::metric_table()[static_cast<std::size_t>(id)].id;
 }
@@ -107,6 +118,7 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
   add_text(json, "pid", record_text(origin.pid));
   add_text(json, "device_id", record_text(origin.device_id));
   add_text(json, "ip", ip_to_string(origin.ip));
+  add_hosts(json, origin);
   for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
     const std::string name(to_string(static_cast<ipc::EndpointKind>(kind)));
     cJSON* list = add_child(json, name.c_str(), make_array());

@@ -21,7 +21,7 @@ ConnectStep failed(Side& side, DialOutcome outcome, std::string why) {
 ConnectTarget target_of(const ipc::OriginRecord& record, const Endpoint& endpoint) {
   ConnectTarget out;
   out.endpoint = endpoint;
-  out.tls_name.assign(record.tls_name, ::strnlen(record.tls_name, sizeof record.tls_name));
+  out.tls_name = record.certificate_name();
   out.proxy_protocol = record.proxy_protocol;
   return out;
 }

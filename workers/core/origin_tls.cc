@@ -37,8 +37,7 @@ std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
 std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
                                                    const ipc::OriginRecord& record,
                                                    ByteView first) {
-  return connect(fd, to, {record.tls_name, ::strnlen(record.tls_name, sizeof record.tls_name)},
-                 first);
+  return connect(fd, to, std::string(record.certificate_name()), first);
 }
 
 }  // namespace weir

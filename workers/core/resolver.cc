@@ -102,6 +102,10 @@ Resolver::Watch::~Watch() {
   if (resolver_ != nullptr) resolver_->forget(*this);
 }
 
+std::string_view Resolver::Watch::name() const {
+  return entry_->name;
+}
+
 const std::vector<Endpoint>& Resolver::Watch::addresses() const {
   return entry_->record.addresses();
 }

@@ -45,6 +45,8 @@ class Resolver {
     ~Watch();
 
     explicit operator bool() const { return resolver_ != nullptr; }
+    // REQUIRES of all below: not empty.
+    std::string_view name() const;
     // The best address first; port 0. Valid until the event loop turns. Empty: see fault().
     const std::vector<Endpoint>& addresses() const;
     NameFault fault() const;

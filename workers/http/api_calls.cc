@@ -133,7 +133,7 @@ void ApiCalls::add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& 
     answer.failure = record.state == ipc::OriginState::kUp ? "ejected" : "dead";
     leg.state = Leg::State::kDone;
   }
-  leg.tls_name = text_of(record.tls_name);
+  leg.tls_name = record.certificate_name();
   call.legs.push_back(std::move(leg));
   call.answers.push_back(std::move(answer));
 }

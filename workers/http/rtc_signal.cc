@@ -340,9 +340,8 @@ void RtcSignal::dial(Call& call, ipc::OriginRef origin) {
   call.side = Side{};
   call.side.fd = std::move(*dialed);
   if (is_tls(call.endpoint)) {
-    const std::string_view name(record.tls_name, sizeof record.tls_name);
     call.side.tls = process_.tls.connect(call.side.fd.get(), call.endpoint,
-                                         std::string(name.substr(0, name.find('\0'))));
+                                         std::string(record.certificate_name()));
     if (!call.side.tls) {
       dial_failed(call, ipc::DialOutcome::kOk, "TLS to origins cannot be had");
       return;

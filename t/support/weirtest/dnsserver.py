@@ -35,7 +35,7 @@ _LIE = "127.6.6.6"  # what answers for other questions say; nothing must ever go
 
 
 class DnsServer:
-    def __init__(self, lab, mode="ok"):
+    def __init__(self, lab, mode="ok", ip="127.0.0.1", port=None):
         self.mode = mode
         self.delay = 1.0
         self.queries = collections.Counter()  # (name, type): how often
@@ -45,17 +45,18 @@ class DnsServer:
         self._lock = threading.Lock()
         self._late = []  # (when, function)
         self._stop, self._wake = socket.socketpair()
-        self.port = free_port(udp=True)
+        self.ip = ip
+        self.port = port or free_port(udp=True)
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", self.port))
-        self._tcp = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        self._udp.bind((ip, self.port))
+        self._tcp = socket.create_server((ip, self.port), backlog=64)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         lab.at_close(self.close)
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.ip}:{self.port}"
 
     def set(self, name, addresses, ttl=60, mode=None, cname=None):
         """Addresses of both families; an empty list is NODATA. `cname`: they stand under that name."""

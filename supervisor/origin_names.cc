@@ -1,0 +1,157 @@
+// Origins, the host names among their endpoints: which address each stands for. The control worker
+// asks for them; here addresses are put in the place of names.
+#include <algorithm>
+#include <iterator>
+
+#include "supervisor/origins.h"
+
+namespace weir {
+namespace {
+
+constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
+
+bool is_numeric(const Endpoint& endpoint) {
+  return endpoint.family == Family::kIpv4 || endpoint.family == Family::kIpv6;
+}
+
+// With the address of its name; empty: it has none yet.
+Endpoint resolved(Endpoint endpoint, const ipc::OriginRecord& record) {
+  if (endpoint.family != Family::kName) return endpoint;
+  const std::size_t number = endpoint.ip[0];
+  if (number == 0 || number > HostNames::kMax || record.addresses[number - 1].empty()) return {};
+  const Endpoint& address = record.addresses[number - 1];
+  endpoint.family = address.family;
+  std::copy(std::begin(address.ip), std::end(address.ip), endpoint.ip);
+  return endpoint;
+}
+
+// Endpoints that have changed have nothing of the old ones' health.
+void fill_endpoints(Origins::Origin& origin) {
+  ipc::OriginRecord& record = origin.record;
+  record.ip = resolved(origin.wanted.ip, record);
+  for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
+    Endpoint list[limits::kEndpointsPerKind] = {};
+    std::uint8_t count = 0;
+    for (std::size_t i = 0; i < origin.wanted.count[kind]; ++i) {
+      const Endpoint endpoint = resolved(origin.wanted.endpoints[kind][i], record);
+      if (!endpoint.empty()) list[count++] = endpoint;
+    }
+    if (count == record.endpoint_count[kind] &&
+        std::equal(std::begin(list), std::end(list), std::begin(record.endpoints[kind]))) {
+      continue;
+    }
+    record.endpoint_count[kind] = count;
+    std::copy(std::begin(list), std::end(list), std::begin(record.endpoints[kind]));
+    record.endpoint[kind].health = route::EndpointHealth{};
+  }
+}
+
+// A port of the host where TCP is spoken; 0: there is none.
+std::uint16_t tcp_port(const Origins::Wanted& wanted, std::size_t number) {
+  for (const auto kind :
+       {ipc::EndpointKind::kRtmp, ipc::EndpointKind::kHttp, ipc::EndpointKind::kApi}) {
+    const auto k = static_cast<std::size_t>(kind);
+    for (std::size_t i = 0; i < wanted.count[k]; ++i) {
+      const Endpoint& endpoint = wanted.endpoints[k][i];
+      if (endpoint.family == Family::kName && endpoint.ip[0] == number) return endpoint.port;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+// `wanted`: a record whose endpoints may have names. What is known of these is kept.
+void Origins::set_wanted(Origin& origin, const ipc::OriginRecord& wanted) {
+  ipc::OriginRecord& record = origin.record;
+  origin.wanted.ip = wanted.ip;
+  std::copy(std::begin(wanted.endpoint_count), std::end(wanted.endpoint_count),
+            std::begin(origin.wanted.count));
+  for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
+    std::copy(std::begin(wanted.endpoints[kind]), std::end(wanted.endpoints[kind]),
+              std::begin(origin.wanted.endpoints[kind]));
+  }
+  Endpoint addresses[HostNames::kMax] = {};
+  for (std::size_t i = 0; i < wanted.hosts.count(); ++i) {
+    const std::string_view name = wanted.hosts.at(i + 1);
+    addresses[i] = record.hosts.at(i + 1) == name ? record.addresses[i] : Endpoint{};
+    if (addresses[i].empty()) addresses[i] = known_address(name);
+    addresses[i].port = tcp_port(origin.wanted, i + 1);
+  }
+  record.hosts = wanted.hosts;
+  std::copy(std::begin(addresses), std::end(addresses), std::begin(record.addresses));
+  fill_endpoints(origin);
+}
+
+// As another origin has it; empty: none does.
+Endpoint Origins::known_address(std::string_view name) const {
+  for (const std::uint32_t slot : used_) {
+    const ipc::OriginRecord& record = origins_[slot].record;
+    for (std::size_t i = 0; i < HostNames::kMax; ++i) {
+      if (!record.addresses[i].empty() && record.hosts.at(i + 1) == name) {
+        return record.addresses[i];
+      }
+    }
+  }
+  return {};
+}
+
+// Names of the slot's origin that are unknown here, and known there.
+void Origins::learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from) {
+  Origin& origin = origins_[slot];
+  unindex(slot);
+  for (std::size_t i = 0; i < origin.record.hosts.count(); ++i) {
+    Endpoint& address = origin.record.addresses[i];
+    for (std::size_t k = 0; k < HostNames::kMax && address.empty(); ++k) {
+      if (!is_numeric(from.addresses[k]) || from.hosts.at(k + 1) != origin.record.hosts.at(i + 1)) {
+        continue;
+      }
+      const std::uint16_t port = address.port;
+      address = from.addresses[k];
+      address.port = port;
+    }
+  }
+  fill_endpoints(origin);
+  index(slot);
+}
+
+void Origins::set_address(const ipc::OriginAddress& message) {
+  Origin* origin = find(message.origin);
+  if (origin == nullptr || message.host == 0 || message.host > origin->record.hosts.count() ||
+      !is_numeric(message.address) || !message.address.is_host()) {
+    return;
+  }
+  ipc::OriginRecord& record = origin->record;
+  Endpoint& address = record.addresses[message.host - 1];
+  if (address.same_address(message.address)) return;
+  const std::string before = address.empty() ? "" : ip_to_string(address);
+  const std::uint16_t port = address.port;
+  unindex(message.origin.slot);
+  address = message.address;
+  address.port = port;
+  address.scheme = Scheme::kDefault;
+  fill_endpoints(*origin);
+  index(message.origin.slot);
+  publish(message.origin.slot);
+  LogLine(LogLevel::kNotice, "origin has another address")
+      .field("origin", record.name)
+      .field("host", record.hosts.at(message.host))
+      .field("address", ip_to_string(address))
+      .field("before", before);
+}
+
+// By which the origin is found: its RTMP endpoints, with names and with addresses.
+std::vector<std::string> Origins::endpoint_keys(std::uint32_t slot) const {
+  const Origin& origin = origins_[slot];
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < origin.wanted.count[kRtmp]; ++i) {
+    const Endpoint& endpoint = origin.wanted.endpoints[kRtmp][i];
+    if (endpoint.family == Family::kName) keys.push_back(to_string(endpoint, origin.record.hosts));
+  }
+  for (std::size_t i = 0; i < origin.record.endpoint_count[kRtmp]; ++i) {
+    keys.push_back(to_string(origin.record.endpoints[kRtmp][i]));
+  }
+  return keys;
+}
+
+}  // namespace weir
