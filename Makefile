@@ -100,7 +100,7 @@ $(BENCH_BINS): $(BUILD)/%: $(BUILD)/%.o $(TOOL_DEPS)
 	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT) -lbenchmark
 
 .PHONY: tools
-tools: $(TOOL_BINS)  ## build the test tools (protocol decoders, raw clients)
+tools: $(TOOL_BINS)  ## build the test tools (torture of shared memory)
 
 # Packages of npm for the tests, at the versions of the lock file, which names no registry.
 .PHONY: node-modules

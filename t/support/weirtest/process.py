@@ -185,6 +185,8 @@ class ProcessLab:
 
     def close(self):
         for process in reversed(self.processes):
+            if os.environ.get("WEIRTEST_COVERAGE") == "1":
+                process.stop()  # counters of lines are written by who leaves in order
             process.kill()
         for function in reversed(self.closers):
             function()
