@@ -1,5 +1,7 @@
 #!/usr/bin/python3
-"""Side by side: Weir, HAProxy and nginx before the same synthetic origin, for RTMP and HTTP.
+"""Side by side: Weir, HAProxy and nginx before the same origin, for RTMP and HTTP. Most rows have the
+load tool's synthetic one; those with real origins publish to nginx-rtmp, and to SRS where SRS_BIN names
+a binary.
 
 Each peer is started afresh for each run and pinned to one core; the load tool (origin and clients)
 has the other. Runs of all peers alternate, so that a change of the machine's mood meets all of them.
@@ -18,8 +20,9 @@ import sys
 REPO = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "t" / "support"))
 
-from weirtest import Lab, free_port, poll  # noqa: E402
+from weirtest import Lab, Origin, free_port, poll  # noqa: E402
 from weirtest.origin import nginx_modules  # noqa: E402
+from weirtest.srsorigin import SrsOrigin, srs_binary  # noqa: E402
 from weirtest.weir import config_text  # noqa: E402
 
 import http_peers  # noqa: E402
@@ -113,7 +116,24 @@ class Bench:
     def tool_of(self, row):
         return self.tool if protocol(row) == "rtmp" else self.build / "t/90bench/http_load"
 
+    def start_real_origin(self, row):
+        """nginx-rtmp or SRS, with publishers whose frames are spread in time; on the load tool's core."""
+        nginx = row["origin"] == "nginx-rtmp"
+        origin = Origin(self.lab, name="bench", wait_key=False) if nginx else SrsOrigin(self.lab, "bench")
+        if own := on_core(1):
+            subprocess.run(["taskset", "-apc", own[2], str(origin.process.pid)], check=True,
+                           stdout=subprocess.DEVNULL)
+        publishers = self.lab.start(
+            [*on_core(1), self.tool, "publish", "--target", f"127.0.0.1:{origin.rtmp_port}", "--players",
+             row["streams"], "--streams", row["streams"], "--phases", row["streams"], "--bitrate", row["bitrate"],
+             "--fps", row.get("fps", 30), "--seconds", "1800", "--limit", "1800"], "publishers")
+        publishers.wait_log('"ready"', 60)
+        origin.process.port = origin.rtmp_port
+        return origin.process
+
     def start_origin(self, row):
+        if "origin" in row:
+            return self.start_real_origin(row)
         port = free_port()
         argv = [*on_core(1), self.tool_of(row), "origin", "--listen", f"127.0.0.1:{port}", "--limit",
                 "1800", "--bitrate", row.get("bitrate", 5e6), "--fps", row.get("fps", 30),
@@ -235,6 +255,13 @@ ROWS = [
     {"id": "memory5000", "title": "memory a session (PSS growth), 5,000 players, 0.05 Mbit/s",
      "kind": "memory", "players": 5000, "streams": 50, "bitrate": 0.05e6, "fps": 2,
      "main": "bytes_per_session"},
+    {"id": "real-nginx", "title": "play from nginx-rtmp, 60 players of 20 streams, frames spread, 3 Mbit/s",
+     "kind": "play", "players": 60, "streams": 20, "bitrate": 3e6, "origin": "nginx-rtmp",
+     "main": "cpu_s_per_gb"},
+    {"id": "real-nginx1", "title": "play from nginx-rtmp, 50 players of 1 stream, 3 Mbit/s", "kind": "play",
+     "players": 50, "streams": 1, "bitrate": 3e6, "origin": "nginx-rtmp", "main": "cpu_s_per_gb"},
+    {"id": "real-srs", "title": "play from SRS, 60 players of 20 streams, frames spread, 3 Mbit/s",
+     "kind": "play", "players": 60, "streams": 20, "bitrate": 3e6, "origin": "srs", "main": "cpu_s_per_gb"},
     *http_peers.ROWS,
 ]
 
@@ -392,6 +419,9 @@ def main():
         bench = Bench(lab, options)
         for row in ROWS:
             if only and row["id"] not in only:
+                continue
+            if row.get("origin") == "srs" and not srs_binary():
+                print(f"\n{row['title']}: left out, SRS_BIN names no SRS")
                 continue
             results = measure(bench, row, peers, options.runs)
             failed |= any("error" in result for result in results.values())

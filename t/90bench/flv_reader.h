@@ -18,7 +18,8 @@ inline constexpr std::size_t kTagTrailer = 4;
 class FlvFrame {
  public:
   FlvFrame(std::size_t payload, bool chunked) {
-    const std::size_t size = std::max(payload, kFrameHead + 1);
+    const std::string body = frame_body(payload);
+    const std::size_t size = body.size();
     if (chunked) {
       char head[16];
       std::snprintf(head, sizeof head, "%zx\r\n", kTagHeader + size + kTagTrailer);
@@ -28,16 +29,15 @@ class FlvFrame {
     wire_.push_back(static_cast<char>(kTypeVideo));
     put_be(wire_, size, 3);
     wire_.append(7, '\0');
-    for (std::size_t i = 0; i < size; ++i) wire_.push_back(pattern()[i % kPatternPeriod]);
-    wire_.replace(start_ + kTagHeader, 9, std::string("\x27\x01\0\0\0WLT1", 9));
+    wire_ += body;
     put_be(wire_, kTagHeader + size, 4);
     if (chunked) wire_ += "\r\n";
   }
   std::string_view stamp(std::int64_t now_ns, std::uint32_t sequence, std::uint32_t timestamp) {
     for (std::size_t i = 0; i < 3; ++i)
       wire_[start_ + 4 + i] = static_cast<char>((timestamp >> (16 - 8 * i)) & 0xFF);
-    std::memcpy(&wire_[start_ + kTagHeader + 9], &now_ns, sizeof now_ns);
-    std::memcpy(&wire_[start_ + kTagHeader + 17], &sequence, sizeof sequence);
+    std::memcpy(&wire_[start_ + kTagHeader + kClockAt], &now_ns, sizeof now_ns);
+    std::memcpy(&wire_[start_ + kTagHeader + kSequenceAt], &sequence, sizeof sequence);
     return wire_;
   }
 
@@ -140,10 +140,10 @@ class FlvReader {
   }
   template <class Sink>
   void finish(Sink& sink) {
-    if (bad_ || mark_.compare(5, 4, "WLT1") != 0) return sink.on_corrupt();
+    if (bad_ || mark_.compare(kMagicAt, kMagic.size(), kMagic) != 0) return sink.on_corrupt();
     Frame frame;
-    std::memcpy(&frame.sent_ns, &mark_[9], sizeof frame.sent_ns);
-    std::memcpy(&frame.sequence, &mark_[17], sizeof frame.sequence);
+    std::memcpy(&frame.sent_ns, &mark_[kClockAt], sizeof frame.sent_ns);
+    std::memcpy(&frame.sequence, &mark_[kSequenceAt], sizeof frame.sequence);
     sink.on_frame(frame);
   }
 

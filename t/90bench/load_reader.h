@@ -121,7 +121,8 @@ class Reader {
       skip = std::min(kFrameHead - cs.head.size(), text.size());
       cs.head.append(text.substr(0, skip));
     }
-    if (cs.head.size() < kFrameHead || cs.head.compare(5, 4, "WLT1") != 0) return;
+    if (cs.head.size() < kFrameHead || cs.head.compare(kMagicAt, kMagic.size(), kMagic) != 0)
+      return;
     for (std::size_t at = skip; at < text.size();) {
       const std::size_t n = std::min<std::size_t>(text.size() - at, 65536);
       if (std::memcmp(&text[at], &pattern()[(cs.offset + at) % kPatternPeriod], n) != 0)
@@ -137,10 +138,11 @@ class Reader {
       chunk_ = std::clamp(get_be(at, 4), 1U, kMessageMax);
     } else if (cs.type == kTypeVideo) {
       if (cs.bad) sink.on_corrupt();
-      if (cs.head.size() < kFrameHead || cs.head.compare(5, 4, "WLT1") != 0) return;
+      if (cs.head.size() < kFrameHead || cs.head.compare(kMagicAt, kMagic.size(), kMagic) != 0)
+        return;
       Frame frame;
-      std::memcpy(&frame.sent_ns, &cs.head[9], sizeof frame.sent_ns);
-      std::memcpy(&frame.sequence, &cs.head[17], sizeof frame.sequence);
+      std::memcpy(&frame.sent_ns, &cs.head[kClockAt], sizeof frame.sent_ns);
+      std::memcpy(&frame.sequence, &cs.head[kSequenceAt], sizeof frame.sequence);
       sink.on_frame(frame);
     } else {
       sink.on_message(cs.type, cs.head);

@@ -24,7 +24,13 @@ struct Frame {
 };
 
 inline constexpr std::size_t kHandshakeSize = 1536;
-inline constexpr std::size_t kFrameHead = 21;  // tag header, magic, clock, sequence number
+// A frame begins like AVC that any server takes: FLV's tag header, the length of the one NAL unit,
+// its type; then magic, clock and sequence number.
+inline constexpr std::size_t kMagicAt = 10;
+inline constexpr std::size_t kClockAt = kMagicAt + 4;
+inline constexpr std::size_t kSequenceAt = kClockAt + 8;
+inline constexpr std::size_t kFrameHead = kSequenceAt + 4;
+inline constexpr std::string_view kMagic = "WLT1";
 inline constexpr std::uint32_t kMessageMax = 16U << 20;
 inline constexpr std::uint32_t kControlMax = 64U << 10;
 inline constexpr std::size_t kPatternPeriod = 251;
@@ -133,21 +139,39 @@ inline const std::string& pattern() {
   return bytes;
 }
 
+// A frame of that size (at least kFrameHead + 1), not stamped yet.
+inline std::string frame_body(std::size_t payload) {
+  std::string body(std::max(payload, kFrameHead + 1), '\0');
+  for (std::size_t i = 0; i < body.size(); ++i) body[i] = pattern()[i % kPatternPeriod];
+  std::string head("\x27\x01\0\0\0", 5);
+  put_be(head, body.size() - 9, 4);
+  head.push_back('\x41');  // a slice that others may refer to
+  head += kMagic;
+  return body.replace(0, head.size(), head);
+}
+// The sequence header before the first frame: 320 x 180, baseline.
+inline std::string sequence_header() {
+  static constexpr std::string_view kBytes(
+      "\x17\x00\x00\x00\x00\x01\x42\xc0\x0c\xff\xe1\x00\x17\x67\x42\xc0\x0c\xda\x05\x06"
+      "\x7e\x7c\x04\x40\x00\x00\x03\x00\x40\x00\x00\x0c\x83\xc5\x0a\xa8\x01\x00\x04\x68"
+      "\xce\x0f\xc8",
+      43);
+  return std::string(kBytes);
+}
+
 // One frame in chunks, made once and stamped before each use.
 class FrameTemplate {
  public:
   FrameTemplate(std::size_t payload, std::uint32_t chunk) {
-    std::string body(std::max(payload, kFrameHead + 1), '\0');
-    for (std::size_t i = 0; i < body.size(); ++i) body[i] = pattern()[i % kPatternPeriod];
-    body.replace(0, 9, std::string("\x27\x01\0\0\0WLT1", 9));
+    const std::string body = frame_body(payload);
     payload_ = body.size();
     put_message(wire_, 6, kTypeVideo, 1, 0, body, chunk);
   }
   std::string_view stamp(std::int64_t now_ns, std::uint32_t sequence, std::uint32_t timestamp) {
     for (std::size_t i = 0; i < 3; ++i)
       wire_[1 + i] = static_cast<char>((timestamp >> (16 - 8 * i)) & 0xFF);
-    std::memcpy(&wire_[kChunkHeader + 9], &now_ns, sizeof now_ns);
-    std::memcpy(&wire_[kChunkHeader + 17], &sequence, sizeof sequence);
+    std::memcpy(&wire_[kChunkHeader + kClockAt], &now_ns, sizeof now_ns);
+    std::memcpy(&wire_[kChunkHeader + kSequenceAt], &sequence, sizeof sequence);
     return wire_;
   }
   std::size_t payload() const { return payload_; }

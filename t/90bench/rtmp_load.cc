@@ -207,8 +207,7 @@ void Load::serve(Conn& conn, const Command& command) {
                     command.text.data() + command.text.size(), conn.stream);
     put_message(out, 2, kTypeUserControl, 0, 0, std::string("\0\0\0\0\0\x01", 6), chunk());
     put_status(out, "NetStream.Play.Start", chunk());
-    put_message(out, 6, kTypeVideo, 1, 0, std::string("\x17\0\0\0\0\x01\x64\0\x1f\xff", 10),
-                chunk());
+    put_message(out, 6, kTypeVideo, 1, 0, sequence_header(), chunk());
     start_sending(conn);
   } else if (command.name == "publish") {
     put_status(out, "NetStream.Publish.Start", chunk());
@@ -240,8 +239,7 @@ void Load::advance(Conn& conn, const Command& command) {
     send_command(conn, body, static_cast<std::uint32_t>(command.number));
   } else if (conn.step == Step::kStart && command.name == "onStatus" && !conn.player) {
     std::string out;
-    put_message(out, 6, kTypeVideo, 1, 0, std::string("\x17\0\0\0\0\x01\x64\0\x1f\xff", 10),
-                chunk());
+    put_message(out, 6, kTypeVideo, 1, 0, sequence_header(), chunk());
     send(conn, out);
     on_media(conn);
     start_sending(conn);
