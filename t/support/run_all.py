@@ -5,9 +5,9 @@ Parts (--only by comma): unit, each pytest suite by the name of its folder, lint
 20worker-asan and 60fault-asan, the same suites once more with the sanitizers' build of the binary. A
 test that was skipped counts as failed: nothing here is meant to be skipped.
 
-The suites mostly wait for real time, so two lanes of them run side by side, and what only computes
-(lint, asan, fuzz) in a third at the lowest priority, with the sanitizers' suites behind it. Each
-part's output is shown at its end.
+The suites mostly wait for real time, so two lanes of them run side by side; what only computes (lint
+and fuzz; the build with sanitizers, before its suites) in two more at the lowest priority. Each part's
+output is shown at its end.
 
 Up to three failed tests of the suites are run once more when the lanes are done and the machine is
 quiet. One that passes then is named as unstable in front of the sums, with the log of its failure: it
@@ -154,7 +154,8 @@ def main():
     options.failed_tests = []
     lanes = [{s: lambda o, s=s, p=p: run_suite(o, o.build, s, p) for s in suites}
              for p, suites in LANES.items()]
-    lanes.append({"unit": run_unit, "asan": run_asan, "lint": run_lint, "fuzz": run_fuzz})
+    lanes.append({"lint": run_lint, "fuzz": run_fuzz})
+    lanes.append({"unit": run_unit, "asan": run_asan})
     sanitized = ROOT / "build/asan"
     for ports, suites in SANITIZED.items():
         lanes[-1].update({f"{s}-asan": lambda o, s=s, p=ports: run_suite(o, sanitized, s, p)
