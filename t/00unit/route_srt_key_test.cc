@@ -103,7 +103,8 @@ TEST_CASE("one key for all protocols") {
         "/live/livestream", "live/livestream?token=1", "#!:{r=live/livestream}",
         "#!::h=10.0.0.1,r=live/livestream", "#!::h=127.0.0.1/live/livestream",
         "#!::h=__defaultVhost__,r=live/livestream"}) {
-    CAPTURE(std::string(text));
+    const std::string named(text);
+    CAPTURE(named);
     CHECK(key_of(text).text == plain);
   }
   const std::string named = from_http_path("v.example.com", "/live/livestream.flv", {}).text;
@@ -182,7 +183,8 @@ TEST_CASE("publisher and player of other servers' forms meet") {
       {"push://a.example/live/x", "play://a.example/live/x"},
   };
   for (const auto& [publisher, player] : rows) {
-    CAPTURE(std::string(publisher));
+    const std::string named(publisher);
+    CAPTURE(named);
     srt::StreamId a;
     srt::StreamId b;
     REQUIRE(srt::parse_stream_id(publisher, {}, a) == srt::StreamIdError::kNone);

@@ -222,7 +222,7 @@ def test_what_srs_would_read_otherwise(lab):
     session = fake.wait_session()
     assert [c[3] for c in session.commands if c[0] in ("releaseStream", "FCPublish", "publish")] == [
         "public?y=%2Fsecret"] * 3
-    assert _publishers(weir, "public") == 1
+    poll("the publisher", lambda: _publishers(weir, "public") == 1)
     link = client(weir)
     link.connect("live")
     link.create_stream()
@@ -346,3 +346,26 @@ def test_nginx_pulls_and_pushes_through_weir(lab, media):
         assert seen.returncode == 0, seen.stderr
     lab.publish(media, pushing.url("live/b"))
     poll("the pushed stream", lambda: _publishers(weir, "b") == 1, 15)
+
+
+def test_chunk_sizes_do_not_shrink(lab):
+    """A client that mirrors each size it is told (ffmpeg) would shrink its chunks and enlarge them at
+    once; nginx-rtmp loses bytes over that when both come in one read."""
+    origin = lab.origin()
+    weir = lab.weir(origins=[origin], config=quiet())
+    links = []
+    for role in ("publish", "play"):
+        link = client(weir)
+        links.append(link)
+        link.connect("live")
+        sizes, read = [link.reader.chunk_size], link._read_message
+
+        def recorded(link=link, sizes=sizes, read=read):
+            message = read()
+            sizes.append(link.reader.chunk_size)
+            return message
+        link._read_message = recorded
+        getattr(link, role)("a")
+        assert sizes == [4096] * len(sizes), (role, sizes)
+    for link in links:
+        link.close()

@@ -219,8 +219,10 @@ def test_exit_code_79_is_not_respawned(lab, origin):
 
 
 def test_exit_code_79_later_leaves_the_seat_empty(lab, origin):
-    # The session table is small, for this kind of worker does not map it.
-    weir = lab.weir(origins=[origin], workers=2, config={**QUIET, "max_udp_sessions": 16})
+    # The session table is small, for this kind of worker does not map it. The heap is large: the
+    # master itself must do without new memory.
+    weir = lab.weir(origins=[origin], workers=2, config={**QUIET, "max_udp_sessions": 16},
+                    env={"MALLOC_TOP_PAD_": str(16 << 20)})
     victim, other = weir.pids("rtmp")
     # Too little address space for the shared tables, which a fork does not inherit: the successor
     # can't map them.

@@ -32,7 +32,7 @@ def test_a_thousand_players_and_two_hundred_publishers(lab):
     first.finish(all_frames=False)
     poll("streams are forgotten", lambda: not weir.streams())
     poll("first sessions are gone", lambda: weir.metric("weir_connections") == 0)
-    tables, pss = table(weir), weir.pss()
+    tables, memory = table(weir), weir.memory()
     descriptors = weir.descriptors()
 
     players = play_load(lab, weir, PLAYERS)
@@ -54,7 +54,7 @@ def test_a_thousand_players_and_two_hundred_publishers(lab):
     sent = weir.metric("weir_bytes_total", direction="to_client")
     poll("media for some seconds", lambda: weir.metric("weir_bytes_total", direction="to_client")
          > sent + PLAYERS * 20 * 1000, 30)
-    grown = weir.pss() - pss
+    grown = weir.memory() - memory
     assert sanitized() or grown < (PLAYERS + PUBLISHERS) * 8192, f"{grown} bytes for the sessions"
 
     players.finish()
@@ -62,7 +62,7 @@ def test_a_thousand_players_and_two_hundred_publishers(lab):
     poll("all sessions are gone", lambda: weir.metric("weir_connections") == 0)
     poll("tables as before", lambda: table(weir) == tables)
     poll("descriptors as before", lambda: weir.descriptors() <= descriptors)
-    poll("memory as before", lambda: sanitized() or weir.pss() - pss < 3 << 20)
+    poll("memory as before", lambda: sanitized() or weir.memory() - memory < 3 << 20)
     assert works(weir.rtmp_port)
     origin.finish()
     assert weir.pids("rtmp") == workers

@@ -198,9 +198,15 @@ void ReplayHalf::pass_down_raw(ByteView in) {
 void ReplayHalf::on_origin_event(const ChunkEvent& event) {
   const std::size_t before = view_.out.size();
   const bool held = is_command(event.state.type) && event.collected;
-  // Chunks pass as they were cut. Once the sizes are one, they change together.
-  const auto match_chunk_size = [this] {
-    if (view_.chunk_size != origin_.chunk_size()) view_.set_chunk_size(origin_.chunk_size());
+  // Chunks pass as they were cut. Once the sizes are one, they change together. Until connect is
+  // answered what fits into one chunk anyway goes without: servers announce their own size before
+  // that answer, and a client that mirrors each size (ffmpeg) would shrink its chunks and enlarge
+  // them at once, over which nginx-rtmp loses bytes.
+  const auto match_chunk_size = [this, &event] {
+    if (view_.chunk_size == origin_.chunk_size()) return;
+    const bool one_chunk = event.state.length <= std::min(view_.chunk_size, origin_.chunk_size());
+    if (one_chunk && awaits(CommandKind::kConnect)) return;
+    view_.set_chunk_size(origin_.chunk_size());
   };
   if (event.message_begin && !held) match_chunk_size();
   view_.bridge.on_event(event, held, view_.out);
