@@ -112,7 +112,8 @@ TEST_CASE("one key for all protocols") {
        {"#!::h=v.example.com,r=live/livestream", "#!::h=V.Example.com/live/livestream",
         "#!::r=live/livestream,vhost=v.example.com", "live/livestream?vhost=v.example.com",
         "#!::h=v.example.com,r=live/livestream,vhost=other.example.com"}) {
-    CAPTURE(std::string(text));
+    const std::string named(text);
+    CAPTURE(named);
     CHECK(key_of(text).text == named);
   }
   CHECK(key_of("#!::r=a/b/c").text == from_rtmp("rtmp://x/a/b", "a/b", "c").text);
@@ -160,7 +161,8 @@ TEST_CASE("one form goes on to the origin") {
       {"#!::r=live/a,t=\x01", ""},
   };
   for (const auto& [text, want] : rows) {
-    CAPTURE(std::string(text));
+    const std::string named(text);
+    CAPTURE(named);
     CHECK(sent_on(text) == want);
   }
   srt::StreamId id;
