@@ -103,8 +103,8 @@ TEST_CASE("one key for all protocols") {
         "/live/livestream", "live/livestream?token=1", "#!:{r=live/livestream}",
         "#!::h=10.0.0.1,r=live/livestream", "#!::h=127.0.0.1/live/livestream",
         "#!::h=__defaultVhost__,r=live/livestream"}) {
-    const std::string named(text);
-    CAPTURE(named);
+    const std::string shown(text);
+    CAPTURE(shown);
     CHECK(key_of(text).text == plain);
   }
   const std::string named = from_http_path("v.example.com", "/live/livestream.flv", {}).text;
@@ -112,8 +112,8 @@ TEST_CASE("one key for all protocols") {
        {"#!::h=v.example.com,r=live/livestream", "#!::h=V.Example.com/live/livestream",
         "#!::r=live/livestream,vhost=v.example.com", "live/livestream?vhost=v.example.com",
         "#!::h=v.example.com,r=live/livestream,vhost=other.example.com"}) {
-    const std::string named(text);
-    CAPTURE(named);
+    const std::string shown(text);
+    CAPTURE(shown);
     CHECK(key_of(text).text == named);
   }
   CHECK(key_of("#!::r=a/b/c").text == from_rtmp("rtmp://x/a/b", "a/b", "c").text);
@@ -161,8 +161,8 @@ TEST_CASE("one form goes on to the origin") {
       {"#!::r=live/a,t=\x01", ""},
   };
   for (const auto& [text, want] : rows) {
-    const std::string named(text);
-    CAPTURE(named);
+    const std::string shown(text);
+    CAPTURE(shown);
     CHECK(sent_on(text) == want);
   }
   srt::StreamId id;
@@ -185,8 +185,8 @@ TEST_CASE("publisher and player of other servers' forms meet") {
       {"push://a.example/live/x", "play://a.example/live/x"},
   };
   for (const auto& [publisher, player] : rows) {
-    const std::string named(publisher);
-    CAPTURE(named);
+    const std::string shown(publisher);
+    CAPTURE(shown);
     srt::StreamId a;
     srt::StreamId b;
     REQUIRE(srt::parse_stream_id(publisher, {}, a) == srt::StreamIdError::kNone);

