@@ -333,6 +333,8 @@ TEST_CASE("refusals") {
   }
   CHECK(status("#EXTM3U\na\x01.ts\n") == RewriteStatus::kBadLine);
   CHECK(status("#EXTM3U\na.ts\rb.ts\n") == RewriteStatus::kBadLine);
+  CHECK(status("#EXTM3U\n#EXT-X-DEFINE:NAME=\"n\",VALUE=\"a\x01\"\n{$n}.ts\n") ==
+        RewriteStatus::kBadLine);
   CHECK(status(std::string_view("#EXTM3U\na\0b.ts\n", 15)) == RewriteStatus::kBadLine);
   CHECK(status("#EXTM3U\n#EXT-X-KEY:URI=\"a.key\n") == RewriteStatus::kBadLine);
   CHECK(status("#EXTM3U\n#EXT-X-KEY:URI=\"a\x7F\"\n") == RewriteStatus::kBadLine);

@@ -7,6 +7,20 @@
 
 using namespace weir;
 
+namespace {
+
+std::size_t longest_line(std::string_view text) {
+  std::size_t longest = 0;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
+    longest = std::max(longest, end);
+    text.remove_prefix(end);
+  }
+  return longest;
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   constexpr std::string_view kAuthorities[] = {"o:8080", "a.example.com"};
@@ -23,8 +37,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (std::count(once.begin(), once.end(), '\n') != std::count(in.begin(), in.end(), '\n')) {
     std::abort();
   }
-  if (hls::rewrite_playlist(as_bytes(once), options, twice) == hls::RewriteStatus::kOk &&
-      std::count(twice.begin(), twice.end(), '\n') != std::count(once.begin(), once.end(), '\n')) {
+  // The pin makes lines longer, so one at the limit may be beyond it for the next Weir.
+  if (longest_line(once) > options.max_line) return 0;
+  if (hls::rewrite_playlist(as_bytes(once), options, twice) != status) std::abort();
+  if (std::count(twice.begin(), twice.end(), '\n') != std::count(once.begin(), once.end(), '\n')) {
     std::abort();
   }
   return 0;

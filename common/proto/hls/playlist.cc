@@ -124,19 +124,22 @@ class Rewriter {
     const std::size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
     const std::size_t end = begin == text.size() ? begin : text.find_last_not_of(kBlank) + 1;
     out_.append(text.substr(0, begin));
-    if (begin < end) pinned(text.substr(begin, end - begin));
+    if (begin < end && !pinned(text.substr(begin, end - begin))) return false;
     out_.append(text.substr(end));
     return true;
   }
 
   // Variables before the query decide where it leads, so they are replaced where they are known.
-  void pinned(std::string_view text) {
+  // False: what stands for them may not stand in a URI.
+  bool pinned(std::string_view text) {
     std::optional<std::string> expanded;
     const std::size_t variable = text.find("{$");
     if (variable != std::string_view::npos && variable < text.find('?')) {
       expanded = variables_.expand(text, options_.max_line);
     }
+    if (expanded && has_control_byte(*expanded)) return false;
     pinner_.append(expanded ? *expanded : text, base_, UriPinner::Pin::kAdd, out_);
+    return true;
   }
 
   // A value that names the origin leads to us from here on, also in playlists that import it.
