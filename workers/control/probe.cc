@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/net/crypto.h"
+#include "common/net/udp.h"
 #include "common/proto/srt/packet.h"
 #include "workers/core/dial.h"
 
@@ -20,9 +21,8 @@ using ipc::EndpointKind;
 constexpr std::size_t kHelloBytes = 1 + 1536;  // C0 and C1 (RTMP 1.0, 5.2)
 constexpr std::uint8_t kRtmpVersion = 3;
 constexpr std::string_view kHttpBeginning = "HTTP/";
-constexpr std::uint32_t kSrtSocketId = 1;        // any will do: the socket is connected
-constexpr std::uint32_t kOldSrtDestination = 0;  // libsrt up to 1.3.0 answers an induction so
-constexpr std::size_t kReadBytes = 17 * 1024;    // a TLS record
+constexpr std::uint32_t kSrtSocketId = 1;      // any will do: the socket is connected
+constexpr std::size_t kReadBytes = 17 * 1024;  // a TLS record
 
 // The same C0C1 for all probes of this process: nobody's secrets depend on it.
 const std::array<std::uint8_t, kHelloBytes>& hello() {
@@ -40,17 +40,6 @@ std::string http_request(EndpointKind kind, const Endpoint& to) {
   const std::string_view line = kind == EndpointKind::kApi ? "GET /api/v1/versions" : "HEAD /";
   return std::string(line) + " HTTP/1.1\r\nHost: " + to_string(to) +
          "\r\nUser-Agent: weir-probe\r\nConnection: close\r\n\r\n";
-}
-
-// The cast is what the one C interface for all address families asks for.
-Result<UniqueFd> connect_udp(const Endpoint& to) {
-  sockaddr_storage address{};
-  const socklen_t length = to_sockaddr(to, address);
-  UniqueFd fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    return fail_errno("cannot connect to " + to_string(to), errno);
-  }
-  return fd;
 }
 
 }  // namespace
@@ -93,7 +82,7 @@ Probe::Step Probe::connect() {
 }
 
 Probe::Step Probe::open_udp() {
-  auto fd = connect_udp(target_.endpoint);
+  auto fd = net::connect_udp(target_.endpoint);
   if (!fd) return failed_by(fd.error().sys_errno);
   side_.fd = std::move(*fd);
   open_ = true;
@@ -170,9 +159,7 @@ Probe::Step Probe::judge(ByteView bytes) {
 Probe::Step Probe::judge_srt(ByteView datagram) {
   srt::Handshake answer;
   const bool ok = srt::parse_handshake(datagram, answer) == srt::HandshakeError::kNone &&
-                  answer.type == srt::HandshakeType::kInduction &&
-                  (answer.header.destination == kSrtSocketId ||
-                   answer.header.destination == kOldSrtDestination);
+                  srt::answers_induction(answer, kSrtSocketId);
   return ok ? Step::kAlive : failed(DialOutcome::kHandshake);
 }
 
@@ -180,17 +167,9 @@ void Probe::ask_again() {
   if (kind_ == EndpointKind::kSrt && side_.fd) finish(send_induction());
 }
 
-// A first word of SRT; a listener keeps nothing of who says it.
 Probe::Step Probe::send_induction() {
-  srt::Handshake hello;
-  hello.header.control = true;
-  hello.version = 4;  // what an induction is written in
-  hello.extension = 2;
-  hello.mss = 1500;
-  hello.window = 8192;
-  hello.socket_id = kSrtSocketId;
   std::array<std::uint8_t, srt::kHandshakeBytes> buffer;
-  const ByteView bytes = srt::write_handshake(buffer, hello, {});
+  const ByteView bytes = srt::write_induction(buffer, kSrtSocketId);
   if (::send(side_.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
       errno == EAGAIN) {
     return Step::kOpen;

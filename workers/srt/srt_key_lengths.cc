@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/clock.h"
+#include "common/net/udp.h"
 #include "common/proto/srt/packet.h"
 
 namespace weir::srt {
@@ -74,31 +75,23 @@ void KeyLengths::on_round() {
 }
 
 void KeyLengths::ask(const Endpoint& origin) {
-  sockaddr_storage address{};
-  const socklen_t length = to_sockaddr(origin, address);
-  UniqueFd fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) return;
-  Handshake hello;
-  hello.version = 4;  // what an induction is written in
-  hello.extension = 2;
-  hello.mss = 1500;
-  hello.window = 8192;
-  hello.socket_id = kSocketId;
+  auto fd = net::connect_udp(origin);
+  if (!fd) return;
   std::array<std::uint8_t, kHandshakeBytes> buffer;
-  const ByteView bytes = write_handshake(buffer, hello, {});
-  if (::send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return;
+  const ByteView bytes = write_induction(buffer, kSocketId);
+  if (::send(fd->get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return;
   Question& question = questions_.emplace_front();
   question.owner = this;
   question.origin = origin;
   question.self = questions_.begin();
   question.answer.reset(event_new(
-      base_, fd.get(), EV_READ,
+      base_, fd->get(), EV_READ,
       [](evutil_socket_t, short, void* self) {
         auto* asked = static_cast<Question*>(self);
         asked->owner->on_answer(*asked);
       },
       &question));
-  question.fd = std::move(fd);
+  question.fd = std::move(*fd);
   if (!question.answer || event_add(question.answer.get(), nullptr) != 0) questions_.pop_front();
 }
 
@@ -109,7 +102,7 @@ void KeyLengths::on_answer(Question& question) {
   const bool good = count > 0 &&
                     parse_handshake(ByteView(bytes).first(static_cast<std::size_t>(count)),
                                     answer) == HandshakeError::kNone &&
-                    answer.type == HandshakeType::kInduction && answer.extension == kInductionMagic;
+                    answers_induction(answer, kSocketId) && answer.extension == kInductionMagic;
   const Endpoint origin = question.origin;
   questions_.erase(question.self);
   if (good) learn(origin, answer.encryption);

@@ -155,6 +155,21 @@ ByteView write_handshake(MutableBytes out, const Handshake& handshake, const End
   return out.first(kHandshakeBytes);
 }
 
+ByteView write_induction(MutableBytes out, std::uint32_t socket_id) {
+  Handshake hello;
+  hello.version = 4;  // what an induction is written in
+  hello.extension = 2;
+  hello.mss = 1500;
+  hello.window = 8192;
+  hello.socket_id = socket_id;
+  return write_handshake(out, hello, {});
+}
+
+bool answers_induction(const Handshake& answer, std::uint32_t socket_id) {
+  return answer.type == HandshakeType::kInduction &&
+         (answer.header.destination == socket_id || answer.header.destination == 0);
+}
+
 bool next_extension(ByteView& extensions, Extension& out) {
   if (extensions.size() < kExtensionHeader) return false;
   const std::size_t size = std::size_t{load_be16(extensions.data() + 2)} * 4;

@@ -126,6 +126,11 @@ HandshakeError parse_handshake(ByteView datagram, Handshake& out);
 // Writes a handshake without extensions. REQUIRES: out has kHandshakeBytes. Returns that part of
 // it.
 ByteView write_handshake(MutableBytes out, const Handshake& handshake, const Endpoint& peer);
+// A caller's first word, of which a listener keeps nothing: what may be asked of anybody.
+// REQUIRES: out has kHandshakeBytes.
+ByteView write_induction(MutableBytes out, std::uint32_t socket_id);
+// Whether that is the answer to it; libsrt up to 1.3.0 addresses it to nobody.
+bool answers_induction(const Handshake& answer, std::uint32_t socket_id);
 // In place; the rest stays. REQUIRES: at least kHandshakeBytes.
 void set_cookie(MutableBytes datagram, std::uint32_t cookie);
 void set_handshake_type(MutableBytes datagram, std::uint32_t type);
