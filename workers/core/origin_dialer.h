@@ -1,7 +1,8 @@
 // OriginDialer: brings a client to the origin of its stream. Route from shared memory or from the
 // master, connection (OriginConnect), the next address or the next origin when there is none, and
-// the report to the master, are the same for RTMP, HTTP streams and WebRTC signalling, and so is
-// what counts against an origin.
+// the report to the master are not the protocol's matter, nor is what counts against an origin.
+// RTMP uses it; StreamDial and RtcSignal do the same by themselves and are to follow, for which it
+// has known origins and pooled connections.
 //
 //   kRouting -> kConnecting -> open -- close(): the origin has spoken, or the client has left
 //      ^   next origin |         |

@@ -13,7 +13,11 @@ std::string tls_failure_text(const net::TlsStream& tls) {
 }
 
 std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
-                                                   const std::string& name) {
+                                                   const std::string& name, ByteView first) {
+  // A fresh socket takes these few bytes at once; if not, the handshake fails too.
+  if (!first.empty()) {
+    static_cast<void>(::send(fd, first.data(), first.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+  }
   if (!client_) {
     auto made = net::TlsClient::make(tls_settings(config_));
     if (!made) {
@@ -23,21 +27,6 @@ std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
     client_ = std::move(*made);
   }
   return client_->connect(fd, to, name);
-}
-
-std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
-                                                   const std::string& name, ByteView first) {
-  // A fresh socket takes these few bytes at once; if not, the handshake fails too.
-  if (!first.empty()) {
-    static_cast<void>(::send(fd, first.data(), first.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
-  }
-  return connect(fd, to, name);
-}
-
-std::unique_ptr<net::TlsStream> OriginTls::connect(int fd, const Endpoint& to,
-                                                   const ipc::OriginRecord& record,
-                                                   ByteView first) {
-  return connect(fd, to, std::string(record.certificate_name()), first);
 }
 
 }  // namespace weir

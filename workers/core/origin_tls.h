@@ -25,14 +25,10 @@ class OriginTls {
  public:
   explicit OriginTls(const Config& config) : config_(config) {}
 
-  // nullptr, with a log line, when OpenSSL cannot do it.
-  std::unique_ptr<net::TlsStream> connect(int fd, const Endpoint& to, const std::string& name);
-  // `first` goes out in the clear before the handshake: a PROXY protocol header, or nothing.
-  // REQUIRES: fd is connected.
+  // nullptr, with a log line, when OpenSSL cannot do it. `first` goes out in the clear before the
+  // handshake: a PROXY protocol header. REQUIRES, with one: fd is connected.
   std::unique_ptr<net::TlsStream> connect(int fd, const Endpoint& to, const std::string& name,
-                                          ByteView first);
-  std::unique_ptr<net::TlsStream> connect(int fd, const Endpoint& to,
-                                          const ipc::OriginRecord& record, ByteView first);
+                                          ByteView first = {});
 
  private:
   const Config& config_;

@@ -260,7 +260,8 @@ bool StreamDial::shake(std::uint32_t index) {
     static_cast<void>(
         process_.state.read_origin(x.origin, record));  // one that has left has no name
     x.upstream.tls =
-        process_.tls.connect(x.upstream.fd.get(), x.endpoint, record, proxy_header_of(index));
+        process_.tls.connect(x.upstream.fd.get(), x.endpoint,
+                             std::string(record.certificate_name()), proxy_header_of(index));
     if (!x.upstream.tls) {
       failed(index, ipc::DialOutcome::kOk, "TLS to origins cannot be had");
       return false;
