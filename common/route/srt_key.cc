@@ -90,7 +90,11 @@ srt::StreamIdError origin_stream_id(const StreamKey& key, const srt::StreamId& i
                      path.front() != ' ' && path.back() != ' ' &&
                      path.find_first_of("=,&;?{}") == std::string_view::npos &&
                      id.user.find_first_of("{}") == std::string_view::npos;
-  return clear ? srt::StreamIdError::kNone : srt::StreamIdError::kAmbiguous;
+  // We, too, must read it as we meant it: the next one in a row may be a Weir.
+  srt::StreamId again;
+  const bool ours = clear && srt::parse_stream_id(out, {}, again) == srt::StreamIdError::kNone &&
+                    again.mode == id.mode && from_srt(again).text == key.text;
+  return ours ? srt::StreamIdError::kNone : srt::StreamIdError::kAmbiguous;
 }
 
 }  // namespace weir::route

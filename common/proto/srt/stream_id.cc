@@ -185,7 +185,7 @@ StreamIdError parse_colons(std::string_view text, const StreamIdDefaults& defaul
     const std::size_t end = std::min(text.find(':'), text.size());
     const std::string_view part = text.substr(0, end);
     text.remove_prefix(std::min(text.size(), end + 1));
-    return part;
+    return trimmed(part);
   };
   const std::string_view path = take();
   out.user = take();
