@@ -332,7 +332,9 @@ void ReplayHalf::try_raw() {
 }
 
 bool ReplayHalf::at_client_boundary() const {
-  return !passed_ || (!origin_raw_ && origin_.at_boundary());
+  // Who breaks off in the middle of a message leaves none.
+  const bool whole = origin_.error() == ChunkError::kNone && origin_.at_boundary();
+  return !passed_ || (!origin_raw_ && whole);
 }
 
 std::unique_ptr<StreamWatch> ReplayHalf::take_watch() {
