@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "common/proto/http/collected_response.h"
 #include "workers/core/side.h"
-#include "workers/http/collect_session.h"
 #include "workers/http/rtc_json.h"
 #include "workers/http/rtc_signal.h"
 

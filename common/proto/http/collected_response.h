@@ -1,7 +1,8 @@
-// CollectedResponse: a whole small response of an origin, fed from its connection: interim heads
-// are passed over, chunks taken apart, the size bounded. Pure. Owner: one request to one origin;
-// head() is made of views into this object, so it lives and dies with it. Errors: kInvalid and
-// error().
+// CollectedResponse: a whole small response, fed from its connection in pieces of any size: interim
+// heads are passed over (RFC 9110, 15.2), chunks taken apart, all of it bounded. Pure. Whoever asks
+// an origin or the operator's own server for something small reads the answer with it. Owner: one
+// request on one connection; head() is made of views into this object, so it lives and dies with
+// it. Errors: kInvalid, error() and detail().
 #pragma once
 
 #include <cstddef>
@@ -25,31 +26,42 @@ class CollectedResponse {
 
   // kComplete: head() and body() are whole; what follows is ignored. Don't call again then.
   ParseStatus feed(ByteView bytes);
-  // The origin has closed: kComplete when that is how its body ends.
+  // The other side has closed: kComplete when that is how its body ends.
   ParseStatus on_close();
 
   const ResponseHead& head() const { return head_; }
   const std::string& body() const { return body_; }
   std::string& body() { return body_; }
+  // For people; the same few texts whatever was wrong in detail.
   std::string_view error() const { return error_; }
+  // What was wrong with a head or a chunk; empty for other errors.
+  std::string_view detail() const { return detail_; }
   // Whether head() is whole; also after an error in the body.
   bool has_head() const { return in_body_; }
-  // Whether the origin has sent anything.
-  bool begun() const { return in_body_ || !in_.empty(); }
+  // Whether anything has come.
+  bool begun() const { return in_body_ || interim_bytes_ > 0 || !in_.empty(); }
+  // After kComplete: the connection may be used again. Not when the head says otherwise, the body
+  // ended with the connection, or more has come already than was asked for.
+  bool reusable() const { return head_.keep_alive && ended_in_order_; }
 
  private:
   ParseStatus take_body(ByteView bytes);
-  ParseStatus fail(std::string_view why);
+  ParseStatus take_chunks(ByteView bytes);
+  bool append(ByteView data);
+  ParseStatus complete(bool in_order);
+  ParseStatus fail(std::string_view why, std::string_view detail = {});
 
   Method request_;
   std::size_t body_max_;
   std::vector<std::uint8_t> in_;  // up to the end of the head, which is views into it
+  std::size_t interim_bytes_ = 0;
   ResponseParser parser_;
   ResponseHead head_;
   ChunkedDecoder chunked_;
   std::string body_;
-  std::string_view error_;
+  std::string_view error_, detail_;
   bool in_body_ = false;
+  bool ended_in_order_ = false;
 };
 
 }  // namespace weir::http
