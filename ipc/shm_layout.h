@@ -88,7 +88,7 @@ struct OriginRecord {
   bool draining = false;   // takes no new stream
   bool send_client_ip = false;
   std::uint8_t endpoint_count[kEndpointKinds] = {};
-  std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
+  std::uint8_t proxy_protocol = 0;  // version of the header; proxy_protocol_of() says who gets it
   std::uint8_t ejected_kinds = 0;   // bit by EndpointKind, as their health says
   std::uint8_t reserved = 0;
   std::uint32_t weight = 1;
@@ -112,6 +112,12 @@ struct OriginRecord {
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
 
   bool has(EndpointKind kind) const { return endpoint_count[static_cast<std::size_t>(kind)] > 0; }
+  // Of the header that a connection to such an endpoint begins with; 0: none. An API is asked by
+  // Weir itself, for many clients at once, and servers put no PROXY protocol there.
+  std::uint8_t proxy_protocol_of(EndpointKind kind) const {
+    return kind == EndpointKind::kRtmp || kind == EndpointKind::kHttp ? proxy_protocol
+                                                                      : std::uint8_t{0};
+  }
   bool is_ejected(EndpointKind kind) const {
     return (ejected_kinds >> static_cast<unsigned>(kind) & 1U) != 0;
   }

@@ -109,6 +109,17 @@ def test_what_counts_as_an_answer(lab):
     assert get.startswith("GET /api/v1/versions HTTP/1.1\r\n")
 
 
+def test_proxy_headers_go_to_rtmp_and_http(lab):
+    """An API is no listener of clients: a header would be nonsense there."""
+    ports = {kind: Port(lab, b"\x03\x03" if kind == "rtmp" else b"HTTP/1.1 404\r\n")
+             for kind in ("rtmp", "http", "api")}
+    lab.weir(http=True, config={**QUICK, "origin o1": {
+        "ip": "127.0.0.1", "proxy_protocol": "v1", **{kind: at.port for kind, at in ports.items()}}})
+    for kind, at in ports.items():
+        poll(f"a question to {kind}", lambda at=at: at.questions)
+        assert at.questions[0].startswith(b"GET " if kind == "api" else b"PROXY UNKNOWN\r\n")
+
+
 def test_each_endpoint_for_itself(lab):
     """An endpoint comes and goes; its neighbours and their origin stay."""
     fake = lab.fake_origin()

@@ -50,7 +50,7 @@ Probe::Probe(event_base* base, OriginConnect& connect, const ipc::OriginRecord& 
       connect_(connect),
       done_(std::move(done)),
       kind_(kind),
-      target_(target_of(origin, origin.endpoints[static_cast<std::size_t>(kind)][address])) {}
+      target_(target_of(origin, kind, origin.endpoints[static_cast<std::size_t>(kind)][address])) {}
 
 void Probe::start() {
   if (const Step step = connect(); step != Step::kOpen) finish(step);

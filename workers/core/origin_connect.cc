@@ -18,11 +18,12 @@ ConnectStep failed(Side& side, DialOutcome outcome, std::string why) {
 
 }  // namespace
 
-ConnectTarget target_of(const ipc::OriginRecord& record, const Endpoint& endpoint) {
+ConnectTarget target_of(const ipc::OriginRecord& record, ipc::EndpointKind kind,
+                        const Endpoint& endpoint) {
   ConnectTarget out;
   out.endpoint = endpoint;
   out.tls_name = record.certificate_name();
-  out.proxy_protocol = record.proxy_protocol;
+  out.proxy_protocol = record.proxy_protocol_of(kind);
   return out;
 }
 

@@ -25,8 +25,9 @@ struct ConnectTarget {
   Endpoint client;                  // whom the header names; empty: the connection is our own
   Endpoint local;                   // where that client connected to
 };
-// Of that endpoint of the record.
-ConnectTarget target_of(const ipc::OriginRecord& record, const Endpoint& endpoint);
+// `endpoint`: one of that kind of the record.
+ConnectTarget target_of(const ipc::OriginRecord& record, ipc::EndpointKind kind,
+                        const Endpoint& endpoint);
 
 struct ConnectStep {
   enum class State : std::uint8_t { kWaiting, kOpen, kFailed };

@@ -183,7 +183,8 @@ OriginDialer::Step OriginDialer::connect(Dial& dial, bool fresh) {
   if (!state_.read_origin(dial.origin, record) || record.endpoint_count[kind] == 0) {
     return origin_failed(dial, {DialOutcome::kOk, "the origin has left, or has no such endpoint"});
   }
-  if (fresh || !dial.want.reuse || !handlers_.pooled || record.proxy_protocol != 0) {
+  if (fresh || !dial.want.reuse || !handlers_.pooled ||
+      record.proxy_protocol_of(settings_.kind) != 0) {
     return connect_next_address(dial, record);
   }
   const std::size_t count = record.endpoint_count[kind];
@@ -192,7 +193,7 @@ OriginDialer::Step OriginDialer::connect(Dial& dial, bool fresh) {
       chosen ? dial.want.endpoint : record.endpoints[kind][dial.want.session % count];
   Side pooled = handlers_.pooled(dial.want.owner, endpoint);
   if (!pooled.fd) return connect_next_address(dial, record);
-  dial.target = target_of(record, endpoint);
+  dial.target = target_of(record, settings_.kind, endpoint);
   dial.side = std::move(pooled);
   dial.reused = true;
   return opened(dial);
@@ -207,9 +208,9 @@ OriginDialer::Step OriginDialer::connect_next_address(Dial& dial, const ipc::Ori
       chosen ? dial.want.endpoint
              : record.endpoints[kind][(dial.want.session + dial.addresses_tried) % count];
   ++dial.addresses_tried;
-  dial.target = target_of(record, endpoint);
+  dial.target = target_of(record, settings_.kind, endpoint);
   dial.target.client = dial.want.client;
-  if (record.proxy_protocol != 0 && dial.want.client_fd >= 0) {
+  if (dial.target.proxy_protocol != 0 && dial.want.client_fd >= 0) {
     dial.target.local = net::local_address(dial.want.client_fd);
   }
   // The time that is left is shared by the addresses that are left.
