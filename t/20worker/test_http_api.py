@@ -5,6 +5,7 @@ import socket
 import threading
 
 from weirtest import HttpConnection, HttpOrigin, free_port, poll
+from weirtest.tls import Ca, TlsFront
 
 
 class ApiOrigin:
@@ -59,14 +60,16 @@ class Api:
     """Weir with these origins as o1, o2, …; ports stand for origins that nobody runs,
     None for one without API."""
 
-    def __init__(self, lab, origins, **options):
+    def __init__(self, lab, origins, tls=None, **options):
         self.port = free_port()
         config = {"http_api": {"enabled": True, "listen": f"127.0.0.1:{self.port}",
                                "timeout": "3s", **options}}
         for number, origin in enumerate(origins, 1):
-            port = origin.origin.http_port if isinstance(origin, ApiOrigin) else origin
+            port = origin.origin.http_port if isinstance(origin, ApiOrigin) else origin  # or several
             config[f"origin o{number}"] = {"ip": "127.0.0.1", "api": port,
                                            "http": None if port else free_port()}
+        if tls:
+            config["tls"] = tls
         self.weir = lab.weir(config=config)
 
     def ask(self, path, method="GET", **fields):
@@ -187,6 +190,28 @@ def test_broken_origins_spoil_nothing(lab):
     assert failed["o8"] == "answer is no HTTP"
     done.set()
     poll("the descriptors are back", lambda: api.weir.descriptors() <= before)
+
+
+def test_addresses_of_an_origin_in_turn(lab):
+    """One that refuses, one that says nothing, one that shows a stranger's certificate, a good one."""
+    ca, other = Ca(lab), Ca(lab, "other")
+    good = ApiOrigin(lab, "o1", ["a1"], ["c1"])
+    stranger = TlsFront(lab, other.issue(ips=["127.0.0.1"]), good.origin.http_port)
+    silent = socket.create_server(("127.0.0.1", 0), backlog=0)  # the kernel drops what comes next
+    kept = [socket.socket() for _ in range(2)]
+    for one in kept:
+        one.setblocking(False)
+        one.connect_ex(silent.getsockname())
+    api = Api(lab, [(free_port(), silent.getsockname()[1], f"https://:{stranger.port}",
+                     good.origin.http_port)], timeout="4s", tls={"origin_ca": str(ca.file)})
+    rows, answer = api.rows("/api/v1/streams")
+    assert rows == [("o1", "a1")] and answer["partial"] is False
+    assert api.ask("/api/v1/clients/c1", "DELETE")[0] == 200 and good.kicked == ["c1"]
+    good.origin.stop()
+    status, answer = api.ask("/api/v1/streams")
+    assert status == 502 and "refused" in answer["failed_origins"][0]["reason"].lower()
+    for one in (*kept, silent):
+        one.close()
 
 
 def test_all_origins_fail(lab):

@@ -1,7 +1,9 @@
 // Dialing origins: what a failed connect means, and what is said before anything else.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -39,6 +41,16 @@ inline ipc::DialOutcome dial_outcome(int error) {
 inline bool is_local_shortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
          error == EADDRNOTAVAIL;
+}
+
+// Until when one of several addresses may take its time: those that are left, this one among them,
+// share what is left until the deadline, but none gets less than kAddressMinMs of it.
+inline constexpr std::uint64_t kAddressMinMs = 100;
+inline std::uint64_t address_until_ms(std::uint64_t now_ms, std::uint64_t deadline_ms,
+                                      std::size_t addresses_left) {
+  const std::uint64_t left = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
+  const std::uint64_t share = left / std::max<std::size_t>(addresses_left, 1);
+  return now_ms + std::max(share, std::min(kAddressMinMs, left));
 }
 
 }  // namespace weir

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common/base/clock.h"
+#include "workers/core/dial.h"
 
 namespace weir {
 namespace {
@@ -14,7 +15,6 @@ using ipc::DialOutcome;
 using State = OriginDialer::Step::State;
 
 constexpr std::uint64_t kRouteTimeoutMs = 3000;  // for the master's answer
-constexpr std::uint64_t kAddressMinMs = 100;     // that one of several addresses gets at least
 
 }  // namespace
 
@@ -213,12 +213,8 @@ OriginDialer::Step OriginDialer::connect_next_address(Dial& dial, const ipc::Ori
   if (dial.target.proxy_protocol != 0 && dial.want.client_fd >= 0) {
     dial.target.local = net::local_address(dial.want.client_fd);
   }
-  // The time that is left is shared by the addresses that are left.
-  const std::uint64_t now = monotonic_ms();
-  const std::uint64_t left = dial.origin_deadline_ms > now ? dial.origin_deadline_ms - now : 0;
-  const std::size_t shares =
-      addresses > dial.addresses_tried ? addresses - dial.addresses_tried + 1 : 1;
-  set_deadline(dial, now + std::max(left / shares, std::min(kAddressMinMs, settings_.timeout_ms)));
+  const std::size_t left = addresses - std::min(addresses, dial.addresses_tried - 1);
+  set_deadline(dial, address_until_ms(monotonic_ms(), dial.origin_deadline_ms, left));
   counters_.add(settings_.counters.dials);
   return after(dial, connect_.start(dial.side, dial.target,
                                     [&](int fd) { return handlers_.watch(dial.want.owner, fd); }));

@@ -7,8 +7,9 @@
 #include <utility>
 
 #include "common/base/clock.h"
-#include "common/net/tcp.h"
+#include "common/proto/http/collected_response.h"
 #include "common/proto/http/head_writer.h"
+#include "workers/core/dial.h"
 
 namespace weir::http {
 namespace {
@@ -17,7 +18,6 @@ constexpr std::size_t kCallsMax = 64;
 constexpr std::size_t kOpenMax = 64;  // connections of one call at once; the others wait for them
 constexpr std::size_t kAnswerMax = 4 * 1024 * 1024;  // bytes of one origin's answer
 constexpr std::size_t kCallMax = 32 * 1024 * 1024;   // of all answers of a call
-constexpr std::size_t kHeadMax = 32 * 1024;
 constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
 
@@ -29,17 +29,16 @@ std::string text_of(const char (&text)[ipc::kTextBytes]) {
 
 // One origin's part of a call.
 struct ApiCalls::Leg {
-  enum class State : std::uint8_t { kWaiting, kConnecting, kHead, kBody, kDone };
+  enum class State : std::uint8_t { kWaiting, kConnecting, kAnswering, kDone };
   State state = State::kWaiting;
-  Endpoint endpoint;
-  std::string tls_name;
+  std::vector<ConnectTarget> addresses;
+  std::size_t address = 0;  // that is connected to
+  std::uint64_t connect_until_ms = 0;
   Side side;
-  std::vector<std::uint8_t> in;  // up to the end of the head
-  ResponseParser parser;
-  Body body;
-  ChunkedDecoder chunked;
-  int status = 0;
-  std::string text;
+  std::unique_ptr<CollectedResponse> response;
+
+  const ConnectTarget& target() const { return addresses[address]; }
+  bool open() const { return state == State::kConnecting || state == State::kAnswering; }
 };
 
 struct ApiCalls::Call {
@@ -55,14 +54,16 @@ struct ApiCalls::Call {
   std::size_t bytes = 0;
   bool removing = false;  // kRemove: the DELETE is under way, `owner_leg` has it
   std::size_t owner_leg = 0;
-  EventPtr deadline;
+  std::uint64_t deadline_ms = 0;
+  std::uint64_t timer_at_ms = 0;
+  EventPtr timer;  // the deadline, or an address whose time is over
 };
 
 ApiCalls::ApiCalls(event_base* base, const ipc::StateView& state, OriginTls& tls,
                    std::uint64_t timeout_ms, OnAnswer on_answer)
     : base_(base),
       state_(state),
-      tls_(tls),
+      connect_(tls, {0, timeout_ms}),
       timeout_ms_(timeout_ms),
       on_answer_(std::move(on_answer)),
       poller_(base, 0,
@@ -93,17 +94,17 @@ ApiCalls::Started ApiCalls::start(ApiPlan plan, std::string_view authorization) 
   const auto index = static_cast<std::size_t>(slot - calls_.begin());
   if (generations_[index] == UINT32_MAX) generations_[index] = 0;
   call->id = (static_cast<std::uint64_t>(++generations_[index]) << 32) | (index << 16);
-  start_legs(*call);
-  if (auto answer = progress(*call)) return {0, std::move(answer)};
-  call->deadline.reset(event_new(
+  call->timer.reset(event_new(
       base_, -1, 0,
       [](evutil_socket_t, short, void* which) {
-        const auto* late = static_cast<Call*>(which);
-        late->owner->on_timeout(late->id);
+        const auto* due = static_cast<Call*>(which);
+        due->owner->on_timer(due->id);
       },
       call.get()));
-  const timeval wait = to_timeval(timeout_ms_);
-  add_or_end(call->deadline.get(), &wait);
+  call->deadline_ms = monotonic_ms() + timeout_ms_;
+  start_legs(*call);
+  if (auto answer = progress(*call)) return {0, std::move(answer)};
+  arm_timer(*call);
   ++active_;
   const CallId id = call->id;
   *slot = std::move(call);
@@ -128,61 +129,69 @@ void ApiCalls::add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& 
   const std::string& wanted = call.plan.origin;
   if (!wanted.empty() && wanted != answer.name && wanted != answer.id) return;
   Leg leg;
-  leg.endpoint = record.endpoints[kApi][0];
-  if (!record.takes(ipc::EndpointKind::kApi)) {
+  if (record.takes(ipc::EndpointKind::kApi)) {
+    for (std::size_t i = 0; i < record.endpoint_count[kApi]; ++i) {
+      leg.addresses.push_back(
+          target_of(record, ipc::EndpointKind::kApi, record.endpoints[kApi][i]));
+    }
+  } else {
     answer.failure = record.state == ipc::OriginState::kUp ? "ejected" : "dead";
     leg.state = Leg::State::kDone;
   }
-  leg.tls_name = record.certificate_name();
   call.legs.push_back(std::move(leg));
   call.answers.push_back(std::move(answer));
 }
 
 void ApiCalls::start_legs(Call& call) {
   while (call.next < call.legs.size() && call.open < kOpenMax) {
-    const std::size_t index = call.next++;
-    if (call.legs[index].state == Leg::State::kWaiting) connect(call, index);
+    Leg& leg = call.legs[call.next++];
+    if (leg.state == Leg::State::kWaiting) begin(call, leg);
   }
 }
 
-void ApiCalls::connect(Call& call, std::size_t leg_index) {
-  Leg& leg = call.legs[leg_index];
-  OriginAnswer& answer = call.answers[leg_index];
-  leg.state = Leg::State::kDone;
-  const std::string request = request_for(call, leg);
-  if (request.empty()) {
-    answer.failure = "the request cannot be passed on";
-    return;
-  }
-  auto dialed = net::start_connect(leg.endpoint, {0, timeout_ms_});
-  if (!dialed) {
-    answer.failure = dialed.error().text;
-    return;
-  }
-  leg.side.fd = std::move(*dialed);
-  if (is_tls(leg.endpoint)) {
-    leg.side.tls = tls_.connect(leg.side.fd.get(), leg.endpoint, leg.tls_name);
-    if (!leg.side.tls) {
-      answer.failure = "TLS to origins cannot be had";
-      leg.side = Side{};
-      return;
-    }
-  }
-  if (!poller_.add(leg.side.fd.get(), kSideEvents, call.id | leg_index)) {
-    answer.failure = "no place in the event set";
-    leg.side = Side{};
-    return;
-  }
-  leg.side.out.append(request);
-  leg.state = Leg::State::kConnecting;
+void ApiCalls::begin(Call& call, Leg& leg) {
   ++call.open;
+  leg.state = Leg::State::kConnecting;
+  leg.response = std::make_unique<CollectedResponse>(call.method, kAnswerMax);
+  connect(call, leg);
+}
+
+// To one of its addresses.
+void ApiCalls::connect(Call& call, Leg& leg) {
+  leg.connect_until_ms =
+      address_until_ms(monotonic_ms(), call.deadline_ms, leg.addresses.size() - leg.address);
+  const auto index = static_cast<std::size_t>(&leg - call.legs.data());
+  after_connect(call, leg, connect_.start(leg.side, leg.target(), [&](int fd) {
+    return poller_.add(fd, kSideEvents, call.id | index);
+  }));
+}
+
+void ApiCalls::after_connect(Call& call, Leg& leg, const ConnectStep& step) {
+  if (step.state == ConnectStep::State::kFailed) {
+    address_failed(call, leg, step.why, step.outcome != ipc::DialOutcome::kOk);
+  } else if (step.state == ConnectStep::State::kOpen) {
+    leg.state = Leg::State::kAnswering;
+    const std::string request = request_for(call, leg);
+    leg.side.out.append(request);
+    if (request.empty()) end_leg(call, leg, "the request cannot be passed on");
+  }
+}
+
+// The next address, or the leg has failed. `theirs`: the cause is not that we lack something.
+void ApiCalls::address_failed(Call& call, Leg& leg, std::string_view why, bool theirs) {
+  if (!theirs || leg.address + 1 >= leg.addresses.size()) {
+    end_leg(call, leg, why);
+    return;
+  }
+  ++leg.address;
+  connect(call, leg);
 }
 
 std::string ApiCalls::request_for(const Call& call, const Leg& leg) const {
   std::string out;
   HeadWriter writer(out);
   writer.request(to_string(call.method), call.plan.target)
-      .field(HeaderId::kHost, to_string(leg.endpoint))
+      .field(HeaderId::kHost, to_string(leg.target().endpoint))
       .field(HeaderId::kAccept, "application/json")
       .field(HeaderId::kConnection, "close");
   if (!call.authorization.empty()) writer.field(HeaderId::kAuthorization, call.authorization);
@@ -196,44 +205,36 @@ ApiCalls::Call* ApiCalls::find(CallId id) {
   return calls_[index].get();
 }
 
-// False: it goes on with the next event.
-bool ApiCalls::finish_connect(Call& call, Leg& leg) {
-  if (const int error = net::take_socket_error(leg.side.fd.get()); error != 0) {
-    end_leg(call, leg, std::strerror(error));
-    return true;
-  }
-  if (!leg.side.writable) return false;
-  const IoStatus status = leg.side.shaking() ? leg.side.handshake() : IoStatus::kOk;
-  if (status == IoStatus::kBlocked) return false;
-  if (status == IoStatus::kEnded) {
-    const std::string why = tls_failure_text(*leg.side.tls);
-    end_leg(call, leg, why);
-  } else {
-    leg.state = Leg::State::kHead;
-  }
-  return true;
-}
-
 void ApiCalls::on_ready(std::uint64_t token, std::uint32_t events) {
   const CallId id = token & ~std::uint64_t{0xFFFF};
   Call* call = find(id);
   const std::size_t index = token & 0xFFFF;
   if (call == nullptr || index >= call->legs.size()) return;
   Leg& leg = call->legs[index];
-  if (leg.state == Leg::State::kDone || !leg.side.fd) return;
+  if (!leg.open()) return;
   leg.side.note(events);
-  if (leg.state == Leg::State::kConnecting && !finish_connect(*call, leg)) return;
-  if (leg.state != Leg::State::kDone && serve(*call, leg)) return;
-  --call->open;
-  start_legs(*call);
-  if (const auto answer = progress(*call)) {
-    close(id);
-    on_answer_(id, *answer);
+  if (leg.state == Leg::State::kConnecting) {
+    after_connect(*call, leg, connect_.go_on(leg.side, leg.target()));
   }
+  if (leg.state == Leg::State::kAnswering) exchange(*call, leg);
+  go_on(*call);
 }
 
-// Writes and reads until the socket blocks. False: the leg is done.
-bool ApiCalls::serve(Call& call, Leg& leg) {
+// Some leg may have ended, or wait for its next address. The call may be gone afterwards.
+void ApiCalls::go_on(Call& call) {
+  start_legs(call);
+  const auto answer = progress(call);
+  if (!answer) {
+    arm_timer(call);
+    return;
+  }
+  const CallId id = call.id;
+  close(id);
+  on_answer_(id, *answer);
+}
+
+// Writes and reads until the socket blocks or the leg has ended.
+void ApiCalls::exchange(Call& call, Leg& leg) {
   std::size_t moved = 0;
   if (leg.side.flush(moved) == IoStatus::kEnded) {
     leg.side.out.clear();  // it may have said why: what it sent is read below
@@ -242,104 +243,88 @@ bool ApiCalls::serve(Call& call, Leg& leg) {
   while (leg.side.readable) {
     ssize_t n = 0;
     const IoStatus status = leg.side.read(read_buffer_, n);
-    if (status == IoStatus::kBlocked) return true;
+    if (status == IoStatus::kBlocked) return;
     if (status == IoStatus::kEnded) {
-      if (n == 0 && leg.state == Leg::State::kBody && leg.body.framing == Framing::kUntilClose) {
+      const std::string error = n == 0 ? std::string() : std::strerror(errno);
+      if (error.empty() && leg.response->on_close() == ParseStatus::kComplete) {
         end_leg(call, leg, {});
       } else {
-        end_leg(call, leg, n == 0 ? "closed without a whole answer" : std::strerror(errno));
+        end_leg(call, leg, error.empty() ? leg.response->error() : error);
       }
-      return false;
+      return;
     }
-    if (!take(call, leg, ByteView(read_buffer_.data(), static_cast<std::size_t>(n)))) return false;
-  }
-  return true;
-}
-
-bool ApiCalls::take(Call& call, Leg& leg, ByteView bytes) {
-  if (leg.state == Leg::State::kBody) return take_body(call, leg, bytes);
-  leg.in.insert(leg.in.end(), bytes.begin(), bytes.end());
-  for (;;) {
-    ResponseHead head;
-    const ParseStatus status = leg.parser.parse(as_text(leg.in), call.method, head);
-    if (status == ParseStatus::kNeedMore && leg.in.size() < kHeadMax) return true;
-    if (status != ParseStatus::kComplete) {
-      end_leg(call, leg, "answer is no HTTP");
-      return false;
-    }
-    const auto end = leg.in.begin() + static_cast<std::ptrdiff_t>(head.consumed);
-    if (head.is_interim()) {
-      leg.in.erase(leg.in.begin(), end);
-      continue;
-    }
-    leg.status = head.status;
-    leg.body = head.body;
-    leg.state = Leg::State::kBody;
-    const std::vector<std::uint8_t> rest(end, leg.in.end());
-    leg.in = {};
-    return take_body(call, leg, rest);
+    take(call, leg, ByteView(read_buffer_.data(), static_cast<std::size_t>(n)));
   }
 }
 
-// False: the leg is done.
-bool ApiCalls::take_body(Call& call, Leg& leg, ByteView bytes) {
-  bool whole = leg.body.empty();
-  const std::size_t before = leg.text.size();
-  if (leg.body.framing == Framing::kChunked) {
-    while (!whole) {
-      ByteView data;
-      const ParseStatus status = leg.chunked.next(bytes, data);
-      if (status == ParseStatus::kInvalid) {
-        end_leg(call, leg, "answer is no HTTP");
-        return false;
-      }
-      leg.text += as_text(data);
-      whole = leg.chunked.done();
-      if (status == ParseStatus::kNeedMore) break;
-    }
-  } else if (leg.body.framing == Framing::kLength) {
-    leg.text += as_text(bytes).substr(0, leg.body.length - leg.text.size());
-    whole = leg.text.size() == leg.body.length;
-  } else if (leg.body.framing == Framing::kTunnel) {
-    end_leg(call, leg, "answer is no HTTP");
-    return false;
-  } else {
-    leg.text += as_text(bytes);
-  }
-  call.bytes += leg.text.size() - before;
-  if (leg.text.size() > kAnswerMax || call.bytes > kCallMax) {
+void ApiCalls::take(Call& call, Leg& leg, ByteView bytes) {
+  CollectedResponse& response = *leg.response;
+  const std::size_t before = response.body().size();
+  const ParseStatus status = response.feed(bytes);
+  call.bytes += response.body().size() - before;
+  if (status == ParseStatus::kInvalid) {
+    end_leg(call, leg, response.error());
+  } else if (call.bytes > kCallMax) {
     end_leg(call, leg, "answer is too large");
-    return false;
+  } else if (status == ParseStatus::kComplete) {
+    end_leg(call, leg, {});
   }
-  if (whole) end_leg(call, leg, {});
-  return !whole;
 }
 
 // Closes the leg. Without `failure`, what it sent is its answer.
 void ApiCalls::end_leg(Call& call, Leg& leg, std::string_view failure) {
   OriginAnswer& answer = call.answers[static_cast<std::size_t>(&leg - call.legs.data())];
   if (failure.empty()) {
-    read_answer(answer, leg.status, leg.text);
+    read_answer(answer, leg.response->head().status, leg.response->body());
   } else {
     answer.failure = failure;
   }
+  if (leg.open()) --call.open;
   leg.state = Leg::State::kDone;
   leg.side = Side{};
-  leg.in = {};
-  leg.text = {};
+  leg.response.reset();
 }
 
-void ApiCalls::on_timeout(CallId id) {
+// At the deadline, or when the first address has had its time.
+void ApiCalls::arm_timer(Call& call) {
+  std::uint64_t at = call.deadline_ms;
+  for (const Leg& leg : call.legs) {
+    if (leg.state == Leg::State::kConnecting) at = std::min(at, leg.connect_until_ms);
+  }
+  if (at == call.timer_at_ms) return;
+  call.timer_at_ms = at;
+  const std::uint64_t now = monotonic_ms();
+  arm(call.timer, at > now ? at - now : 0);
+}
+
+void ApiCalls::on_timer(CallId id) {
   Call* call = find(id);
   if (call == nullptr) return;
-  call->next = call->legs.size();
-  for (Leg& leg : call->legs) {
-    if (leg.state != Leg::State::kDone) end_leg(*call, leg, "no answer in time");
+  call->timer_at_ms = 0;
+  const std::uint64_t now = monotonic_ms();
+  if (now >= call->deadline_ms) {
+    on_timeout(*call);
+    return;
   }
-  auto answer = call->removing ? std::nullopt : progress(*call);
+  for (Leg& leg : call->legs) {
+    if (leg.state == Leg::State::kConnecting && leg.connect_until_ms <= now) {
+      address_failed(*call, leg, "no connection in its share of the time", true);
+    }
+  }
+  go_on(*call);
+}
+
+void ApiCalls::on_timeout(Call& call) {
+  call.next = call.legs.size();
+  for (Leg& leg : call.legs) {
+    if (leg.state != Leg::State::kDone) end_leg(call, leg, "no answer in time");
+  }
+  auto answer = call.removing ? std::nullopt : progress(call);
   // A DELETE is not begun any more once the time is over.
-  if (!answer)
+  if (!answer) {
     answer = api_error(504, api_code::kOriginsFailed, "the origin did not answer in time");
+  }
+  const CallId id = call.id;
   close(id);
   on_answer_(id, *answer);
 }
@@ -369,15 +354,12 @@ std::optional<ApiAnswer> ApiCalls::remove_from_owner(Call& call) {
   }
   if (owners.empty()) return item_not_found(call.plan, call.answers);
   if (owners.size() > 1) return item_conflict(call.plan, owners);
-  Leg fresh;
-  fresh.endpoint = call.legs[call.owner_leg].endpoint;
-  fresh.tls_name = call.legs[call.owner_leg].tls_name;
-  call.legs[call.owner_leg] = std::move(fresh);
+  Leg& owner = call.legs[call.owner_leg];
   call.answers[call.owner_leg].json.reset();
   call.removing = true;
   call.method = Method::kDelete;
-  connect(call, call.owner_leg);
-  if (call.legs[call.owner_leg].state == Leg::State::kDone) return removed(call);
+  begin(call, owner);
+  if (owner.state == Leg::State::kDone) return removed(call);
   return std::nullopt;
 }
 

@@ -8,7 +8,8 @@
 //   item:        all are asked; the first that has it is the answer
 //   remove:      all are asked; the one that has it gets the DELETE, several are a conflict
 //
-// It is not a data path: bytes are few, each connection is used once. Bounds: calls at once,
+// Of an origin's addresses the first that takes a connection is asked; each has its share of the
+// time. It is not a data path: bytes are few, each connection is used once. Bounds: calls at once,
 // connections of a call, bytes of one origin's answer and of all of a call's.
 #pragma once
 
@@ -19,14 +20,12 @@
 #include <string>
 #include <vector>
 
-#include "common/base/endpoint.h"
-#include "common/proto/http/chunked.h"
+#include "common/base/bytes.h"
 #include "common/proto/http/head.h"
 #include "ipc/route_reader.h"
 #include "workers/core/event_ptr.h"
-#include "workers/core/origin_tls.h"
+#include "workers/core/origin_connect.h"
 #include "workers/core/poller.h"
-#include "workers/core/side.h"
 #include "workers/http/api_merge.h"
 #include "workers/http/api_plan_session.h"
 
@@ -58,15 +57,19 @@ class ApiCalls {
   void choose_origins(Call& call) const;
   void add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const;
   void start_legs(Call& call);
-  void connect(Call& call, std::size_t leg_index);
+  void begin(Call& call, Leg& leg);
+  void connect(Call& call, Leg& leg);
+  void after_connect(Call& call, Leg& leg, const ConnectStep& step);
+  void address_failed(Call& call, Leg& leg, std::string_view why, bool theirs);
   std::string request_for(const Call& call, const Leg& leg) const;
   void on_ready(std::uint64_t token, std::uint32_t events);
-  bool finish_connect(Call& call, Leg& leg);
-  void on_timeout(CallId id);
+  void go_on(Call& call);
+  void arm_timer(Call& call);
+  void on_timer(CallId id);
+  void on_timeout(Call& call);
   Call* find(CallId id);
-  bool serve(Call& call, Leg& leg);
-  bool take(Call& call, Leg& leg, ByteView bytes);
-  bool take_body(Call& call, Leg& leg, ByteView bytes);
+  void exchange(Call& call, Leg& leg);
+  void take(Call& call, Leg& leg, ByteView bytes);
   void end_leg(Call& call, Leg& leg, std::string_view failure);
   std::optional<ApiAnswer> progress(Call& call);
   std::optional<ApiAnswer> remove_from_owner(Call& call);
@@ -75,7 +78,7 @@ class ApiCalls {
 
   event_base* base_;
   const ipc::StateView& state_;
-  OriginTls& tls_;
+  OriginConnect connect_;
   std::uint64_t timeout_ms_;
   OnAnswer on_answer_;
   Poller poller_;
