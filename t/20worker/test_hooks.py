@@ -194,6 +194,31 @@ def test_client_that_leaves_while_it_is_asked_for(lab):
     assert not hook.seen("on_unpublish")
 
 
+def test_answers_however_they_are_framed(lab):
+    answers = {
+        "interim": b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n0",
+        "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\n0\r\n0\r\nA: b\r\n\r\n",
+        "close": b"HTTP/1.0 200 OK\r\n\r\n0",
+        "surplus": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n0HTTP/1.1 200 OK\r\n\r\n",
+        "cut": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n0",
+        "huge": b"HTTP/1.1 200 OK\r\n\r\n" + b"0" * 70_000,
+        "other": b"HTTP/1.1 101 Switch\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n0",
+        "endless": b"HTTP/1.1 102 Wait\r\n\r\n" * 1000,
+    }
+    hook = HookServer(lab, lambda body: answers[body["stream"]])
+    weir = lab.weir(origins=[lab.fake_origin()], config=quiet(hooks=_hooks(hook, "on_publish")))
+    for stream in answers:
+        link = client(weir)
+        link.connect("live")
+        if stream in ("interim", "chunked", "close", "surplus"):
+            link.publish(stream)
+        else:
+            with pytest.raises(RtmpError):
+                link.publish(stream)
+        link.close()
+    assert _result(weir, "allowed") == 4 and _result(weir, "failed") == 4
+
+
 def test_stale_connection_gets_a_new_one(lab):
     fake = lab.fake_origin(media=noise_tags(9))
     hook = HookServer(lab)

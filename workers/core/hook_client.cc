@@ -1,6 +1,5 @@
 #include "workers/core/hook_client.h"
 
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,11 +11,9 @@
 #include "common/base/limits.h"
 #include "common/base/version.h"
 #include "common/net/crypto.h"
-#include "common/net/tcp.h"
-#include "common/proto/http/chunked.h"
-#include "common/proto/http/head.h"
+#include "common/proto/http/collected_response.h"
 #include "common/proto/http/head_writer.h"
-#include "workers/core/side.h"
+#include "workers/core/dial.h"
 
 namespace weir {
 namespace {
@@ -24,10 +21,7 @@ namespace {
 using ipc::Counter;
 
 constexpr std::size_t kReadBytes = 16 * 1024;
-constexpr std::size_t kHeadMax = 32 * 1024;
 constexpr std::uint64_t kRefusalMs = 1000;  // how long at most a refusal counts
-constexpr std::uint64_t kLogMs = 1000;      // between two lines about calls that failed
-constexpr std::uint64_t kConnectMs = 100;   // of one of several addresses, at least
 
 std::string host_name() {
   char name[256] = {};
@@ -50,23 +44,16 @@ struct HookClient::Call {
 };
 
 struct HookClient::Link {
-  enum class State : std::uint8_t { kIdle, kConnecting, kHead, kBody };
+  enum class State : std::uint8_t { kIdle, kConnecting, kAnswering };
   State state = State::kConnecting;
   std::uint32_t generation = 0;
   bool used = false;
   bool reused = false;  // the call is not the first one here
-  bool keep_alive = false;
   std::uint64_t call = 0;
-  Endpoint endpoint;
+  ConnectTarget target;
   std::uint64_t connect_until_ms = 0;
   Side side;
-  std::vector<std::uint8_t> in;
-  http::ResponseParser parser;
-  http::Body body;
-  std::uint64_t left = 0;
-  http::ChunkedDecoder chunked;
-  int status = 0;
-  std::string text;
+  std::unique_ptr<http::CollectedResponse> response;  // to the call
 
   bool connecting() const { return used && state == State::kConnecting; }
 };
@@ -80,6 +67,8 @@ HookClient::HookClient(event_base* base, const Config& config, Resolver& resolve
       sender_{host_name(), std::to_string(::getppid())},
       seed_(net::random_hash_seed()),
       cache_(limits::kHookCacheEntries),
+      tls_(config),
+      connect_(tls_, {0, static_cast<std::uint64_t>(config.hooks.timeout)}),
       poller_(base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
       timer_(event_new(
@@ -254,13 +243,13 @@ void HookClient::feed_queue() {
     if (link == nullptr) link = new_link(endpoint);
     if (link == nullptr) return;  // one will become free, or the call's time ends
     queue_.pop_front();
-    if (!use(*link, id)) try_next(id, std::strerror(errno));
+    use(*link, id);
   }
 }
 
 HookClient::Link* HookClient::idle_link(const Endpoint& endpoint) {
   for (const auto& link : links_) {
-    if (link->used && link->call == 0 && link->endpoint == endpoint) return link.get();
+    if (link->used && link->call == 0 && link->target.endpoint == endpoint) return link.get();
   }
   return nullptr;
 }
@@ -280,7 +269,7 @@ HookClient::Link* HookClient::new_link(const Endpoint& endpoint) {
     link = idle->get();
     drop_link(*link);
   }
-  link->endpoint = endpoint;
+  link->target.endpoint = endpoint;
   return link;
 }
 
@@ -290,44 +279,45 @@ void HookClient::drop_link(Link& link) {
   link.generation = generation;
 }
 
-// Gives the call to the link. False, with errno: it cannot be connected.
-bool HookClient::use(Link& link, std::uint64_t id) {
+// Gives the call to the link, which has another one's answer behind it or is to be connected.
+void HookClient::use(Link& link, std::uint64_t id) {
   Call& call = *calls_.at(id);
+  call.endpoint = link.target.endpoint;
+  call.link = &link;
+  link.call = id;
+  link.response =
+      std::make_unique<http::CollectedResponse>(http::Method::kPost, limits::kHookAnswerBytes);
+  link.reused = link.used;
+  if (link.used) {
+    ask_through(link, call);
+    serve(link);
+    return;
+  }
+  link.used = true;
+  link.state = Link::State::kConnecting;
+  const std::size_t addresses = addresses_of(call);
+  link.connect_until_ms = address_until_ms(monotonic_ms(), call.deadline_ms,
+                                           addresses - std::min(addresses, call.refused));
   const auto index = static_cast<std::uint32_t>(
       std::find_if(links_.begin(), links_.end(),
                    [&link](const auto& each) { return each.get() == &link; }) -
       links_.begin());
-  link.reused = link.used;
-  call.endpoint = link.endpoint;
-  if (!link.used) {
-    const std::uint64_t now = monotonic_ms();
-    const std::uint64_t left = call.deadline_ms > now ? call.deadline_ms - now : 0;
-    const std::size_t others = addresses_of(call) - std::min(addresses_of(call), call.refused + 1);
-    link.connect_until_ms =
-        others == 0 ? call.deadline_ms : now + std::max(kConnectMs, left / (others + 1));
-    auto fd = net::start_connect(link.endpoint, {0, config_.hooks.timeout});
-    if (!fd) {
-      errno = fd.error().sys_errno;
-      return false;
-    }
-    link.side.fd = std::move(*fd);
-    link.state = Link::State::kConnecting;
-    if (!poller_.add(link.side.fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
-                     Token{index, link.generation, 0}.pack())) {
-      drop_link(link);
-      errno = ENOMEM;
-      return false;
-    }
-    link.used = true;
-  }
-  link.call = id;
-  call.link = &link;
+  after_connect(link, connect_.start(link.side, link.target, [&](int fd) {
+    return poller_.add(fd, kSideEvents, Token{index, link.generation, 0}.pack());
+  }));
+}
+
+void HookClient::ask_through(Link& link, const Call& call) {
+  link.state = Link::State::kAnswering;
   link.side.out.append(call.request);
-  if (link.state == Link::State::kIdle) {
-    link.state = Link::State::kHead;
-    serve(link);
-  }
-  return true;
+}
+
+void HookClient::after_connect(Link& link, const ConnectStep& step) {
+  if (step.state == ConnectStep::State::kFailed) return broke(link, step.why);
+  if (step.state == ConnectStep::State::kWaiting) return;
+  const Call& call = *calls_.at(link.call);
+  target_of(call).good = link.target.endpoint;
+  ask_through(link, call);
 }
 
 void HookClient::on_ready(std::uint64_t packed, std::uint32_t events) {
@@ -336,19 +326,8 @@ void HookClient::on_ready(std::uint64_t packed, std::uint32_t events) {
   Link& link = *links_[token.index];
   if (!link.used || link.generation != token.generation) return;
   link.side.note(events);
-  if (link.state == Link::State::kConnecting) {
-    if (const int error = net::take_socket_error(link.side.fd.get()); error != 0) {
-      broke(link, std::strerror(error));
-    } else if (!link.side.writable) {
-      return;
-    } else {
-      link.state = Link::State::kHead;
-      if (const auto call = calls_.find(link.call); call != calls_.end()) {
-        target_of(*call->second).good = link.endpoint;
-      }
-    }
-  }
-  if (link.used) serve(link);
+  if (link.connecting()) after_connect(link, connect_.go_on(link.side, link.target));
+  if (link.used && !link.connecting()) serve(link);
   feed_queue();
   arm_timer();
 }
@@ -367,78 +346,32 @@ void HookClient::serve(Link& link) {
     if (status == IoStatus::kBlocked) return;
     if (link.call == 0) return drop_link(link);  // closed, or talks out of turn
     if (status == IoStatus::kOk) {
-      take(link, ByteView(read_buffer_.data(), static_cast<std::size_t>(n)));
-    } else if (n == 0 && link.state == Link::State::kBody &&
-               link.body.framing == http::Framing::kUntilClose) {
-      return answered(link, false);
+      took(link, link.response->feed(ByteView(read_buffer_.data(), static_cast<std::size_t>(n))));
+    } else if (n == 0) {
+      return took(link, link.response->on_close());
     } else {
-      return broke(link, n == 0 ? "closed without an answer" : std::strerror(errno));
+      return broke(link, std::strerror(errno));
     }
   }
 }
 
-void HookClient::take(Link& link, ByteView bytes) {
-  if (link.state == Link::State::kBody) return take_body(link, bytes);
-  link.in.insert(link.in.end(), bytes.begin(), bytes.end());
-  for (;;) {
-    http::ResponseHead head;
-    const ParseStatus status = link.parser.parse(as_text(link.in), http::Method::kOther, head);
-    if (status == ParseStatus::kNeedMore && link.in.size() < kHeadMax) return;
-    if (status != ParseStatus::kComplete) {
-      return broke(link, std::string(http::to_string(link.parser.error())));
-    }
-    if (head.is_interim()) {
-      link.in.erase(link.in.begin(), link.in.begin() + static_cast<std::ptrdiff_t>(head.consumed));
-      link.parser = http::ResponseParser{};
-      continue;
-    }
-    link.status = head.status;
-    link.body = head.body;
-    link.left = head.body.length;
-    link.keep_alive = head.keep_alive;
-    link.state = Link::State::kBody;
-    const std::vector<std::uint8_t> all = std::move(link.in);
-    link.in.clear();
-    if (link.body.framing == http::Framing::kTunnel) return broke(link, "it switched protocols");
-    return link.body.empty() ? answered(link, all.size() == head.consumed)
-                             : take_body(link, ByteView(all).subspan(head.consumed));
+void HookClient::took(Link& link, ParseStatus status) {
+  if (status == ParseStatus::kComplete) return answered(link);
+  if (status == ParseStatus::kNeedMore) return;
+  std::string why(link.response->error());
+  if (const std::string_view detail = link.response->detail(); !detail.empty()) {
+    why.append(": ").append(detail);
   }
+  broke(link, why);
 }
 
-void HookClient::take_body(Link& link, ByteView bytes) {
-  if (link.text.size() + bytes.size() > limits::kHookAnswerBytes) {
-    return broke(link, "its answer is too large");
-  }
-  if (link.body.framing == http::Framing::kLength) {
-    const auto mine = static_cast<std::size_t>(std::min<std::uint64_t>(link.left, bytes.size()));
-    link.text += as_text(bytes.first(mine));
-    link.left -= mine;
-    if (link.left == 0) answered(link, mine == bytes.size());
-    return;
-  }
-  if (link.body.framing != http::Framing::kChunked) {
-    link.text += as_text(bytes);
-    return;
-  }
-  for (;;) {
-    ByteView data;
-    const ParseStatus status = link.chunked.next(bytes, data);
-    if (status == ParseStatus::kInvalid) return broke(link, "its chunks make no sense");
-    link.text += as_text(data);
-    if (link.chunked.done()) return answered(link, bytes.empty());
-    if (status == ParseStatus::kNeedMore) return;
-  }
-}
-
-// A whole answer is there. `keep`: nothing follows it.
-void HookClient::answered(Link& link, bool keep) {
+// A whole answer is there.
+void HookClient::answered(Link& link) {
   const std::uint64_t id = std::exchange(link.call, 0);
-  const HookVerdict verdict = read_hook_answer(link.status, link.text);
-  if (keep && link.keep_alive) {
+  const HookVerdict verdict = read_hook_answer(link.response->head().status, link.response->body());
+  if (link.response->reusable()) {
     link.state = Link::State::kIdle;
-    link.parser = http::ResponseParser{};
-    link.chunked = http::ChunkedDecoder{};
-    link.text.clear();
+    link.response.reset();
   } else {
     drop_link(link);
   }
@@ -449,7 +382,7 @@ void HookClient::answered(Link& link, bool keep) {
 // The connection is of no use, and the call has no answer.
 void HookClient::broke(Link& link, const std::string& why) {
   const std::uint64_t id = std::exchange(link.call, 0);
-  const bool stale = link.reused && link.state == Link::State::kHead && link.in.empty();
+  const bool stale = link.reused && id != 0 && !link.response->begun();
   const bool refused = link.connecting();
   drop_link(link);
   const auto found = calls_.find(id);
@@ -475,18 +408,15 @@ void HookClient::fail(std::uint64_t id, Counter counter, const std::string& why)
   const Call& call = *calls_.at(id);
   counters_.add(counter);
   const bool open = config_.hooks.fail == "open";
-  const std::uint64_t now = monotonic_ms();
-  if (now >= next_log_ms_) {
-    next_log_ms_ = now + kLogMs;
+  std::uint64_t suppressed = 0;
+  if (failures_.take(monotonic_ms(), suppressed)) {
     LogLine(LogLevel::kWarn, open ? "hook failed, the client is let in" : "hook failed")
         .session(call.session)
         .field("hook", to_string(call.action))
         .field("host", target_of(call).url.authority)
         .field("server", call.endpoint.empty() ? "" : to_string(call.endpoint))
         .field("reason", why)
-        .field("held_back", std::exchange(held_back_, 0));
-  } else {
-    ++held_back_;
+        .field("held_back", suppressed);
   }
   finish(id, {open, "the hook failed: " + why}, true);
 }

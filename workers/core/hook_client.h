@@ -25,10 +25,12 @@
 
 #include "common/base/bytes.h"
 #include "common/base/http_url.h"
+#include "common/base/log_budget.h"
 #include "common/config/config.h"
 #include "ipc/counters.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/hook_plan.h"
+#include "workers/core/origin_connect.h"
 #include "workers/core/poller.h"
 #include "workers/core/resolver.h"
 
@@ -72,15 +74,16 @@ class HookClient {
   Endpoint next_address(const Call& call);
   void on_address();
   std::uint64_t begin(const HookEvent& event, std::optional<HookKey> key);
-  bool use(Link& link, std::uint64_t id);
+  void use(Link& link, std::uint64_t id);
+  static void ask_through(Link& link, const Call& call);
+  void after_connect(Link& link, const ConnectStep& step);
   Link* idle_link(const Endpoint& endpoint);
   Link* new_link(const Endpoint& endpoint);
   void drop_link(Link& link);
   void on_ready(std::uint64_t token, std::uint32_t events);
   void serve(Link& link);
-  void take(Link& link, ByteView bytes);
-  void take_body(Link& link, ByteView bytes);
-  void answered(Link& link, bool keep);
+  void took(Link& link, ParseStatus status);
+  void answered(Link& link);
   void broke(Link& link, const std::string& why);
   void try_next(std::uint64_t id, const std::string& why);
   void fail(std::uint64_t id, ipc::Counter counter, const std::string& why);
@@ -97,6 +100,8 @@ class HookClient {
   HashSeed seed_;
   std::array<Target, kHookActions> targets_;
   HookCache cache_;
+  OriginTls tls_;  // not used: an https URL is refused when the configuration is read
+  OriginConnect connect_;
   Poller poller_;
   EventPtr timer_;
   std::vector<std::unique_ptr<Link>> links_;
@@ -109,8 +114,7 @@ class HookClient {
   std::vector<std::uint8_t> read_buffer_;
   std::uint64_t last_id_ = 0;
   Ticket last_ticket_ = 0;
-  std::uint64_t next_log_ms_ = 0;
-  std::uint64_t held_back_ = 0;
+  LogBudget failures_{1};
 };
 
 }  // namespace weir
