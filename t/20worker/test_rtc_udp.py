@@ -242,6 +242,10 @@ def test_both_families(lab):
     assert not has_v6 or any(":" in address for _, address, _ in candidates_of(answer))
 
 
+def fragment_of(ufrag):
+    return f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password_of(ufrag)}\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
+
+
 def test_ice_restart(lab):
     """The new pair works with the first check after the answer, at the same origin's session; the
     old one still does (RFC 9725, 4.3.3)."""
@@ -249,9 +253,7 @@ def test_ice_restart(lab):
     client = RtcClient(weir, "live/a")
     client.prove()
     old = client.username, client.password
-    fragment = f"a=ice-ufrag:newone\r\na=ice-pwd:{password_of('newone')}\r\n" \
-        "m=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
-    answer = weir.request("PATCH", client.location, fragment, Content_Type=FRAGMENT, If_Match="*")
+    answer = weir.request("PATCH", client.location, fragment_of("newone"), Content_Type=FRAGMENT, If_Match="*")
     assert answer.status == 200, answer.body
     client.username, client.password = "restarted:newone", password_of("restarted")
     transaction = client.check()[8:20]
@@ -260,6 +262,29 @@ def test_ice_restart(lab):
     assert origin.peers[client.username] == origin.peers[old[0]]
     client.username, client.password = old
     client.prove()
+    assert client.delete().status == 200
+    poll("the session's end", lambda: sessions(weir) == 0)
+
+
+def test_ice_restart_to_another_port(lab):
+    """The answer to a restart names another port of the origin: the media goes there, and nowhere else."""
+    old, new = MediaOrigin(lab), MediaOrigin(lab)
+    weir = RtcWeir(lab, [old.api], media=False, workers=2)  # no rtc endpoint: as the answers say
+    client = RtcClient(weir, "live/a")
+    client.prove()
+    assert client.echo(1, 20) and old.received[client.username] == [1]
+    assert weir.request("PATCH", client.location, fragment_of("stay"), Content_Type=FRAGMENT,
+                        If_Match='"e1"').status == 204
+    assert client.echo(2, 20) and not new.checks, "a candidate of the client's moves nothing"
+    old.api.candidates = new.api.candidates
+    before = client.username
+    answer = weir.request("PATCH", client.location, fragment_of("newone"), Content_Type=FRAGMENT, If_Match="*")
+    assert answer.status == 200, answer.body
+    assert candidates_of(answer.body.decode()) == [("udp", "203.0.113.7", weir.rtc_port)]
+    client.username, client.password = "restarted:newone", password_of("restarted")
+    client.prove()
+    assert client.echo(3, 20)
+    assert new.received == {client.username: [3]} and old.received == {before: [1, 2]}
     assert client.delete().status == 200
     poll("the session's end", lambda: sessions(weir) == 0)
 
