@@ -177,7 +177,8 @@ struct FlowAbandoned {
   Role role = Role::kPlayer;
   FlowEndReason reason = FlowEndReason::kIdle;
   std::uint8_t reserved[6] = {};
-  FlowText texts;  // kKey, kResource
+  std::uint64_t created_ms = 0;  // CLOCK_MONOTONIC
+  FlowText texts;                // kKey, kResource
 };
 
 // A UDP worker may read its slot sockets from now on; until then they belong to the generation

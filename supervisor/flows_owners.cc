@@ -279,6 +279,7 @@ void Flows::note_abandoned(const ipc::FlowRecord& last, FlowEndReason reason) {
   message.origin = last.origin;
   message.role = last.role;
   message.reason = reason;
+  message.created_ms = last.created_ms;
   message.texts.set(FlowField::kKey, last.get(FlowField::kKey));
   message.texts.set(FlowField::kResource, last.get(FlowField::kResource));
 }

@@ -24,3 +24,41 @@ TEST_CASE("bodies are written anew, and none has a member twice") {
     CHECK(print(body).starts_with("refused"));
   }
 }
+
+TEST_CASE("the publisher to an address among SRS's clients") {
+  const auto find = [](std::string_view rows) {
+    return find_srs_publisher("{\"clients\":[" + std::string(rows) + "]}", "webrtc://h/live/a");
+  };
+  const std::string_view ours =
+      R"({"id":"x1","tcUrl":"webrtc://h/live","name":"a","type":"rtc-publish","publish":true,"alive":2.5})";
+  const auto found = find(
+      R"({"id":"x0","tcUrl":"webrtc://h/live","name":"a","type":"rtc-play","publish":false},)" +
+      std::string(ours));
+  REQUIRE(found);
+  CHECK(found->count == 2);
+  CHECK(found->id == "x1");
+  CHECK(found->connected_ms == 2500);
+  for (const auto& [from, to] :
+       std::initializer_list<std::pair<std::string_view, std::string_view>>{
+           {"webrtc://h", "webrtc://g"},
+           {"\"a\"", "\"b\""},
+           {"rtc-publish", "fmle-publish"},
+           {"true", "false"},
+           {"\"x1\"", "7"}}) {
+    std::string other(ours);
+    other.replace(other.find(from), from.size(), to);
+    CAPTURE(other);
+    REQUIRE(find(other));
+    CHECK(find(other)->id.empty());
+  }
+  for (const std::string_view alive : {"-1", "\"x\"", "1e300"}) {
+    std::string other(ours);
+    other.replace(other.find("2.5"), 3, alive);
+    CHECK(find(other)->id == "x1");
+  }
+  CHECK(find("")->count == 0);
+  CHECK(find("1,[],null")->count == 3);
+  for (const std::string_view body : {"", "[]", "{}", R"({"clients":{}})", R"({"code":404})"}) {
+    CHECK_FALSE(find_srs_publisher(body, "webrtc://h/live/a"));
+  }
+}

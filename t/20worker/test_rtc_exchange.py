@@ -236,3 +236,62 @@ def test_origins_are_told_of_ends_that_they_cannot_see(lab):
         poll("the origin is told of the timeout", lambda n=before: len(origin.deleted) == n + 3)
     assert len(origin.deleted) == 6
     assert weir.weir.log().count("origin was told of the session's end") == 4
+
+
+def test_publishers_without_an_address_are_kicked(lab):
+    """SRS's JSON names no address to end a session at: a publisher that nobody can use (any more) is kicked by
+    the origin's API, so that the next try is not refused as busy. Nobody else is."""
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin], {"rtc": {"signal_timeout": "2s"}, "http": {"answer_timeout": "700ms"}},
+                   media=False)
+    others = [origin.add_client("webrtc://weir.test/live", "a", False) for _ in range(150)]
+    others.append(origin.add_client("webrtc://other.test/live", "a", True))
+
+    def publish(stream, ufrag):
+        body = {"sdp": offer_sdp(ufrag), "streamurl": f"webrtc://weir.test/live/{stream}?token=1"}
+        answer = weir.post("/rtc/v1/publish/", json.dumps(body))
+        return answer.status, json.loads(answer.body)["code"]
+
+    def made():
+        return [number for number in origin.clients if number not in others]
+
+    def session_of(stream):
+        return next(row["id"] for row in weir.weir.api("sessions")["sessions"] if row["stream"].endswith(stream))
+
+    def kick(session):
+        assert weir.weir.request(f"/api/v1/sessions/{session}", "DELETE")[0] == 200
+
+    def wait_kicks(count):
+        poll("the origin's kick", lambda: len(origin.deleted) == count)
+        assert not made() and origin.deleted[-1].startswith("/api/v1/clients/c")
+    # An answer without a candidate; one that comes too late.
+    candidates, origin.candidates = origin.candidates, []
+    assert publish("a", "abcd")[0] == 502
+    wait_kicks(1)
+    origin.candidates = candidates
+    late = threading.Event()
+    origin.hooks["POST"] = lambda *_: not late.wait(20)
+    assert publish("a", "abce")[0] == 504
+    late.set()
+    wait_kicks(2)
+    origin.hooks.clear()
+    # The origin's refusal kicks nobody. An operator's kick does, and the timeout of a client that never comes.
+    assert publish("a", "abcf") == (200, 0) and publish("a", "abcg") == (200, 400)
+    kick(session_of("live/a"))
+    wait_kicks(3)
+    assert publish("a", "abch") == (200, 0)
+    wait_kicks(4)
+    # One whose publisher has left without a word while another came, through this Weir or past it.
+    assert publish("a", "abci") == (200, 0)
+    old = session_of("live/a")
+    origin.clients.pop(*made())
+    assert publish("a", "abcj") == (200, 0)
+    kick(old)
+    poll("its end", lambda: all(row["id"] != old for row in weir.weir.api("sessions")["sessions"]))
+    assert publish("b", "abck") == (200, 0)
+    origin.clients.pop(made()[-1])
+    others.append(origin.add_client("webrtc://weir.test/live", "b", True))
+    origin.clients[others[-1]]["since"] += 1.5
+    wait_kicks(5)
+    weir.weir.wait_log("another one publishes there")
+    assert origin.deleted[5:] == [] and all(number in origin.clients for number in others)

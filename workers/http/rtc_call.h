@@ -50,7 +50,13 @@ struct RtcSignal::Call {
   SessionId group = 0;
   ipc::FlowRef flow;      // the first one; also that of a resource which is changed
   std::string flow_name;  // for its public address
-  std::string location;   // path and query of the session at the origin
+  // Path and query of the session at the origin; of one that SRS's JSON has made, the address that
+  // it publishes to.
+  std::string location;
+  // Of a removal by that address.
+  bool searching = false;        // among the origin's clients
+  std::size_t searched = 0;      // how many of them were looked at
+  std::uint64_t created_ms = 0;  // the session
 };
 
 }  // namespace weir::http

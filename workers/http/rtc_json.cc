@@ -1,5 +1,6 @@
 #include "workers/http/rtc_json.h"
 
+#include <algorithm>
 #include <set>
 
 namespace weir::http {
@@ -70,6 +71,25 @@ Result<SrsAnswer> read_srs_answer(std::string_view body) {
   answer.sdp = text_of(answer.json.get(), "sdp");
   answer.ok = cJSON_IsNumber(code) && code->valuedouble == 0 && !answer.sdp.empty();
   return answer;
+}
+
+Result<SrsClients> find_srs_publisher(std::string_view body, std::string_view stream_url) {
+  constexpr double kMsMax = 1e12;
+  const ApiJson json = parse_object(body);
+  const cJSON* const rows = cJSON_GetObjectItemCaseSensitive(json.get(), "clients");
+  if (!cJSON_IsArray(rows)) return fail("the answer has no clients");
+  SrsClients out;
+  for (const cJSON* row = rows->child; row != nullptr; row = row->next) {
+    ++out.count;
+    const bool publishes = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "publish")) &&
+                           text_of(row, "type").starts_with("rtc");
+    if (!publishes || text_of(row, "tcUrl") + "/" + text_of(row, "name") != stream_url) continue;
+    const cJSON* alive = cJSON_GetObjectItemCaseSensitive(row, "alive");
+    const double ms = cJSON_IsNumber(alive) ? alive->valuedouble * 1000 : 0;
+    out.id = text_of(row, "id");
+    out.connected_ms = ms > 0 ? static_cast<std::uint64_t>(std::min(ms, kMsMax)) : 0;
+  }
+  return out;
 }
 
 std::string with_sdp(const SrsAnswer& answer, std::string_view sdp) {

@@ -3,6 +3,8 @@
 // for cJSON. Errors: a text that names what is missing.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -32,5 +34,14 @@ struct SrsAnswer {
 Result<SrsAnswer> read_srs_answer(std::string_view body);
 // The answer's text with another SDP.
 std::string with_sdp(const SrsAnswer& answer, std::string_view sdp);
+
+// A page of SRS's /api/v1/clients/.
+struct SrsClients {
+  std::size_t count = 0;  // of the page
+  std::string id;         // of the one that publishes to an address; empty: it is not there
+  std::uint64_t connected_ms = 0;  // for how long it has been there
+};
+// `stream_url` without a query, as it was sent to the origin. SRS tells it as `tcUrl` and `name`.
+Result<SrsClients> find_srs_publisher(std::string_view body, std::string_view stream_url);
 
 }  // namespace weir::http

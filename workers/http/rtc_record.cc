@@ -13,8 +13,6 @@ namespace {
 using ipc::Counter;
 
 constexpr std::uint64_t kMasterTimeoutMs = 3000;
-constexpr std::size_t kRemovalsAtOnce = 32;
-constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
 constexpr std::size_t kRtc = static_cast<std::size_t>(ipc::EndpointKind::kRtc);
 constexpr std::string_view kExpose = "Access-Control-Expose-Headers";
 
@@ -38,21 +36,8 @@ bool is_counter_offer(const ResponseHead& head, RtcApi api) {
          has_media_type(head.fields.get(HeaderId::kContentType), "application/sdp");
 }
 
-std::string authority_of(Endpoint endpoint) {
-  endpoint.scheme = Scheme::kDefault;
-  return to_string(endpoint);
-}
-
-// The line of a field in the head of a request; empty if there is none.
-std::string line_of(std::string_view head, std::string_view name) {
-  for (std::size_t at = 0; (at = head.find("\r\n", at)) != std::string_view::npos;) {
-    at += 2;
-    const std::string_view line = head.substr(at, head.find("\r\n", at) - at);
-    if (equal_ignoring_case(line.substr(0, line.find(':')), name)) {
-      return std::string(line) + "\r\n";
-    }
-  }
-  return {};
+std::string without_query(std::string_view url) {
+  return std::string(url.substr(0, url.find('?')));
 }
 
 }  // namespace
@@ -101,6 +86,10 @@ void RtcSignal::on_response(Call& call) {
       on_patch_answer(call);
       return;
     case RtcStep::kRemove:
+      if (call.searching) {
+        on_publishers(call);
+        return;
+      }
       if (call.removal) {
         LogLine(LogLevel::kInfo, "origin was told of the session's end")
             .session(call.request.session)
@@ -194,10 +183,6 @@ Result<RtcMade> RtcSignal::read_made(Call& call, std::string_view sdp) const {
 
 void RtcSignal::on_offer_answer(Call& call) {
   note_location(call);
-  if (call.silent) {  // came too late
-    remove_at_origin(call);
-    return;
-  }
   std::string_view sdp = call.response->body();
   if (is_json(call.request.plan.api)) {
     auto answer = read_srs_answer(call.response->body());
@@ -207,6 +192,12 @@ void RtcSignal::on_offer_answer(Call& call) {
     }
     call.srs = std::move(*answer);
     sdp = call.srs.sdp;
+    // There is no address to end it at: a publisher is found by what it publishes to.
+    if (call.request.plan.publisher) call.location = without_query(call.stream_url);
+  }
+  if (call.silent) {  // came too late
+    remove_at_origin(call);
+    return;
   }
   auto made = read_made(call, sdp);
   if (!made) {
@@ -429,72 +420,6 @@ void RtcSignal::end_flow(ipc::FlowRef flow) {
   end.flow = flow;
   end.reason = ipc::FlowEndReason::kDeleted;
   process_.link.send(end);
-}
-
-// The origin has made a session that nobody can use.
-void RtcSignal::give_up(Call& call, int status, std::string_view why) {
-  if (!call.silent) tell_client(call, status, why);
-  remove_at_origin(call);
-}
-
-// Nobody waits for this call any more. The client's own Authorization is what the origin asks for.
-void RtcSignal::remove_at_origin(Call& call) {
-  if (call.recorded > 0) end_flow(call.flow);
-  forget_master_request(call);
-  if (call.location.empty()) {
-    finish(call, {});
-    return;
-  }
-  call.request.plan.step = RtcStep::kRemove;
-  call.request.plan.flow.clear();
-  call.request.method = Method::kDelete;
-  call.request.body.clear();
-  std::string host = line_of(call.request.head, "Host");
-  if (host.empty()) host = "Host: " + authority_of(call.endpoint) + "\r\n";
-  call.request.head = "DELETE " + call.location + " HTTP/1.1\r\n" + host +
-                      line_of(call.request.head, "Authorization") + "Connection: close\r\n";
-  dial(call, call.origin);
-}
-
-void RtcSignal::on_flow_abandoned(const ipc::FlowAbandoned& message) {
-  if (removals_.size() >= limits::kAbandonedFlows) return;
-  removals_.push_back(message);
-  start_removals();
-}
-
-// A few at a time: a thousand sessions may end in the same second, and each takes a connection.
-void RtcSignal::start_removals() {
-  if (std::exchange(starting_removals_, true)) return;
-  while (removing_ < kRemovalsAtOnce && !removals_.empty()) {
-    const ipc::FlowAbandoned next = removals_.front();
-    removals_.pop_front();
-    start_removal(next);
-  }
-  starting_removals_ = false;
-}
-
-void RtcSignal::start_removal(const ipc::FlowAbandoned& message) {
-  const std::string_view resource =
-      message.texts.valid() ? message.texts.get(ipc::FlowField::kResource) : "";
-  ipc::OriginRecord record;
-  if (resource.empty() || !process_.state.read_origin(message.origin, record) ||
-      record.endpoint_count[kApi] == 0) {
-    return;
-  }
-  RtcRequest request;
-  request.method = Method::kDelete;
-  request.session = message.session;
-  request.plan.step = RtcStep::kRemove;
-  request.plan.publisher = message.role == ipc::Role::kPublisher;
-  request.plan.api = request.plan.publisher ? RtcApi::kWhip : RtcApi::kWhep;
-  request.plan.key = message.texts.get(ipc::FlowField::kKey);
-  request.head = "DELETE " + std::string(resource) +
-                 " HTTP/1.1\r\nHost: " + authority_of(record.endpoints[kApi][0]) +
-                 "\r\nConnection: close\r\n";
-  Call& call = make_call(0, std::move(request));
-  call.silent = call.removal = true;
-  ++removing_;
-  dial(call, message.origin);
 }
 
 void RtcSignal::pass_on(Call& call) {

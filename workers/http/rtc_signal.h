@@ -148,19 +148,24 @@ class RtcSignal {
   void record_next(Call& call);
   void recorded(Call& call);
   void refuse_record(Call& call, int status, std::string_view why);
-  void give_up(Call& call, int status, std::string_view why);
   bool find_flow(Call& call) const;
   void end_flow(Call& call);
   void end_flow(ipc::FlowRef flow);
   void pass_on(Call& call);
   RtcAnswer copy_answer(const Call& call) const;
-  void remove_at_origin(Call& call);
-  void start_removals();
-  void start_removal(const ipc::FlowAbandoned& message);
   void tell_client(Call& call, int status, std::string_view why);
   void forget_master_request(Call& call);
   void finish(Call& call, RtcAnswer answer);
   void fail(Call& call, int status, std::string_view why);
+
+  // rtc_removal.cc: what an origin has made and nobody uses
+  void give_up(Call& call, int status, std::string_view why);
+  void remove_at_origin(Call& call);
+  void begin_removal(Call& call, std::string_view fields);
+  void find_publisher(Call& call, std::size_t from);
+  void on_publishers(Call& call);
+  void start_removals();
+  void start_removal(const ipc::FlowAbandoned& message);
 
   Process process_;
   route::HintKey hint_key_;

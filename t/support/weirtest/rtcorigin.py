@@ -9,6 +9,7 @@ session, for tests of the signalling. Real ones are in webrtc.py.
 import itertools
 import json
 import re
+import time
 import urllib.parse
 
 from .httporigin import HttpConnection, HttpOrigin
@@ -69,6 +70,7 @@ class RtcOrigin:
         self.calls = []             # (method, path, fields, body)
         self.sessions = {}          # name -> ufrag
         self.deleted = []           # whole targets
+        self.clients = {}           # SRS's API: id -> row; a JSON publisher, until it is kicked
         self.patches = []
         self.etag = '"e1"'
         self.origin = HttpOrigin(lab, self._serve, start)
@@ -96,8 +98,8 @@ class RtcOrigin:
             call.close()
             return
         path, _, query = call.path.partition("?")
-        {"POST": self._post, "DELETE": self._delete, "PATCH": self._patch,
-         "OPTIONS": self._options}[call.method](call, path, query, body)
+        {"POST": self._post, "DELETE": self._delete, "PATCH": self._patch, "OPTIONS": self._options,
+         "GET": self._tell_clients}[call.method](call, path, query, body)
         call.close()
 
     def _make(self, offer):
@@ -112,6 +114,13 @@ class RtcOrigin:
         if path in ("/rtc/v1/play/", "/rtc/v1/publish/"):
             wanted = json.loads(body)
             self.offers.append((call.path, wanted["sdp"]))
+            app, _, stream = wanted["streamurl"].partition("?")[0].rpartition("/")
+            if path == "/rtc/v1/publish/":
+                if any((row["publish"], row["tcUrl"], row["name"]) == (True, app, stream)
+                       for row in self.clients.values()):
+                    call.answer(200, b'{"code":400}')  # busy
+                    return
+                self.add_client(app, stream, True)
             name, sdp = self._make(wanted["sdp"])
             answer = {"code": 0, "server": "vid-1", "service": "s", "pid": "7", "sdp": sdp,
                       "sessionid": name}
@@ -133,8 +142,23 @@ class RtcOrigin:
                                "Link": '<turn:turn.example.org>; rel="ice-server"',
                                "Access-Control-Allow-Origin": "https://origins.own"})
 
+    def add_client(self, app, stream, publish):
+        """The id, as SRS's API has it. `app`: scheme://host/app."""
+        number = f"c{next(_numbers)}"
+        self.clients[number] = {"id": number, "tcUrl": app, "name": stream, "publish": publish,
+                                "type": "rtc-publish" if publish else "rtc-play", "since": time.monotonic()}
+        return number
+
+    def _tell_clients(self, call, path, query, body):
+        del body
+        assert path == "/api/v1/clients/"
+        start, count = (int(v) for v in re.fullmatch(r"start=(\d+)&count=(\d+)", query).groups())
+        rows = [{**row, "alive": time.monotonic() - row["since"]} for row in self.clients.values()]
+        call.answer(200, json.dumps({"code": 0, "clients": rows[start:start + count]}).encode())
+
     def _delete(self, call, path, query, body):
-        del path, query, body
+        del query, body
+        self.clients.pop(path.rpartition("/")[2], None)
         self.deleted.append(call.path)
         call.answer(200, b"", {"Content-Type": None})
 
