@@ -295,3 +295,66 @@ def test_publishers_without_an_address_are_kicked(lab):
     wait_kicks(5)
     weir.weir.wait_log("another one publishes there")
     assert origin.deleted[5:] == [] and all(number in origin.clients for number in others)
+
+
+def test_redirects_are_followed_to_origins(lab):
+    """307 and 308 (RFC 9725, 4.5) lead to the same origin or to another one that Weir knows, by address or by
+    name; the client hears nothing of it, and elsewhere nobody is asked. The session is the last one's."""
+    first, second, named, stranger = origins = [RtcOrigin(lab) for _ in range(4)]
+    named.ip = "localhost"
+    weir = RtcWeir(lab, origins[:3], {"origin o2": {"weight": 0}, "origin o3": {"weight": 0}})
+    moves = {}
+
+    def move(call, _):
+        to = moves.get(call.path.partition("?")[0])
+        if to is None:
+            return False
+        call.answer(to[0], b"", {"Location": to[1]} if to[1] else {})
+        return True
+    for origin in origins:
+        origin.hooks = {"POST": move, "DELETE": move, "PATCH": move}
+    here, there = f"http://127.0.0.1:{first.api_port}", f"http://127.0.0.1:{second.api_port}"
+    poll("the name", lambda: all(o["state"] != "unresolved" for o in weir.weir.api("origins")["origins"]))
+    for number, (status, location, at, path) in enumerate((
+            (307, "/whip/x?token=1", first, "/whip/x?token=1"), (308, "../x", first, "/rtc/v1/x"),
+            (307, here + "/x", first, "/x"), (307, "http://weir.test/x", first, "/x"),
+            (308, there + "/whip/live/a", second, "/whip/live/a"),
+            (307, f"//127.0.0.1:{second.api_port}/y", second, "/y"),
+            (307, f"http://LOCALHOST:{named.api_port}/z", named, "/z"))):
+        moves["/rtc/v1/whip/"] = status, location
+        offer = offer_sdp(f"abc{number}")
+        answer = weir.post(f"/whip/live/{number}", offer, Authorization="Bearer t")
+        assert answer.status == 201, location
+        method, asked, fields, body = at.calls[-1]
+        assert (method, asked, fields["host"], fields["authorization"]) == ("POST", path, "weir.test", "Bearer t")
+        assert "a=ice-ufrag:abc" in body and len(at.offers) > 0
+        target = weir.target(answer.fields["location"])
+        assert weir.request("DELETE", target).status == 200 and len(at.deleted) == 1, location
+        assert answer.fields["location"].startswith("http://weir.test/") and "127.0.0.1" not in answer.raw_head
+        at.deleted.clear()
+    # A session may move, too; one that nobody uses is ended where the redirect leads.
+    moves["/rtc/v1/whip/"] = 307, there + "/w"
+    location = weir.post("/whip/live/b", offer_sdp("abcd")).fields["location"]
+    moves["/w"] = 307, here + "/s/1"
+    assert weir.request("DELETE", weir.target(location)).status == 200 and first.deleted == ["/s/1"]
+    # What is not followed, and what goes round.
+    del moves["/w"]
+    moves.update({"/r1": (307, "/r2"), "/r2": (308, there + "/r3"), "/r3": (307, here + "/r1")})
+    asked = len(first.calls) + len(second.calls)
+    for status, location in ((307, "/r1"), (301, "/x"), (302, "/x"), (303, "/x"), (300, ""), (307, ""),
+                             (307, "/api/v1/clients/"), (307, "/x/%2e%2e/api/v1"), (307, "ftp://weir.test/x"),
+                             (307, f"http://127.0.0.1:{stranger.api_port}/x"), (307, "http://example.org/x"),
+                             (307, f"http://user@127.0.0.1:{second.api_port}/x"),
+                             (307, f"http://127.0.0.1:{second.api_port}x/x")):
+        moves["/rtc/v1/whip/"] = status, location
+        answer = weir.post(WHIP, offer_sdp("abcd"))
+        assert answer.status == 502 and "location" not in answer.fields, (status, location)
+        assert b"127.0.0.1" not in answer.body and b"example" not in answer.body
+    assert len(first.calls) + len(second.calls) == asked + 13 + 2 and not stranger.calls
+    assert weir.weir.log().count("origin's redirect cannot be followed") == 13
+    # An origin that is not there is nobody else's to answer for.
+    weir.weir.stop()
+    gone = RtcOrigin(lab, start=False)
+    weir = RtcWeir(lab, [first, gone], {"origin o2": {"weight": 0}})
+    moves["/rtc/v1/whip/"] = 307, f"http://127.0.0.1:{gone.api_port}/x"
+    assert weir.post(WHIP, offer_sdp("abcd")).status == 503

@@ -38,6 +38,7 @@ struct RtcSignal::Call {
   Endpoint endpoint;
   std::vector<ipc::OriginRef> failed;
   std::int64_t attempts = 0;
+  std::size_t redirects = 0;  // that were followed
   HookClient::Ticket hook = 0;
   std::uint32_t master_request = 0;
   Side side;
@@ -58,5 +59,8 @@ struct RtcSignal::Call {
   std::size_t searched = 0;      // how many of them were looked at
   std::uint64_t created_ms = 0;  // the session
 };
+
+// The value of a field in the head of a request, up to its line's end; empty if there is none.
+std::string_view field_of(std::string_view head, std::string_view name);
 
 }  // namespace weir::http

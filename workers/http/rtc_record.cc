@@ -74,6 +74,10 @@ RtcAnswer rtc_preflight(std::string_view allow) {
 
 void RtcSignal::on_response(Call& call) {
   const int status = call.response->head().status;
+  if (status >= 300 && status < 400) {
+    on_redirect(call);
+    return;
+  }
   switch (call.request.plan.step) {
     case RtcStep::kOffer:
       if (is_success(status) || is_counter_offer(call.response->head(), call.request.plan.api)) {
@@ -423,11 +427,6 @@ void RtcSignal::end_flow(ipc::FlowRef flow) {
 }
 
 void RtcSignal::pass_on(Call& call) {
-  const int status = call.response->head().status;
-  if (status >= 300 && status < 400) {
-    fail(call, 502, "the origin redirects, which is not followed");
-    return;
-  }
   RtcAnswer answer = copy_answer(call);
   answer.body = std::move(call.response->body());
   finish(call, answer);

@@ -24,25 +24,13 @@ constexpr std::size_t kClientsMax = 4096;  // looked through
 // SRS counts from the offer on, we from its answer on, in other clocks.
 constexpr std::uint64_t kClockSlackMs = 1000;
 
-std::string authority_of(Endpoint endpoint) {
+std::string line_of(std::string_view name, std::string_view value) {
+  return std::string(name).append(": ").append(value).append("\r\n");
+}
+
+std::string host_line(Endpoint endpoint) {
   endpoint.scheme = Scheme::kDefault;
-  return to_string(endpoint);
-}
-
-std::string host_line(const Endpoint& endpoint) {
-  return "Host: " + authority_of(endpoint) + "\r\n";
-}
-
-// The line of a field in the head of a request; empty if there is none.
-std::string line_of(std::string_view head, std::string_view name) {
-  for (std::size_t at = 0; (at = head.find("\r\n", at)) != std::string_view::npos;) {
-    at += 2;
-    const std::string_view line = head.substr(at, head.find("\r\n", at) - at);
-    if (equal_ignoring_case(line.substr(0, line.find(':')), name)) {
-      return std::string(line) + "\r\n";
-    }
-  }
-  return {};
+  return line_of("Host", to_string(endpoint));
 }
 
 std::string head_of(std::string_view method, std::string_view target, std::string_view fields) {
@@ -73,9 +61,12 @@ void RtcSignal::remove_at_origin(Call& call) {
   call.request.plan.step = RtcStep::kRemove;
   call.request.plan.flow.clear();
   call.request.body.clear();
-  std::string fields = line_of(call.request.head, "Host");
-  if (fields.empty()) fields = host_line(call.endpoint);
-  fields += line_of(call.request.head, "Authorization");
+  std::string fields = host_line(call.endpoint);
+  if (const std::string_view host = field_of(call.request.head, "Host"); !host.empty()) {
+    fields = line_of("Host", host);
+  }
+  const std::string_view authorization = field_of(call.request.head, "Authorization");
+  if (!authorization.empty()) fields += line_of("Authorization", authorization);
   call.created_ms = monotonic_ms();
   begin_removal(call, fields);
 }

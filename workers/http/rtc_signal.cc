@@ -366,7 +366,7 @@ void RtcSignal::dial_failed(Call& call, ipc::DialOutcome outcome, std::string_vi
     result.outcome = outcome;
     process_.link.send(result);
   }
-  const bool again = call.request.plan.step == RtcStep::kOffer &&
+  const bool again = call.request.plan.step == RtcStep::kOffer && call.redirects == 0 &&
                      call.attempts < process_.config.http.dial_attempts;
   LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
       .session(call.request.session)

@@ -158,6 +158,10 @@ class RtcSignal {
   void finish(Call& call, RtcAnswer answer);
   void fail(Call& call, int status, std::string_view why);
 
+  // rtc_redirect.cc: the origin sends us elsewhere
+  bool find_redirect(Call& call, std::string_view location, std::string_view& wrong);
+  void on_redirect(Call& call);
+
   // rtc_removal.cc: what an origin has made and nobody uses
   void give_up(Call& call, int status, std::string_view why);
   void remove_at_origin(Call& call);

@@ -6,39 +6,11 @@
 
 #include "common/base/network.h"
 #include "common/proto/hls/pin_uri.h"
+#include "workers/http/location_origin.h"
 #include "workers/http/stream_room.h"
 
 namespace weir::http {
 namespace {
-
-constexpr std::size_t kHttpKind = static_cast<std::size_t>(ipc::EndpointKind::kHttp);
-
-struct Authority {
-  std::string_view text;  // empty: a reference within this server
-  std::string host;       // without port and brackets, in lower case
-};
-
-Authority authority_of(std::string_view location) {
-  Authority out;
-  const std::size_t mark = location.find("//");
-  const std::size_t first = std::min(location.find_first_of("/?#"), location.size());
-  if (mark == std::string_view::npos || mark != first) return out;
-  const std::string_view scheme = location.substr(0, mark);
-  if (!scheme.empty() && !equal_ignoring_case(scheme, "http:") &&
-      !equal_ignoring_case(scheme, "https:")) {
-    return out;
-  }
-  location.remove_prefix(mark + 2);
-  out.text = location.substr(0, location.find_first_of("/?#\\"));
-  std::string_view host = out.text;
-  if (host.starts_with('[')) {
-    host = host.substr(1, host.find(']') - 1);
-  } else {
-    host = host.substr(0, host.find(':'));
-  }
-  out.host = route::canonical_host(host);
-  return out;
-}
 
 // A name or an address that means nothing outside of the origin's network.
 bool is_inner(const std::string& host) {
@@ -54,31 +26,15 @@ bool is_inner(const std::string& host) {
 
 }  // namespace
 
-// The HTTP endpoint that has this address, of any origin.
-std::optional<Endpoint> StreamRoom::origin_at(std::string_view authority) const {
-  const auto& header = process_.state.header();
-  std::uint32_t left = header.origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < header.origin_capacity && left > 0; ++slot) {
-    ipc::OriginRecord record;
-    if (!process_.state.read_origin(slot, record)) continue;
-    --left;
-    for (std::size_t i = 0; i < record.endpoint_count[kHttpKind]; ++i) {
-      const Endpoint& endpoint = record.endpoints[kHttpKind][i];
-      if (to_string(endpoint) == authority) return endpoint;
-    }
-  }
-  return std::nullopt;
-}
-
 std::string StreamRoom::lead_here(const StreamExchange& x, std::string_view location) {
   const Authority there = authority_of(location);
   const Authority asked = authority_of("//" + x.sent_host);
   Endpoint endpoint = x.endpoint;
   if (!there.text.empty() && there.host != asked.host) {
-    const auto known = origin_at(there.text);
+    const auto known = find_origin_at(process_.state, ipc::EndpointKind::kHttp, there);
     const bool same = there.host == ip_to_string(x.endpoint);
     if (!known && !same && !is_inner(there.host)) return std::string(location);
-    if (known) endpoint = *known;
+    if (known) endpoint = known->endpoint;
   }
   const std::array<std::string_view, 1> ours{there.text};
   hls::RewriteOptions options;

@@ -71,7 +71,6 @@ class StreamRoom : public Room {
   void origin_broke(std::uint32_t index, EndReason reason, std::string_view why);
 
   // stream_location.cc: redirects
-  std::optional<Endpoint> origin_at(std::string_view authority) const;
   std::string lead_here(const StreamExchange& x, std::string_view location);
 
   // stream_relay.cc: live streams, inside the kernel
