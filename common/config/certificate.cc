@@ -1,16 +1,11 @@
 #include "common/config/certificate.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <iterator>
 #include <set>
 
-#include "common/base/fd.h"
 #include "common/base/limits.h"
+#include "common/config/read_file.h"
 #include "common/config/values.h"
 
 namespace weir::config {
@@ -59,9 +54,9 @@ class CertificateReader {
     if (!seen_.insert(name).second) return fault(statement.name.at, name, "is given twice");
     if (statement.values.size() != 1) return fault(statement.name.at, name, "takes one value");
     const Word& value = statement.values[0];
-    auto text = read_whole_file(value.text, limits::kCertificateBytes);
+    auto text = read_file(value.text, limits::kCertificateBytes);
     if (!text) {
-      fault(value.at, name, text.error().text);
+      fault(value.at, name, show(value.text) + ": " + text.error().text);
     } else if (name == "file") {
       made_.file = value.text;
       made_.tls.chain = std::move(*text);
@@ -102,27 +97,6 @@ std::string print_certificate(const CertificateConfig& certificate) {
   out += "    key " + print_word(certificate.key) + ";\n";
   if (!certificate.ocsp.empty()) out += "    ocsp " + print_word(certificate.ocsp) + ";\n";
   return out + "}\n";
-}
-
-Result<std::string> read_whole_file(const std::string& path, std::size_t limit) {
-  // O_NONBLOCK: the open of a fifo must not wait.
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd) return fail_errno("cannot read " + show(path), errno);
-  struct stat about {};
-  if (::fstat(fd.get(), &about) != 0) return fail_errno("cannot read " + show(path), errno);
-  if (!S_ISREG(about.st_mode)) return fail(show(path) + " is not a regular file");
-  std::string text(limit + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t n = ::read(fd.get(), text.data() + size, text.size() - size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail_errno("cannot read " + show(path), errno);
-    if (n == 0) break;
-    size += static_cast<std::size_t>(n);
-  }
-  if (size > limit) return fail(show(path) + " is larger than " + print_size(limit));
-  text.resize(size);
-  return text;
 }
 
 }  // namespace weir::config

@@ -20,7 +20,4 @@ CertificateConfig read_certificate(const Statement& block, const Document& docum
 // The block in the file's syntax; what is in the files stays unseen.
 std::string print_certificate(const CertificateConfig& certificate);
 
-// A regular file of at most `limit` bytes. Errors name the path.
-Result<std::string> read_whole_file(const std::string& path, std::size_t limit);
-
 }  // namespace weir::config

@@ -15,6 +15,7 @@
 #include "common/config/config.h"
 #include "common/config/options.h"
 #include "common/config/origin.h"
+#include "common/config/read_file.h"
 #include "common/config/syntax.h"
 #include "common/config/values.h"
 
@@ -283,8 +284,10 @@ class Loader {
                "tls.min_protocol is newer than tls.max_protocol");
     }
     if (!config_.tls.origin_ca.empty()) {
-      auto text = read_whole_file(config_.tls.origin_ca, limits::kAuthoritiesBytes);
-      if (!text) return fault_of("tls", "origin_ca", text.error().text);
+      auto text = read_file(config_.tls.origin_ca, limits::kAuthoritiesBytes);
+      if (!text) {
+        return fault_of("tls", "origin_ca", show(config_.tls.origin_ca) + ": " + text.error().text);
+      }
       config_.origin_ca = std::move(*text);
     }
     const std::pair<std::string_view, const Endpoint*> listeners[] = {

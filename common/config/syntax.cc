@@ -1,39 +1,16 @@
 #include "common/config/syntax.h"
 
-#include <fcntl.h>
 #include <glob.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <optional>
 #include <utility>
 
-#include "common/base/fd.h"
+#include "common/config/read_file.h"
 #include "common/config/values.h"
 
 namespace weir::config {
 namespace {
-
-// Reads a whole regular file. Anything else (a FIFO, a device) might never end.
-Result<std::string> read_file(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) return fail_errno("cannot open", errno);
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return fail_errno("cannot read", errno);
-  if (!S_ISREG(info.st_mode)) return fail("is not a regular file");
-  std::string text;
-  char buffer[16384];
-  while (text.size() <= kMaxFileBytes) {
-    const ssize_t got = ::read(fd.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno("cannot read", errno);
-    if (got == 0) return text;
-    text.append(buffer, static_cast<std::size_t>(got));
-  }
-  return fail("is larger than 1 MiB");
-}
 
 class GlobResult {
  public:
@@ -339,7 +316,7 @@ class FileParser {
     if (shared_.document.files.size() >= kMaxFiles) {
       return fault(at, "more than " + std::to_string(kMaxFiles) + " files");
     }
-    const auto text = read_file(path);
+    const auto text = read_file(path, kMaxFileBytes);
     if (!text) return fault(at, "include " + path + ": " + text.error().text);
     open.push_back(path);
     FileParser(shared_, *text, block_depth_).parse(out);
@@ -371,7 +348,7 @@ Document parse_text(const std::string& name, std::string_view text, const Enviro
   std::vector<Statement> statements;
   if (text.size() > kMaxFileBytes) {
     shared.document.files.push_back(name);
-    faults.add(name, 0, 0, "is larger than 1 MiB");
+    faults.add(name, 0, 0, "is larger than " + print_size(kMaxFileBytes));
   } else {
     FileParser(shared, text, 0).parse(statements);
   }
@@ -380,7 +357,7 @@ Document parse_text(const std::string& name, std::string_view text, const Enviro
 }
 
 Document parse_file(const std::string& path, const Environment& environment, FaultList& faults) {
-  const auto text = read_file(path);
+  const auto text = read_file(path, kMaxFileBytes);
   if (text) return parse_text(path, *text, environment, faults);
   faults.add(path, 0, 0, text.error().text);
   return Document{{path}, {}};

@@ -94,7 +94,7 @@ TEST_CASE("parsing goes on after a fault, up to the limit of faults") {
 }
 
 TEST_CASE("hostile text is bounded") {
-  CHECK(first_fault(std::string(kMaxFileBytes + 1, ' ')) == "a.conf: is larger than 1 MiB");
+  CHECK(first_fault(std::string(kMaxFileBytes + 1, ' ')) == "a.conf: is larger than 1m");
   CHECK(first_fault(std::string(kMaxFileBytes, '{')) != "");
   CHECK(parse(std::string(kMaxFileBytes, 'a')).faults.size() == 1);
   std::string blocks;
