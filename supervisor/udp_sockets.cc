@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "common/base/log.h"
+#include "common/net/tcp.h"
 
 namespace weir {
 namespace {
@@ -108,12 +109,9 @@ Result<Endpoint> redirect_upstream(int fd, const Endpoint& origin) {
   if (length == 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&to), length) != 0) {
     return fail_errno(name, length == 0 ? EADDRNOTAVAIL : errno);
   }
-  sockaddr_storage own{};
-  socklen_t own_length = sizeof own;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &own_length) != 0) {
-    return fail_errno(name, errno);
-  }
-  return from_sockaddr(own);
+  const Endpoint own = net::local_address(fd);
+  if (own.empty()) return fail(name + ": its own address cannot be told");
+  return own;
 }
 
 }  // namespace weir

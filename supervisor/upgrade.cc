@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "common/base/log.h"
+#include "common/net/tcp.h"
 
 namespace weir {
 namespace {
@@ -58,16 +59,13 @@ bool is_listener(int fd, Transport& transport) {
 // The address comes from the socket itself, too; what is no listen socket is not adopted.
 SharedListenSocket adopt(int fd, unsigned kind) {
   auto socket = std::make_shared<ListenSocket>();
-  sockaddr_storage address{};
-  socklen_t address_length = sizeof address;
-  if (kind >= ipc::kWorkerKinds || !is_listener(fd, socket->transport) ||
-      // sockaddr_storage is made for this cast.
-      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_length) != 0) {
+  const Endpoint address = net::local_address(fd);
+  if (kind >= ipc::kWorkerKinds || !is_listener(fd, socket->transport) || address.empty()) {
     return nullptr;
   }
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   socket->kind = static_cast<ipc::WorkerKind>(kind);
-  socket->address = from_sockaddr(address);
+  socket->address = address;
   socket->fd.reset(fd);
   return socket;
 }

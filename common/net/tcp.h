@@ -28,7 +28,7 @@ void set_tcp_options(int fd, const TcpOptions& options);
 // the kernel knows at once come back here.
 Result<UniqueFd> start_connect(const Endpoint& to, const TcpOptions& options);
 
-// The address that a socket is bound to; empty when it cannot be told.
+// The address that a socket, of whatever kind, is bound to; empty when it cannot be told.
 Endpoint local_address(int fd);
 
 // SO_ERROR of a socket, which reading clears. 0: fine.

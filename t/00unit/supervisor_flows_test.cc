@@ -1,5 +1,6 @@
 // The master's side of sessions: who may do what, who owns what, and what comes back after a
 // restart. Workers are pages and what was sent to them; origins are real UDP sockets.
+#include "common/net/tcp.h"
 #include "supervisor/flows.h"
 
 #include <netinet/in.h>
@@ -36,9 +37,7 @@ struct Origin {
     loopback.ip[3] = 1;
     const socklen_t length = to_sockaddr(loopback, a);
     REQUIRE(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&a), length) == 0);
-    socklen_t own = sizeof a;
-    REQUIRE(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&a), &own) == 0);
-    at = from_sockaddr(a);
+    at = net::local_address(fd.get());
   }
   // Who sent the next datagram; empty: there is none.
   Endpoint heard_from() const {

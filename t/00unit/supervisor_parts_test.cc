@@ -48,18 +48,11 @@ weir::Endpoint loopback(std::uint16_t port) {
   return e;
 }
 
-weir::Endpoint address_of(int fd) {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length);
-  return weir::from_sockaddr(storage);
-}
-
 // Sockets at a free port of the kernel's choice, under the address that the plan looks for.
 weir::ListenSockets open_some(unsigned count) {
   auto first = weir::open_listener(WorkerKind::kRtmp, loopback(0));
   REQUIRE(first.has_value());
-  (*first)->address = address_of((*first)->fd.get());
+  (*first)->address = weir::net::local_address((*first)->fd.get());
   auto all = weir::plan_listeners({*first}, WorkerKind::kRtmp, (*first)->address, count);
   REQUIRE(all.has_value());
   return *all;
@@ -165,7 +158,7 @@ TEST_CASE("[::] takes clients of both families, another IPv6 address only its ow
     auto listener = weir::open_listener(WorkerKind::kRtmp, address, weir::Transport::kTcp);
     if (!listener) return;  // a machine without IPv6
     weir::Endpoint to = *weir::parse_ip("127.0.0.1");
-    to.port = address_of((*listener)->fd.get()).port;
+    to.port = weir::net::local_address((*listener)->fd.get()).port;
     auto client = weir::net::start_connect(to, {});
     REQUIRE(client.has_value());
     pollfd wait{client->get(), POLLOUT, 0};

@@ -1,5 +1,6 @@
 // OriginDialer between a master that is played here and real listeners on the loopback: who is
 // asked in which order, what is reported, and that nothing is left behind.
+#include "common/net/tcp.h"
 #include "workers/core/origin_dialer.h"
 
 #include <doctest/doctest.h>
@@ -36,11 +37,9 @@ struct Port {
   explicit Port(bool listens) : fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)) {
     sockaddr_storage address{};
     Endpoint any = *parse_ip("127.0.0.1");
-    socklen_t length = to_sockaddr(any, address);
+    const socklen_t length = to_sockaddr(any, address);
     REQUIRE(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0);
-    length = sizeof address;
-    REQUIRE(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
-    at = from_sockaddr(address);
+    at = net::local_address(fd.get());
     if (listens) REQUIRE(::listen(fd.get(), 16) == 0);
   }
   // The bytes of the next connection, once it has sent some.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/fd.h"
+#include "common/net/tcp.h"
 #include "workers/core/udp_socket.h"
 
 using namespace weir;
@@ -82,7 +83,7 @@ TEST_CASE("packets of all sizes arrive in order, joined or not") {
       const UniqueFd in = bound_socket(*parse_ip("127.0.0.1"), joined);
       const UniqueFd out = bound_socket(*parse_ip("127.0.0.1"));
       const UdpSent sent =
-          sender.send({out.get(), false, udp_local_address(in.get()), {}}, pieces, segment);
+          sender.send({out.get(), false, net::local_address(in.get()), {}}, pieces, segment);
       CHECK(sent.packets == packets.size());
       CHECK(sent.bytes == std::accumulate(sizes.begin(), sizes.end(), std::size_t{0}));
       CHECK(sent.dropped == 0);
@@ -90,7 +91,7 @@ TEST_CASE("packets of all sizes arrive in order, joined or not") {
       const auto got = receive_all(receiver, in.get());
       REQUIRE(got.size() == packets.size());
       for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i].bytes == packets[i]);
-      CHECK(got[0].from == udp_local_address(out.get()));
+      CHECK(got[0].from == net::local_address(out.get()));
       CHECK(got[0].to.same_address(*parse_listen("127.0.0.1:1")));
     }
   }
@@ -105,7 +106,7 @@ TEST_CASE("a piece of several packets is passed on as such, and split where it m
   for (const bool segment : {false, true}) {
     const UniqueFd in = bound_socket(*parse_ip("127.0.0.1"));
     const UniqueFd out = bound_socket(*parse_ip("127.0.0.1"));
-    const UdpPath path{out.get(), false, udp_local_address(in.get()), {}};
+    const UdpPath path{out.get(), false, net::local_address(in.get()), {}};
     CHECK(sender.send(path, {&piece, 1}, segment).packets == 11);
     const auto got = receive_all(receiver, in.get());
     REQUIRE(got.size() == 11);
@@ -123,7 +124,7 @@ TEST_CASE("where the kernel takes no segments they go out plain") {
   REQUIRE(::setsockopt(out.get(), SOL_SOCKET, SO_NO_CHECK, &off, sizeof off) == 0);
   const auto packets = packets_of({1000, 1000, 1000, 200});
   const UdpSent sent =
-      sender.send({out.get(), false, udp_local_address(in.get()), {}}, pieces_of(packets), true);
+      sender.send({out.get(), false, net::local_address(in.get()), {}}, pieces_of(packets), true);
   CHECK(sent.cannot_segment);
   CHECK(sent.packets == 4);
   CHECK(sent.dropped == 0);
@@ -138,7 +139,7 @@ TEST_CASE("a packet leaves from the address that is asked for") {
   const auto packets = packets_of({100, 100});
   for (const char* source : {"127.0.0.1:1", "127.0.0.33:1"}) {
     const Endpoint from = *parse_listen(source);
-    sender.send({out.get(), false, udp_local_address(in.get()), from}, pieces_of(packets), true);
+    sender.send({out.get(), false, net::local_address(in.get()), from}, pieces_of(packets), true);
     const auto got = receive_all(receiver, in.get());
     REQUIRE(got.size() == 2);
     CHECK(got[0].from.same_address(from));
@@ -149,7 +150,7 @@ TEST_CASE("a closed port of the peer is told, and costs no other packet") {
   UdpReceiver receiver;
   UdpSender sender;
   UniqueFd in = bound_socket(*parse_ip("127.0.0.1"));
-  const Endpoint where = udp_local_address(in.get());
+  const Endpoint where = net::local_address(in.get());
   const UniqueFd out = bound_socket(*parse_ip("127.0.0.1"));
   sockaddr_storage storage{};
   const socklen_t length = to_sockaddr(where, storage);

@@ -1,6 +1,7 @@
 // UdpRelay: the table of flows, the master's messages, claims and timers. udp_forward.cc moves the
 // packets.
 #include "workers/core/udp_relay.h"
+#include "common/net/tcp.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -48,7 +49,7 @@ UdpRelay::UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtoc
       by_key_(0, ClientKeyHash{net::random_hash_seed()}),
       claim_by_key_(0, by_key_.hash_function()) {
   for (UniqueFd& socket : sockets) {
-    const Endpoint bound = udp_local_address(socket.get());
+    const Endpoint bound = net::local_address(socket.get());
     sockets_.push_back({std::move(socket), bound});
   }
   for (std::size_t i = 0; i < special_.size(); ++i) {

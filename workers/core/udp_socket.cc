@@ -262,12 +262,4 @@ void UdpSender::send_plain(std::size_t index, UdpSent& out) {
   }
 }
 
-Endpoint udp_local_address(int fd) {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  // The socket API takes every address family through this one pointer type.
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
-  return from_sockaddr(storage);
-}
-
 }  // namespace weir

@@ -110,7 +110,4 @@ class UdpSender {
   std::array<mmsghdr, kCalls> headers_{};
 };
 
-// The address and port that a socket is bound to.
-Endpoint udp_local_address(int fd);
-
 }  // namespace weir

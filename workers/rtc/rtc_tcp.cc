@@ -8,6 +8,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/log.h"
+#include "common/net/tcp.h"
 #include "workers/core/udp_socket.h"
 
 namespace weir::rtc {
@@ -37,7 +38,7 @@ LegRef TcpLegs::add(UniqueFd fd, const Endpoint& client, std::uint64_t now_ms) {
   leg.used = true;
   leg.generation = generation;
   leg.client = client;
-  leg.local = udp_local_address(fd.get());
+  leg.local = net::local_address(fd.get());
   leg.opened_ms = now_ms;
   leg.splitter = FrameSplitter(limits::kRtcTcpFrameBytes);
   leg.fd = std::move(fd);
