@@ -220,13 +220,14 @@ void Flows::create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m
       }
     }
   }
-  if (status != FlowStatus::kOk && refusal_log_.open(now_ms)) {
+  std::uint64_t suppressed = 0;
+  if (status != FlowStatus::kOk && refusal_log_.take(now_ms, suppressed)) {
     LogLine(LogLevel::kWarn, "session refused")
         .session(m.session)
         .field("protocol", to_string(kind_of(kind)))
         .field("client", to_string(m.signaller))
         .field("why", to_string(status))
-        .field("held_back", std::exchange(refusal_log_.held_back, 0));
+        .field("suppressed", suppressed);
   }
   answer_created(page, m.header.request, status, slot);
 }
@@ -331,12 +332,13 @@ FlowStatus Flows::open_socket(std::uint32_t slot, std::uint64_t now_ms) {
   auto upstream = open_upstream(record.origin_endpoint);
   if (!upstream) {
     const int error = upstream.error().sys_errno;
-    if (refusal_log_.open(now_ms)) {
+    std::uint64_t suppressed = 0;
+    if (refusal_log_.take(now_ms, suppressed)) {
       LogLine(LogLevel::kError, "no socket for a session")
           .session(record.session)
           .field("stream", record.get(FlowField::kKey))
           .field("error", upstream.error().text)
-          .field("held_back", std::exchange(refusal_log_.held_back, 0));
+          .field("suppressed", suppressed);
     }
     const bool scarce = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
                         error == EAGAIN || error == EADDRNOTAVAIL;
@@ -402,8 +404,8 @@ void Flows::note_client(std::uint32_t slot, const ipc::FlowClaim& m, std::uint64
   table_.put(slot, record);
   if (!first && !moved) return;
   table_.header().claims[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
-  std::uint64_t held_back = 0;
-  if (!first && !move_log_.take(now_ms, held_back)) return;
+  std::uint64_t suppressed = 0;
+  if (!first && !move_log_.take(now_ms, suppressed)) return;
   LogLine(LogLevel::kInfo, first ? "session connected" : "client has a new address")
       .session(record.session)
       .field("stream", record.get(FlowField::kKey))
@@ -411,7 +413,7 @@ void Flows::note_client(std::uint32_t slot, const ipc::FlowClaim& m, std::uint64
       .field("before", first || from.empty() ? std::string() : to_string(from))
       .field("upstream", to_string(record.upstream_local))
       .field("origin", to_string(record.origin_endpoint))
-      .field("held_back", held_back);
+      .field("suppressed", suppressed);
 }
 
 void Flows::count(std::uint32_t page, const ipc::FlowStats& stats, std::uint64_t now_ms) {

@@ -196,7 +196,7 @@ class Flows {
   std::deque<ipc::FlowEnded> ended_;     // not sent yet
   std::vector<std::uint32_t> removers_;  // pages of the http workers that tell origins
   std::deque<ipc::FlowAbandoned> abandoned_;
-  LogGate refusal_log_;
+  LogBudget refusal_log_{1, kRefusalLogMs};
   LogBudget move_log_{20};  // clients may move as often as they like
 };
 

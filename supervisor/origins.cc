@@ -113,20 +113,10 @@ bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
          a.api == b.api && a.srt == b.srt && a.rtc == b.rtc;
 }
 
-constexpr std::uint64_t kLogGateMs = 10000;
 // Beside the time of the probe itself, what asking for it and its verdict may take.
 constexpr std::uint64_t kProbeSlackMs = 2000;
 
 }  // namespace
-
-bool LogGate::open(std::uint64_t now_ms) {
-  if (now_ms < next_ms) {
-    ++held_back;
-    return false;
-  }
-  next_ms = now_ms + kLogGateMs;
-  return true;
-}
 
 LogLine& describe(LogLine& line, const ipc::OriginRecord& record) {
   line.field("origin", record.name);
@@ -412,11 +402,13 @@ ipc::Reply Origins::register_origin(const ipc::OriginRegister& m, std::uint64_t 
 
 ipc::Reply Origins::refuse_full(const ipc::OriginRegister& m, std::uint64_t now_ms) {
   state_.header().origins_refused.fetch_add(1, std::memory_order_relaxed);
-  if (full_log_.open(now_ms)) {
+  std::uint64_t suppressed = 0;
+  if (full_log_.take(now_ms, suppressed)) {
     LogLine(LogLevel::kError, "registration refused, the table is full (max_origins)")
         .field("server", text_of(m.server))
         .field("max_origins", state_.header().origin_capacity)
-        .field("refused", state_.header().origins_refused.load(std::memory_order_relaxed));
+        .field("refused", state_.header().origins_refused.load(std::memory_order_relaxed))
+        .field("suppressed", suppressed);
   }
   ipc::Reply reply;
   reply.header.request = m.header.request;

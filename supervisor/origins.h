@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/base/endpoint.h"
+#include "common/base/log_budget.h"
 #include "common/config/config.h"
 #include "common/route/health.h"
 #include "ipc/messages.h"
@@ -25,12 +26,8 @@
 
 namespace weir {
 
-// Lets one line through each interval and counts what it held back.
-struct LogGate {
-  std::uint64_t next_ms = 0;
-  std::uint64_t held_back = 0;
-  bool open(std::uint64_t now_ms);
-};
+// Between two lines of the master about what is refused again and again.
+inline constexpr std::uint64_t kRefusalLogMs = 10000;
 
 class Origins {
  public:
@@ -153,7 +150,7 @@ class Origins {
   BoundedSet shared_;    // server ids that two live processes use
   std::uint64_t next_change_ms_ = 0;
   std::vector<ipc::ProbeNow> probes_;
-  LogGate full_log_;
+  LogBudget full_log_{1, kRefusalLogMs};
 };
 
 // What log lines say of an origin.

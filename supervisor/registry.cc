@@ -146,14 +146,16 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
 }
 
 void Registry::note_no_origin(const ipc::RouteRequest& request, std::uint64_t now_ms) {
-  if (!no_origin_log_.open(now_ms)) return;
+  std::uint64_t suppressed = 0;
+  if (!no_origin_log_.take(now_ms, suppressed)) return;
   LogLine(LogLevel::kWarn, "no origin can take the stream")
       .session(request.session)
       .field("stream", request.key.view())
       .field("role", to_string(request.role))
       .field("endpoint", to_string(request.protocol))
       .field("tried", request.failed_count)
-      .field("origins", origins_.used().size());
+      .field("origins", origins_.used().size())
+      .field("suppressed", suppressed);
 }
 
 // Those who cannot be served where the stream is all go to the same other origin.
@@ -218,10 +220,12 @@ std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::
   const std::uint32_t slot = state_.add_stream(key, record);
   if (slot == ipc::kNoSlot) {
     state_.header().streams_refused.fetch_add(1, std::memory_order_relaxed);
-    if (full_streams_log_.open(now_ms)) {
+    std::uint64_t suppressed = 0;
+    if (full_streams_log_.take(now_ms, suppressed)) {
       LogLine(LogLevel::kError, "stream refused, the table is full (max_streams)")
           .field("stream", key)
-          .field("max_streams", state_.header().stream_capacity);
+          .field("max_streams", state_.header().stream_capacity)
+          .field("suppressed", suppressed);
     }
     return slot;
   }
@@ -301,10 +305,12 @@ std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
                     static_cast<std::size_t>(open.protocol) < ipc::kEndpointKinds;
   if (!sane || sessions_.count(open.session) != 0) return std::nullopt;
   if (sessions_.size() >= max_sessions_) {
-    if (full_sessions_log_.open(now_ms)) {
+    std::uint64_t suppressed = 0;
+    if (full_sessions_log_.take(now_ms, suppressed)) {
       LogLine(LogLevel::kError, "session not recorded, too many are open")
           .session(open.session)
-          .field("sessions", sessions_.size());
+          .field("sessions", sessions_.size())
+          .field("suppressed", suppressed);
     }
     return std::nullopt;
   }

@@ -130,7 +130,9 @@ class Registry {
   std::array<Counts, ipc::kEndpointKinds> viewers_;
   std::vector<route::Candidate> candidates_;  // scratch of choose()
   std::vector<std::uint32_t> candidate_slots_;
-  LogGate full_streams_log_, full_sessions_log_, no_origin_log_;
+  LogBudget full_streams_log_{1, kRefusalLogMs};
+  LogBudget full_sessions_log_{1, kRefusalLogMs};
+  LogBudget no_origin_log_{1, kRefusalLogMs};
 };
 
 }  // namespace weir

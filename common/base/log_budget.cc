@@ -5,12 +5,11 @@
 namespace weir {
 
 bool LogBudget::take(std::uint64_t now_ms, std::uint64_t& suppressed) {
-  const std::uint64_t second = now_ms / 1000;
-  if (second != second_) {
-    second_ = second;
+  if (used_ == 0 || now_ms >= since_ms_ + interval_ms_) {
+    since_ms_ = now_ms;
     used_ = 0;
   }
-  if (used_ >= per_second_) {
+  if (used_ >= lines_) {
     ++swallowed_;
     return false;
   }

@@ -15,3 +15,13 @@ TEST_CASE("log budget") {
   CHECK(budget.take(2000, suppressed));
   CHECK(suppressed == 2);
 }
+
+TEST_CASE("a line an interval, from the first one on") {
+  LogBudget budget(1, 10000);
+  std::uint64_t suppressed = 9;
+  CHECK(budget.take(7000, suppressed));
+  CHECK_FALSE(budget.take(10000, suppressed));
+  CHECK_FALSE(budget.take(16999, suppressed));
+  CHECK(budget.take(17000, suppressed));
+  CHECK(suppressed == 2);
+}
