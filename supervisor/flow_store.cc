@@ -27,7 +27,7 @@ ipc::SavedFlows read_saved(const ipc::FlowFile& file, const Config& config) {
   const auto refuse = [&](std::string_view why) {
     LogLine(LogLevel::kWarn, "sessions of an earlier run are not taken up")
         .field("file", file.path())
-        .field("why", why);
+        .field("reason", why);
     return ipc::SavedFlows{};
   };
   auto old = file.open_old();
@@ -64,7 +64,7 @@ Result<FlowStore> open_flow_store(const Config& config, bool upgrade, UniqueFd l
   const auto in_memory = [&](std::string_view why) -> Result<FlowStore> {
     LogLine(config.session_file == "off" ? LogLevel::kDebug : LogLevel::kInfo,
             "sessions are kept in memory and end with the service")
-        .field("why", why);
+        .field("reason", why);
     auto table = ipc::FlowWriter::make(capacity);
     if (!table) return tl::unexpected(table.error());
     return FlowStore{std::move(*table), std::nullopt, std::move(saved)};

@@ -226,7 +226,7 @@ void Flows::create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m
         .session(m.session)
         .field("protocol", to_string(kind_of(kind)))
         .field("client", to_string(m.signaller))
-        .field("why", to_string(status))
+        .field("reason", to_string(status))
         .field("suppressed", suppressed);
   }
   answer_created(page, m.header.request, status, slot);
@@ -495,7 +495,7 @@ void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by
       .field("role", to_string(record.role))
       .field("client", to_string(record.client.empty() ? record.signaller : record.client))
       .field("origin", to_string(record.origin_endpoint))
-      .field("why", to_string(reason))
+      .field("reason", to_string(reason))
       .field("age_ms", now_ms - record.created_ms)
       .field("packets_from_client", record.counters.packets_from_client)
       .field("packets_to_client", record.counters.packets_to_client)

@@ -40,7 +40,7 @@ void Master::reload() {
       .field("config", options_.config_path.empty() ? "built-in defaults" : options_.config_path);
   const auto refuse = [this](std::string_view why) {
     state_->header().reloads_failed.fetch_add(1, std::memory_order_relaxed);
-    LogLine(LogLevel::kError, "reload refused, nothing has changed").field("why", why);
+    LogLine(LogLevel::kError, "reload refused, nothing has changed").field("reason", why);
     notifier_.ready("serving; the last reload was refused");
   };
   LoadOutcome loaded = load_config(options_.config_path, options_.environment);
@@ -258,7 +258,7 @@ void Master::abandon(Generation& generation, std::string_view why) {
   for (Seat& seat : generation.seats) seat.respawn_at_ms = 0;
   kill_all(generation);
   if (first) {
-    LogLine(LogLevel::kError, "cannot start, the workers did not get ready").field("why", why);
+    LogLine(LogLevel::kError, "cannot start, the workers did not get ready").field("reason", why);
     failed_to_start_ = true;
     stop_ = Stop::kQuick;
     return;
@@ -267,7 +267,7 @@ void Master::abandon(Generation& generation, std::string_view why) {
   static_cast<void>(open_logs(*config_, nullptr));
   LogLine(LogLevel::kError, "reload given up, the old workers go on")
       .field("generation", generation.number)
-      .field("why", why);
+      .field("reason", why);
   notifier_.ready("serving; the last reload was given up");
 }
 

@@ -17,7 +17,7 @@ void log_dropped(ipc::WorkerKind kind, pid_t pid, ipc::MessageType type, std::st
       .field("kind", to_string(kind))
       .field("pid", pid)
       .field("type", static_cast<unsigned>(type))
-      .field("why", why);
+      .field("reason", why);
 }
 
 }  // namespace

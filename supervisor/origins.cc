@@ -198,7 +198,7 @@ void Origins::retire(std::uint32_t slot, std::string_view why) {
   {
     LogLine line(LogLevel::kNotice, "origin removed");
     describe(line, record)
-        .field("why", why)
+        .field("reason", why)
         .field("streams", record.streams)
         .field("publishers", record.publishers)
         .field("players", record.players);

@@ -2,6 +2,7 @@
 page's connectionState never leaves `connected`."""
 
 import os
+import re
 import signal
 import time
 
@@ -38,5 +39,6 @@ def test_playing_through_everything(lab):
         goes_on("restart of the service")
         # What was signalled by the run before is ended by this one.
         assert player.leave() == 200 and publisher.leave() == 200
-        poll("both have ended", lambda: weir.weir.log().count("why=deleted") == 2)
+        poll("both have ended", lambda: len(
+            re.findall("session ended .* reason=deleted", weir.weir.log())) == 2)
         assert origin.states("live/show", "whep") == ["closed"]

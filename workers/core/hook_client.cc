@@ -416,7 +416,7 @@ void HookClient::fail(std::uint64_t id, Counter counter, const std::string& why)
         .field("host", target_of(call).url.authority)
         .field("server", call.endpoint.empty() ? "" : to_string(call.endpoint))
         .field("reason", why)
-        .field("held_back", suppressed);
+        .field("suppressed", suppressed);
   }
   finish(id, {open, "the hook failed: " + why}, true);
 }

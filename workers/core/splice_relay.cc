@@ -349,7 +349,7 @@ bool SpliceRelay::watch_again(Id id) {
       LogLine(LogLevel::kError, "a session ends, the kernel does not watch its socket")
           .field("side", side == 0 ? "client" : "origin")
           .field("error", std::strerror(error))
-          .field("held_back", suppressed);
+          .field("suppressed", suppressed);
     }
     return false;
   }

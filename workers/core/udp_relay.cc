@@ -157,7 +157,7 @@ void UdpRelay::drop_assign(const ipc::FlowAssign& assign, const Claim& claim, bo
   if (!has_socket && shortage_log_.take(monotonic_ms(), suppressed)) {
     LogLine(LogLevel::kError, "no descriptor for a session")
         .session(assign.session)
-        .field("held_back", suppressed);
+        .field("suppressed", suppressed);
   }
   protocol_.on_refused(assign.header.request,
                        has_socket ? ipc::FlowStatus::kUnknown : ipc::FlowStatus::kNoDescriptors);
@@ -224,7 +224,7 @@ bool UdpRelay::watch_again(std::uint32_t index, std::uint64_t now) {
     LogLine(LogLevel::kError, "a session ends, the kernel does not watch its socket")
         .session(flow.session)
         .field("error", std::strerror(error))
-        .field("held_back", suppressed);
+        .field("suppressed", suppressed);
   }
   end(index, {ipc::FlowEndReason::kOriginGone, "unwatched"});
   return false;
