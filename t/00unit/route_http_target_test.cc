@@ -1,16 +1,19 @@
 // What a stream's request is judged by is what any origin finds in what is sent on.
 #include <doctest/doctest.h>
 
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "common/route/http_target.h"
 #include "common/route/origin_hint.h"
+#include "t/00unit/route_query_support.h"
 
 namespace weir::route {
 namespace {
+
+using model::nginx_arg;
+using model::srs_query;
 
 struct Row {
   std::string_view path, query, key, sent;
@@ -79,26 +82,7 @@ TEST_CASE("targets that could be read in two ways are refused") {
   }
 }
 
-// ---- a model of SRS (7.0: SrsHttpMessage::host, SrsHttpUri, srs_parse_query_string) and of
-// ngx_http_arg(), written apart from the code under test
-
-std::map<std::string, std::string> srs_query(std::string text) {
-  std::vector<std::string> parts(1);
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (std::string_view("=,&;").find(text[i]) == std::string_view::npos) {
-      parts.back() += text[i];
-      continue;
-    }
-    if (text[i] == '&' && i + 1 < text.size() && text[i + 1] == '&') ++i;
-    parts.emplace_back();
-  }
-  if (parts.back().empty()) parts.pop_back();
-  std::map<std::string, std::string> out;
-  for (std::size_t i = 0; i < parts.size(); i += 2) {
-    out[parts[i]] = i + 1 < parts.size() ? parts[i + 1] : "";
-  }
-  return out;
-}
+// ---- models of origins (route_query_support.h)
 
 std::string srs_vhost(const std::string& host, const std::string& query) {
   auto all = srs_query(query);
@@ -108,18 +92,6 @@ std::string srs_vhost(const std::string& host, const std::string& query) {
   // Keys are in lower case, names in SRS's configuration may not be.
   for (char& c : found) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
   return found == "__defaultvhost__" ? std::string(kDefaultVhost) : found;
-}
-
-std::string nginx_arg(const std::string& query, std::string name) {
-  const auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  for (std::size_t i = 0; i + name.size() < query.size(); ++i) {
-    bool same = (i == 0 || query[i - 1] == '&') && query[i + name.size()] == '=';
-    for (std::size_t j = 0; same && j < name.size(); ++j) same = low(query[i + j]) == name[j];
-    if (!same) continue;
-    const std::size_t from = i + name.size() + 1;
-    return query.substr(from, query.find('&', from) - from);
-  }
-  return {};
 }
 
 // nginx: escapes decoded, slashes merged.

@@ -1,7 +1,5 @@
 // What Weir has judged is what SRS does: for random queries and addresses, the stream, vhost and
-// role that Weir found are those that SRS's way of reading finds in what is sent on. The model
-// below is written after SRS 7's behaviour: it parts queries at `=`, `,`, `&&`, `&` and `;` alike,
-// takes names and values in turn, of two values the last, and unescapes nothing.
+// role that Weir found are those that SRS's way of reading finds in what is sent on.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -11,28 +9,17 @@
 
 #include "common/proto/http/target.h"
 #include "common/route/stream_key.h"
+#include "t/00unit/route_query_support.h"
 #include "workers/http/rtc_plan_session.h"
 #include "workers/http/rtc_query_session.h"
 
 using namespace weir::http;
+using weir::model::nginx_arg;
+using weir::model::srs_query;
 
 namespace {
 
 using Values = std::map<std::string, std::string>;
-
-Values srs_query(std::string text) {
-  std::vector<std::string> parts;
-  for (std::size_t at = 0; (at = text.find_first_of("=,&;")) != std::string::npos;) {
-    parts.push_back(text.substr(0, at));
-    text.erase(0, at + (text.compare(at, 2, "&&") == 0 ? 2 : 1));
-  }
-  parts.push_back(text);
-  Values out;
-  for (std::size_t i = 0; i < parts.size(); i += 2) {
-    out[parts[i]] = i + 1 < parts.size() ? parts[i + 1] : "";
-  }
-  return out;
-}
 
 std::string decoded(const std::string& text) {
   std::string out;
@@ -105,8 +92,8 @@ class Random {
 
   std::string query() {
     static const std::vector<std::string> kNames = {
-        "app",   "stream", "app",      "stream", "vhost",  "domain",   "action",    "x",
-        "token", "%61pp",  "st%72eam", "eip",    "method", "callback", "candidate", ""};
+        "app",   "stream",   "app", "stream", "vhost",    "domain",    "action", "x",   "token",
+        "%61pp", "st%72eam", "eip", "method", "callback", "candidate", "",       "APP", "Stream"};
     static const std::vector<std::string> kValues = {
         "live",  "public",   "secret",  "live",          "public",
         "a/b",   "a%2Fb",    "play",    "publish",       "",
@@ -151,6 +138,9 @@ TEST_CASE("queries: SRS reads what Weir has read") {
     const Seen seen = srs_whip(plan.target, plan.host.empty() ? host : plan.host, plan.key);
     REQUIRE(seen.key == plan.key);
     REQUIRE(seen.publisher == plan.publisher);
+    const std::string query = plan.target.substr(plan.target.find('?') + 1);
+    const std::string name = decoded(nginx_arg(query, "app") + "/" + nginx_arg(query, "stream"));
+    REQUIRE(plan.key.ends_with("/" + name));
   }
   CHECK(sent > 3000);
 }

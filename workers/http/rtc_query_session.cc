@@ -5,6 +5,7 @@
 
 #include "common/proto/http/target.h"
 #include "common/route/origin_hint.h"
+#include "common/route/query_reading.h"
 #include "workers/http/rtc_plan_session.h"
 
 namespace weir::http {
@@ -33,10 +34,9 @@ constexpr std::array<Known, 11> kKnown = {{{"app", &RtcQuery::app, false},
 constexpr std::string_view kSeparators = "=,&;";
 
 const Known* find_known(std::string_view written, QueryOf of) {
-  std::string name;
-  if (!percent_decode(written, name)) name = written;
   const auto found = std::find_if(kKnown.begin(), kKnown.end(), [&](const Known& known) {
-    return known.name == name && (of == QueryOf::kRequest || known.in_stream_url);
+    return (of == QueryOf::kRequest || known.in_stream_url) &&
+           route::is_param_name(written, known.name);
   });
   return found == kKnown.end() ? nullptr : &*found;
 }

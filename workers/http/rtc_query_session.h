@@ -1,10 +1,10 @@
 // The query of a signalling request, read in such a way that the origin cannot read it otherwise:
 // what the operator's server was asked about is what happens. Origins differ: SRS parts a query at
 // `=`, `,`, `&` and `;` alike, takes names and values in turn without unescaping, and of two values
-// the last; others take the first, or unescape names. So the parameters that say something to Weir
-// are taken out and written anew (rtc_plan_session.h), and what would still be read as one of them
-// is refused. All others stay as they were written, since tokens are often signed. Pure. Owner: the
-// caller. Errors: `error` says what is wrong, for a 400.
+// the last; others take the first, unescape names, or take them in any case. So the parameters that
+// say something to Weir are taken out and written anew (rtc_plan_session.h), and what would still
+// be read as one of them is refused. All others stay as they were written, since tokens are often
+// signed. Pure. Owner: the caller. Errors: `error` says what is wrong, for a 400.
 #pragma once
 
 #include <optional>
