@@ -45,9 +45,10 @@ struct FlowCreate {
   Role role = Role::kPlayer;
   std::uint8_t reserved[2] = {};
   OriginRef origin;
-  Endpoint origin_endpoint;         // of the media: what the upstream socket connects to
-  Endpoint signaller;               // the client's address as the signalling saw it
-  std::uint32_t srt_caller_id = 0;  // kSrt: the client's socket id
+  Endpoint origin_endpoint;              // of the media: what the upstream socket connects to
+  Endpoint signaller;                    // the client's address as the signalling saw it
+  std::uint32_t srt_caller_id = 0;       // kSrt: the client's socket id
+  std::uint32_t srt_first_sequence = 0;  // kSrt: the client's first sequence number
   // kRtc: kUsername, kPassword, kKey, kResource. kSrt: kKey. Both: kParam.
   FlowText texts;
 };

@@ -21,7 +21,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kFlowMagic = 0x464C4557;  // "WELF"
-inline constexpr std::uint32_t kFlowVersion = 2;
+inline constexpr std::uint32_t kFlowVersion = 3;
 
 // A reference to a flow that stays safe when the slot is reused.
 struct FlowRef {
@@ -96,8 +96,9 @@ struct FlowRecord {
   Endpoint local;                 // address and port that the client sends to: replies leave there
   Endpoint signaller;             // client of the signalling, port 0: limits and logs
   std::uint32_t owner = kNoSlot;  // page of the worker that serves it; kNoSlot: waits for one
-  std::uint32_t srt_caller_id = 0;    // the client's SRT socket id
-  std::uint32_t srt_listener_id = 0;  // the origin's, what the client's packets are addressed to
+  std::uint32_t srt_caller_id = 0;       // the client's SRT socket id
+  std::uint32_t srt_listener_id = 0;     // the origin's, what the client's packets are addressed to
+  std::uint32_t srt_first_sequence = 0;  // of the client's handshake: a new call has another
   std::uint64_t created_ms = 0;
   std::uint64_t activity_ms = 0;  // last packet of either side that the owner told of
   std::uint64_t stun_ms = 0;      // last proven STUN request, or SRT control packet
@@ -108,7 +109,7 @@ struct FlowRecord {
 
   std::string_view get(FlowField field) const { return text.get(field); }
 };
-static_assert(sizeof(FlowRecord) == 1088);
+static_assert(sizeof(FlowRecord) == 1096);
 static_assert(sizeof(FlowRecord::text) == 840);
 
 // Why the master refused something; in the order of FlowStatus (ipc/messages.h).

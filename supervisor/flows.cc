@@ -202,6 +202,7 @@ void Flows::create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m
     record.origin_endpoint = plain(m.origin_endpoint);
     record.signaller = address_of(m.signaller);
     record.srt_caller_id = m.srt_caller_id;
+    record.srt_first_sequence = m.srt_first_sequence;
     record.created_ms = now_ms;
     record.text = m.texts;
     const bool random = ::getrandom(record.token, sizeof record.token, 0) == sizeof record.token;

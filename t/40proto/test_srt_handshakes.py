@@ -89,6 +89,24 @@ def test_a_caller_begins_anew(lab):
     assert len([row for row in weir.api("sessions")["sessions"]]) == 2
 
 
+def test_a_caller_begins_anew_at_another_worker(lab):
+    """The handshake of its session was made by a worker that is gone; the session lives on at the next
+    one, or waits for it, when the caller begins anew."""
+    origin = RawOrigin(lab)
+    weir = srt_weir(lab, [origin], QUIET)
+    raw = Raw(weir.srt_port)
+    first = connected(raw, 7, "#!::r=live/a,m=publish")
+    poll("a packet at the origin", lambda: origin.data, 20)
+    [worker] = weir.pids("srt")
+    os.kill(worker, signal.SIGKILL)
+    poll("the next worker", lambda: weir.pids("srt") not in ([], [worker]), 20)
+    second = connected(raw, 7, "#!::r=live/a,m=publish", sequence=5000)
+    assert second != first
+    poll("the old one's end", lambda: first in origin.shut_downs, 20)
+    assert second not in origin.shut_downs
+    assert weir.metric("weir_session_ends_total", protocol="srt", reason="client_restarted") == 1
+
+
 def test_nothing_overtakes(lab):
     """Data and the SHUTDOWN behind it, read by the worker in one go, leave in that order, both ways."""
     origin = RawOrigin(lab)

@@ -14,9 +14,6 @@
 
 namespace weir::srt {
 
-// Why a session ended whose caller has begun anew with the same port and socket id.
-inline constexpr std::string_view kCallsAnew = "client_restarted";
-
 enum class DialStage : std::uint8_t {
   kAsking,    // the operator's own server is asked (hooks)
   kRouting,   // the master is asked for an origin
@@ -54,5 +51,9 @@ struct Dial {
   std::uint64_t done_ms = 0;
   std::uint64_t due_ms = 0;  // DialTable's; 0: not scheduled
 };
+
+inline ipc::Role role_of(const Dial& dial) {
+  return dial.handshake.mode() == Mode::kPublish ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+}
 
 }  // namespace weir::srt
