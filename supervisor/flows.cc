@@ -4,13 +4,11 @@
 #include <sys/random.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "supervisor/udp_sockets.h"
 
 namespace weir {
 namespace {
@@ -28,15 +26,7 @@ using ipc::WorkerKind;
 // What one worker may ask for in a second: above any honest load, below what would hold up others.
 constexpr std::uint64_t kTokensPerSecond = 4096;
 constexpr std::uint64_t kTokensAtMost = 8192;
-// Claims of one session in a second. A client that hops between addresses uses up its own share and
-// not its worker's tokens, which other clients need.
-constexpr std::uint32_t kClaimsPerSecond = 32;
-// Sessions in the registry belong to no worker.
-constexpr std::uint32_t kNoWorker = kNoSlot;
 
-constexpr std::size_t index(FlowKind kind) {
-  return static_cast<std::size_t>(kind);
-}
 constexpr FlowKind kind_of(WorkerKind kind) {
   return kind == WorkerKind::kSrt ? FlowKind::kSrt : FlowKind::kRtc;
 }
@@ -53,20 +43,42 @@ Endpoint address_of(Endpoint e) {
   return e;
 }
 
-std::uint64_t add_bounded(std::uint64_t a, std::uint64_t b) {
-  return a + std::min(b, ~a);
+// Whether the worker may end this session for this reason.
+bool may_end(std::uint32_t page, WorkerKind kind, const FlowBook::FlowBook::Meta& meta,
+             FlowEndReason reason) {
+  switch (reason) {
+    case FlowEndReason::kKicked:
+      return kind == WorkerKind::kControl;
+    case FlowEndReason::kDeleted:
+      return kind == WorkerKind::kHttp && meta.kind == FlowKind::kRtc;
+    case FlowEndReason::kIdle:
+    case FlowEndReason::kClosed:
+    case FlowEndReason::kRefused:
+    case FlowEndReason::kOriginGone:
+      // An SRT session that reached no origin ends before anybody has claimed it.
+      return kind != WorkerKind::kControl && meta.kind == kind_of(kind) &&
+             (meta.owner == page || (meta.owner == kNoSlot && meta.creator == page));
+    case FlowEndReason::kMoved:
+    case FlowEndReason::kSignalTimeout:
+    case FlowEndReason::kPortLost:
+    case FlowEndReason::kStopped:
+      return false;
+  }
+  return false;
 }
 
 }  // namespace
 
 Flows::Flows(ipc::FlowWriter table, Registry& registry, Send send)
-    : table_(std::move(table)), registry_(registry), send_(std::move(send)) {}
+    : book_(std::move(table), registry),
+      registry_(registry),
+      send_(send),
+      notices_(std::move(send)) {}
 
 void Flows::apply(const Config& config) {
   signal_timeout_ms_ = config.rtc.signal_timeout;
   idle_timeout_ms_ = {config.rtc.idle_timeout, config.srt.idle_timeout};
-  tells_stop_ = !config.hooks.on_stop.empty();
-  tells_unpublish_ = !config.hooks.on_unpublish.empty();
+  notices_.apply(config);
 }
 
 bool Flows::on_message(std::uint32_t page, WorkerKind kind, ipc::MessageType type, ByteView bytes,
@@ -88,7 +100,9 @@ bool Flows::on_message(std::uint32_t page, WorkerKind kind, ipc::MessageType typ
     return take(ipc::FlowClaim{}, [&](const auto& m) { claim(page, kind, m, now_ms); });
   }
   if (type == T::kFlowStats) {
-    return take(ipc::FlowStats{}, [&](const auto& m) { count(page, m, now_ms); });
+    return take(ipc::FlowStats{}, [&](const auto& m) {
+      if (!frozen_) book_.count(page, m, now_ms);
+    });
   }
   return type == T::kFlowEnd &&
          take(ipc::FlowEnd{}, [&](const auto& m) { end_asked(page, kind, m, now_ms); });
@@ -116,31 +130,18 @@ bool Flows::take_token(std::uint32_t page, WorkerKind kind, std::uint64_t now_ms
   return true;
 }
 
-bool Flows::take_share(Meta& meta, std::uint64_t now_ms) {
-  const std::uint64_t second = now_ms / 1000;
-  if (meta.claims_second != second) {
-    meta.claims_second = second;
-    meta.claims = 0;
-  }
-  return meta.claims++ < kClaimsPerSecond;
-}
-
-void Flows::note_refusal(FlowStatus status) {
-  table_.header().refused[static_cast<std::size_t>(status)].fetch_add(1, std::memory_order_relaxed);
-}
-
 void Flows::answer_created(std::uint32_t page, std::uint32_t request, FlowStatus status,
                            std::uint32_t slot) {
   ipc::FlowCreated answer;
   answer.header.request = request;
   answer.status = status;
   if (status == FlowStatus::kOk) {
-    const FlowRecord record = table_.get(slot);
+    const FlowRecord record = book_.table().get(slot);
     answer.flow = {slot, record.generation};
     answer.session = record.session;
     std::memcpy(answer.token, record.token, sizeof answer.token);
   } else {
-    note_refusal(status);
+    book_.note_refusal(status);
   }
   send_(page, ipc::encode(answer), -1);
 }
@@ -152,34 +153,17 @@ FlowStatus Flows::check_create(std::uint32_t page, WorkerKind kind, const ipc::F
   if (m.kind != kind_of(kind) || m.session == 0 || !whole(m.origin_endpoint)) {
     return FlowStatus::kInvalid;
   }
-  const auto leader = by_session_.find(m.group);
-  if (m.group != 0 && (leader == by_session_.end() || metas_[leader->second].creator != page ||
-                       metas_[leader->second].kind != m.kind)) {
+  const std::uint32_t leader = m.group != 0 ? book_.find(m.group) : kNoSlot;
+  if (m.group != 0 &&
+      (leader == kNoSlot || book_[leader].creator != page || book_[leader].kind != m.kind)) {
     return FlowStatus::kInvalid;
   }
   const std::string_view username = m.texts.valid() ? m.texts.get(FlowField::kUsername) : "";
-  if (by_session_.count(m.session) != 0 ||
-      (!username.empty() && table_.find_username(username) != kNoSlot)) {
+  if (book_.find(m.session) != kNoSlot ||
+      (!username.empty() && book_.table().find_username(username) != kNoSlot)) {
     return FlowStatus::kDuplicate;
   }
   return registry_.origins().find(m.origin) != nullptr ? FlowStatus::kOk : FlowStatus::kNoOrigin;
-}
-
-// The first of a group counts in its stream; the last one to end takes that back.
-FlowStatus Flows::join_stream(const ipc::FlowCreate& m, std::uint64_t now_ms) {
-  if (m.group != 0) return FlowStatus::kOk;
-  ipc::SessionOpen open;
-  open.session = m.session;
-  open.origin = m.origin;
-  open.protocol = m.kind == FlowKind::kSrt ? ipc::EndpointKind::kSrt : ipc::EndpointKind::kRtc;
-  open.role = m.role;
-  open.client = m.signaller;
-  open.key.assign(m.texts.get(FlowField::kKey));
-  const auto over = registry_.open_session(kNoWorker, open, now_ms);
-  if (!over) return FlowStatus::kOk;
-  registry_.close_session(kNoWorker, m.session, now_ms);
-  return over->reason == ipc::SessionEndReason::kStreamLimit ? FlowStatus::kStreamLimit
-                                                             : FlowStatus::kAddressLimit;
 }
 
 void Flows::create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m,
@@ -207,18 +191,12 @@ void Flows::create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m
     record.text = m.texts;
     const bool random = ::getrandom(record.token, sizeof record.token, 0) == sizeof record.token;
     // A session that a restart would not believe is not begun either.
-    status =
-        random && ipc::plausible(record, now_ms) ? join_stream(m, now_ms) : FlowStatus::kInvalid;
+    status = random && ipc::plausible(record, now_ms)
+                 ? book_.add(record, m.group == 0, now_ms, slot)
+                 : FlowStatus::kInvalid;
     if (status == FlowStatus::kOk) {
-      slot = table_.add(record);
-      if (slot == kNoSlot) {
-        status = FlowStatus::kTableFull;
-        if (m.group == 0) registry_.close_session(kNoWorker, m.session, now_ms);
-      } else {
-        remember(slot, record, now_ms);
-        metas_[slot].creator = page;
-        table_.header().created[index(m.kind)].fetch_add(1, std::memory_order_relaxed);
-      }
+      book_[slot].creator = page;
+      signalled_.push_back({now_ms + signal_timeout_ms_, book_.ref_of(slot)});
     }
   }
   std::uint64_t suppressed = 0;
@@ -233,42 +211,28 @@ void Flows::create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m
   answer_created(page, m.header.request, status, slot);
 }
 
-// The master's own notes of a session that stands in the table now.
-void Flows::remember(std::uint32_t slot, const FlowRecord& record, std::uint64_t now_ms) {
-  if (metas_.size() <= slot) metas_.resize(slot + 1);
-  Meta& meta = metas_[slot] = Meta{};
-  meta.live = true;
-  meta.kind = record.kind;
-  meta.transport = record.transport;
-  by_session_[record.session] = slot;
-  groups_[record.group].push_back(slot);
-  if (record.state == FlowState::kSignalled) {
-    signalled_.push_back({now_ms + signal_timeout_ms_, ref_of(slot)});
-  }
-}
-
 FlowStatus Flows::check_credentials(std::uint32_t page, WorkerKind kind,
                                     const ipc::FlowCredentials& m, std::uint64_t now_ms) {
   if (frozen_) return FlowStatus::kStopping;
   if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
-  const std::uint32_t slot = table_.find(m.flow);
+  const std::uint32_t slot = book_.table().find(m.flow);
   if (slot == kNoSlot) return FlowStatus::kUnknown;
-  if (!m.texts.valid() || metas_[slot].kind != FlowKind::kRtc ||
+  if (!m.texts.valid() || book_[slot].kind != FlowKind::kRtc ||
       (!m.origin_endpoint.empty() && !whole(m.origin_endpoint)) ||
       !ipc::valid_credentials(m.texts.get(FlowField::kUsername),
                               m.texts.get(FlowField::kPassword))) {
     return FlowStatus::kInvalid;
   }
-  const bool known = table_.find_username(m.texts.get(FlowField::kUsername)) != kNoSlot;
+  const bool known = book_.table().find_username(m.texts.get(FlowField::kUsername)) != kNoSlot;
   return known ? FlowStatus::kDuplicate : FlowStatus::kOk;
 }
 
 void Flows::add_credentials(std::uint32_t page, WorkerKind kind, const ipc::FlowCredentials& m,
                             std::uint64_t now_ms) {
   const FlowStatus status = check_credentials(page, kind, m, now_ms);
-  const std::uint32_t slot = table_.find(m.flow);
+  const std::uint32_t slot = book_.table().find(m.flow);
   if (status != FlowStatus::kOk) return answer_created(page, m.header.request, status, slot);
-  FlowRecord record = table_.get(slot);
+  FlowRecord record = book_.table().get(slot);
   if (!record.get(FlowField::kSecondUsername).empty()) {
     // The newer pair stays, in the first place.
     const std::string kept_username(record.get(FlowField::kSecondUsername));
@@ -282,73 +246,38 @@ void Flows::add_credentials(std::uint32_t page, WorkerKind kind, const ipc::Flow
       !record.text.set(FlowField::kSecondPassword, m.texts.get(FlowField::kPassword))) {
     return answer_created(page, m.header.request, FlowStatus::kTooLong, slot);
   }
-  if (!redirect(slot, record, m.origin_endpoint)) {
+  if (!book_.redirect(slot, record, m.origin_endpoint)) {
     return answer_created(page, m.header.request, FlowStatus::kUnreachable, slot);
   }
-  table_.put(slot, record);
+  book_.table().put(slot, record);
   LogLine(LogLevel::kInfo, "session has new credentials")
       .session(record.session)
       .field("origin", to_string(record.origin_endpoint));
   answer_created(page, m.header.request, FlowStatus::kOk, slot);
 }
 
-// The origin takes the media elsewhere after an ICE restart. Its owner has the same socket.
-bool Flows::redirect(std::uint32_t slot, FlowRecord& record, const Endpoint& to) {
-  if (to.empty() || ipc::same_endpoint(record.origin_endpoint, to)) return true;
-  if (const UniqueFd& upstream = metas_[slot].upstream; upstream) {
-    const auto local = redirect_upstream(upstream.get(), to);
-    if (!local) return false;
-    record.upstream_local = *local;
-  }
-  record.origin_endpoint = plain(to);
-  return true;
-}
-
 FlowStatus Flows::check_claim(std::uint32_t page, WorkerKind kind, const ipc::FlowClaim& m,
                               std::uint64_t now_ms) {
   if (frozen_) return FlowStatus::kStopping;
-  const std::uint32_t slot = table_.find(m.flow);
-  if (slot != kNoSlot && !take_share(metas_[slot], now_ms)) return FlowStatus::kBusy;
+  const std::uint32_t slot = book_.table().find(m.flow);
+  if (slot != kNoSlot && !book_.take_share(slot, now_ms)) return FlowStatus::kBusy;
   if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
   if (slot == kNoSlot) return FlowStatus::kUnknown;
   const bool tcp = m.transport == FlowTransport::kTcp;
-  if (metas_[slot].kind != kind_of(kind) || !whole(m.client) || !whole(m.local) ||
+  if (book_[slot].kind != kind_of(kind) || !whole(m.client) || !whole(m.local) ||
       m.client.family != m.local.family || (!tcp && m.transport != FlowTransport::kUdp)) {
     return FlowStatus::kInvalid;
   }
   // Only what is reached by UDP can change its worker and keep its client.
   const bool keep = m.keep_client != 0;
-  if (keep && (metas_[slot].transport != FlowTransport::kUdp || kind != WorkerKind::kRtc ||
-               table_.get(slot).state != FlowState::kConnected)) {
+  if (keep && (book_[slot].transport != FlowTransport::kUdp || kind != WorkerKind::kRtc ||
+               book_.table().get(slot).state != FlowState::kConnected)) {
     return FlowStatus::kInvalid;
   }
   const Worker& by = worker(page, kind, now_ms);
   if (by.slots == 0 || (by.draining && (keep || !tcp))) return FlowStatus::kStopping;
-  if (metas_[slot].rebind_until_ms != 0) return FlowStatus::kBusy;
-  return metas_[slot].upstream ? FlowStatus::kOk : open_socket(slot, now_ms);
-}
-
-FlowStatus Flows::open_socket(std::uint32_t slot, std::uint64_t now_ms) {
-  FlowRecord record = table_.get(slot);
-  auto upstream = open_upstream(record.origin_endpoint);
-  if (!upstream) {
-    const int error = upstream.error().sys_errno;
-    std::uint64_t suppressed = 0;
-    if (refusal_log_.take(now_ms, suppressed)) {
-      LogLine(LogLevel::kError, "no socket for a session")
-          .session(record.session)
-          .field("stream", record.get(FlowField::kKey))
-          .field("error", upstream.error().text)
-          .field("suppressed", suppressed);
-    }
-    const bool scarce = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
-                        error == EAGAIN || error == EADDRNOTAVAIL;
-    return scarce ? FlowStatus::kNoDescriptors : FlowStatus::kUnreachable;
-  }
-  metas_[slot].upstream = std::move(upstream->fd);
-  record.upstream_local = upstream->local;
-  table_.put(slot, record);
-  return FlowStatus::kOk;
+  if (book_[slot].rebind_until_ms != 0) return FlowStatus::kBusy;
+  return book_[slot].upstream ? FlowStatus::kOk : book_.open_socket(slot, now_ms);
 }
 
 void Flows::refuse_assign(std::uint32_t page, std::uint32_t request, ipc::FlowRef flow,
@@ -357,23 +286,8 @@ void Flows::refuse_assign(std::uint32_t page, std::uint32_t request, ipc::FlowRe
   answer.header.request = request;
   answer.status = status;
   answer.flow = flow;
-  note_refusal(status);
+  book_.note_refusal(status);
   send_(page, ipc::encode(answer), -1);
-}
-
-// An address belongs to the session that proved it last: an old one is never reached through it.
-void Flows::take_address(std::uint32_t slot, const FlowRecord& record) {
-  const bool srt = record.kind == FlowKind::kSrt;
-  const std::uint32_t ids[] = {srt ? record.srt_listener_id : 0, srt ? record.srt_caller_id : 0};
-  for (std::uint32_t which = 0; which < (srt ? 2U : 1U); ++which) {
-    if (srt && ids[which] == 0) continue;
-    const std::uint32_t other = table_.find_client(record.client, ids[which], which);
-    if (other == kNoSlot || other == slot) continue;
-    FlowRecord loser = table_.get(other);
-    loser.client = {};
-    loser.local = {};
-    table_.put(other, loser);
-  }
 }
 
 void Flows::claim(std::uint32_t page, WorkerKind kind, const ipc::FlowClaim& m,
@@ -383,93 +297,15 @@ void Flows::claim(std::uint32_t page, WorkerKind kind, const ipc::FlowClaim& m,
   }
   const std::uint32_t slot = m.flow.slot;
   // What was sent may not have arrived: a process without a free descriptor gets a message alone.
-  if (m.has_socket == 0) metas_[slot].delivered = false;
-  if (m.keep_client == 0) note_client(slot, m, now_ms);
+  if (m.has_socket == 0) book_[slot].delivered = false;
+  if (m.keep_client == 0) book_.note_client(slot, m, now_ms);
   set_owner(slot, page, m.header.request);
-}
-
-// Where the client is from now on.
-void Flows::note_client(std::uint32_t slot, const ipc::FlowClaim& m, std::uint64_t now_ms) {
-  FlowRecord record = table_.get(slot);
-  const bool first = record.state == FlowState::kSignalled;
-  const bool moved = !first && !ipc::same_endpoint(record.client, m.client);
-  const Endpoint from = record.client;
-  record.state = FlowState::kConnected;
-  record.client = plain(m.client);
-  record.local = plain(m.local);
-  record.transport = metas_[slot].transport = m.transport;
-  if (m.srt_caller_id != 0) record.srt_caller_id = m.srt_caller_id;
-  if (m.srt_listener_id != 0) record.srt_listener_id = m.srt_listener_id;
-  record.activity_ms = record.stun_ms = now_ms;
-  take_address(slot, record);
-  table_.put(slot, record);
-  if (!first && !moved) return;
-  table_.header().claims[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
-  std::uint64_t suppressed = 0;
-  if (!first && !move_log_.take(now_ms, suppressed)) return;
-  LogLine(LogLevel::kInfo, first ? "session connected" : "client has a new address")
-      .session(record.session)
-      .field("stream", record.get(FlowField::kKey))
-      .field("client", to_string(record.client))
-      .field("before", first || from.empty() ? std::string() : to_string(from))
-      .field("upstream", to_string(record.upstream_local))
-      .field("origin", to_string(record.origin_endpoint))
-      .field("suppressed", suppressed);
-}
-
-void Flows::count(std::uint32_t page, const ipc::FlowStats& stats, std::uint64_t now_ms) {
-  if (frozen_) return;
-  for (std::uint64_t i = 0; i < stats.row_count; ++i) {
-    const ipc::FlowStatsRow& row = stats.rows[i];
-    const std::uint32_t slot = table_.find(row.flow);
-    if (slot == kNoSlot) continue;
-    if (metas_[slot].owner != page && metas_[slot].last_owner != page) continue;
-    FlowRecord record = table_.get(slot);
-    ipc::FlowCounters& sum = record.counters;
-    sum.packets_from_client = add_bounded(sum.packets_from_client, row.since.packets_from_client);
-    sum.bytes_from_client = add_bounded(sum.bytes_from_client, row.since.bytes_from_client);
-    sum.packets_to_client = add_bounded(sum.packets_to_client, row.since.packets_to_client);
-    sum.bytes_to_client = add_bounded(sum.bytes_to_client, row.since.bytes_to_client);
-    sum.drops = add_bounded(sum.drops, row.since.drops);
-    sum.lost_from_client = add_bounded(sum.lost_from_client, row.since.lost_from_client);
-    sum.lost_to_client = add_bounded(sum.lost_to_client, row.since.lost_to_client);
-    if (row.srt_rtt_us != 0) {
-      record.srt_rtt_us = row.srt_rtt_us;
-      record.srt_rtt_variance_us = row.srt_rtt_variance_us;
-    }
-    record.activity_ms = std::max(record.activity_ms, std::min(row.activity_ms, now_ms));
-    record.stun_ms = std::max(record.stun_ms, std::min(row.stun_ms, now_ms));
-    table_.put(slot, record);
-  }
-}
-
-bool Flows::may_end(std::uint32_t page, WorkerKind kind, const Meta& meta,
-                    FlowEndReason reason) const {
-  switch (reason) {
-    case FlowEndReason::kKicked:
-      return kind == WorkerKind::kControl;
-    case FlowEndReason::kDeleted:
-      return kind == WorkerKind::kHttp && meta.kind == FlowKind::kRtc;
-    case FlowEndReason::kIdle:
-    case FlowEndReason::kClosed:
-    case FlowEndReason::kRefused:
-    case FlowEndReason::kOriginGone:
-      // An SRT session that reached no origin ends before anybody has claimed it.
-      return kind != WorkerKind::kControl && meta.kind == kind_of(kind) &&
-             (meta.owner == page || (meta.owner == kNoSlot && meta.creator == page));
-    case FlowEndReason::kMoved:
-    case FlowEndReason::kSignalTimeout:
-    case FlowEndReason::kPortLost:
-    case FlowEndReason::kStopped:
-      return false;
-  }
-  return false;
 }
 
 void Flows::end_asked(std::uint32_t page, WorkerKind kind, const ipc::FlowEnd& m,
                       std::uint64_t now_ms) {
-  const std::uint32_t slot = table_.find(m.flow);
-  if (frozen_ || slot == kNoSlot || !may_end(page, kind, metas_[slot], m.reason)) return;
+  const std::uint32_t slot = book_.table().find(m.flow);
+  if (frozen_ || slot == kNoSlot || !may_end(page, kind, book_[slot], m.reason)) return;
   const bool all = m.reason == FlowEndReason::kKicked || m.reason == FlowEndReason::kDeleted ||
                    m.reason == FlowEndReason::kRefused;
   if (all) {
@@ -481,14 +317,15 @@ void Flows::end_asked(std::uint32_t page, WorkerKind kind, const ipc::FlowEnd& m
 
 void Flows::end_group(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by,
                       std::uint64_t now_ms) {
-  const std::vector<std::uint32_t> all = groups_[table_.get(slot).group];
-  for (const std::uint32_t each : all) end(each, reason, each == slot ? asked_by : kNoSlot, now_ms);
+  for (const std::uint32_t each : book_.group_of(slot)) {
+    end(each, reason, each == slot ? asked_by : kNoSlot, now_ms);
+  }
 }
 
 // Who asked needs no word of it.
 void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by,
                 std::uint64_t now_ms) {
-  const FlowRecord record = table_.get(slot);
+  const FlowRecord record = book_.table().get(slot);
   LogLine(LogLevel::kInfo, "session ended")
       .session(record.session)
       .field("protocol", to_string(record.kind))
@@ -501,7 +338,7 @@ void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by
       .field("packets_from_client", record.counters.packets_from_client)
       .field("packets_to_client", record.counters.packets_to_client)
       .field("drops", record.counters.drops);
-  const std::uint32_t owner = metas_[slot].owner;
+  const std::uint32_t owner = book_[slot].owner;
   if (owner != kNoSlot && owner != asked_by) {
     ipc::FlowRelease release;
     release.flow = {slot, record.generation};
@@ -509,21 +346,7 @@ void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by
     release.reason = reason;
     send_(owner, ipc::encode(release), -1);
   }
-  metas_[slot] = Meta{};
-  table_.erase(slot);
-  by_session_.erase(record.session);
-  const auto group = groups_.find(record.group);
-  if (group != groups_.end()) {
-    std::erase(group->second, slot);
-    if (group->second.empty()) {
-      groups_.erase(group);
-      registry_.close_session(kNoWorker, record.group, now_ms);
-      note_end(record, reason);
-      note_abandoned(record, reason);
-      send_ends();
-    }
-  }
-  table_.header().ended[index(record.kind)].fetch_add(1, std::memory_order_relaxed);
+  if (book_.erase(slot, now_ms)) notices_.note(record, reason);
 }
 
 }  // namespace weir

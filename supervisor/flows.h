@@ -13,18 +13,17 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "common/base/fd.h"
-#include "common/base/log_budget.h"
 #include "common/config/config.h"
 #include "ipc/channel.h"
 #include "ipc/flow_file.h"
 #include "ipc/flow_messages.h"
 #include "ipc/flow_writer.h"
+#include "supervisor/flow_book.h"
+#include "supervisor/flow_notices.h"
 #include "supervisor/registry.h"
 
 namespace weir {
@@ -38,8 +37,8 @@ class Flows {
 
   // At start and after each reload.
   void apply(const Config& config);
-  int reader_fd() const { return table_.reader_fd(); }
-  std::size_t sessions() const { return by_session_.size(); }
+  int reader_fd() const { return book_.table().reader_fd(); }
+  std::size_t sessions() const { return book_.size(); }
 
   // flows.cc: messages of workers. False: malformed.
   bool on_message(std::uint32_t page, ipc::WorkerKind kind, ipc::MessageType type, ByteView bytes,
@@ -63,7 +62,6 @@ class Flows {
   // The old master's sessions are on their way: nobody serves and nothing is created before
   // finish_adoption().
   void expect_adoption() { adopting_ = true; }
-  bool adopting() const { return adopting_; }
   void adopt(std::uint32_t slot, const ipc::FlowRecord& record, UniqueFd upstream,
              std::uint64_t now_ms);
   void finish_adoption(std::uint64_t now_ms);
@@ -73,21 +71,6 @@ class Flows {
   bool hand_over(ipc::Channel& to, std::uint32_t& cursor);
 
  private:
-  struct Meta {
-    bool live = false;
-    bool delivered = false;  // the owner has the upstream socket
-    ipc::FlowKind kind = ipc::FlowKind::kRtc;
-    ipc::FlowTransport transport = ipc::FlowTransport::kUdp;
-    std::uint16_t home = 0;  // slot of its last owner
-    std::uint32_t owner = ipc::kNoSlot;
-    std::uint32_t last_owner = ipc::kNoSlot;  // may still report what it counted
-    std::uint32_t creator = ipc::kNoSlot;
-    std::uint64_t ownerless_ms = 0;   // since when
-    std::uint64_t claims_second = 0;  // and how many claims came in it
-    std::uint32_t claims = 0;
-    std::uint64_t rebind_until_ms = 0;  // restored, its port is not had yet; 0: it is
-    UniqueFd upstream;
-  };
   struct Assignment {
     ipc::FlowRef flow;
     std::uint32_t request = 0;
@@ -113,30 +96,21 @@ class Flows {
 
   // flows.cc
   Worker& worker(std::uint32_t page, ipc::WorkerKind kind, std::uint64_t now_ms);
-  static bool take_share(Meta& meta, std::uint64_t now_ms);
   bool take_token(std::uint32_t page, ipc::WorkerKind kind, std::uint64_t now_ms);
   void create(std::uint32_t page, ipc::WorkerKind kind, const ipc::FlowCreate& message,
               std::uint64_t now_ms);
   ipc::FlowStatus check_create(std::uint32_t page, ipc::WorkerKind kind,
                                const ipc::FlowCreate& message, std::uint64_t now_ms);
-  ipc::FlowStatus join_stream(const ipc::FlowCreate& message, std::uint64_t now_ms);
   ipc::FlowStatus check_credentials(std::uint32_t page, ipc::WorkerKind kind,
                                     const ipc::FlowCredentials& message, std::uint64_t now_ms);
-  bool redirect(std::uint32_t slot, ipc::FlowRecord& record, const Endpoint& to);
   void add_credentials(std::uint32_t page, ipc::WorkerKind kind,
                        const ipc::FlowCredentials& message, std::uint64_t now_ms);
   void claim(std::uint32_t page, ipc::WorkerKind kind, const ipc::FlowClaim& message,
              std::uint64_t now_ms);
-  void note_client(std::uint32_t slot, const ipc::FlowClaim& message, std::uint64_t now_ms);
   ipc::FlowStatus check_claim(std::uint32_t page, ipc::WorkerKind kind,
                               const ipc::FlowClaim& message, std::uint64_t now_ms);
-  ipc::FlowStatus open_socket(std::uint32_t slot, std::uint64_t now_ms);
-  void take_address(std::uint32_t slot, const ipc::FlowRecord& record);
-  void count(std::uint32_t page, const ipc::FlowStats& stats, std::uint64_t now_ms);
   void end_asked(std::uint32_t page, ipc::WorkerKind kind, const ipc::FlowEnd& message,
                  std::uint64_t now_ms);
-  bool may_end(std::uint32_t page, ipc::WorkerKind kind, const Meta& meta,
-               ipc::FlowEndReason reason) const;
   void end_group(std::uint32_t slot, ipc::FlowEndReason reason, std::uint32_t asked_by,
                  std::uint64_t now_ms);
   void end(std::uint32_t slot, ipc::FlowEndReason reason, std::uint32_t asked_by,
@@ -145,9 +119,6 @@ class Flows {
                       std::uint32_t slot);
   void refuse_assign(std::uint32_t page, std::uint32_t request, ipc::FlowRef flow,
                      ipc::FlowStatus status);
-  void note_refusal(ipc::FlowStatus status);
-  void remember(std::uint32_t slot, const ipc::FlowRecord& record, std::uint64_t now_ms);
-  ipc::FlowRef ref_of(std::uint32_t slot) const { return {slot, table_.get(slot).generation}; }
 
   // flows_owners.cc
   void set_owner(std::uint32_t slot, std::uint32_t page, std::uint32_t request);
@@ -158,46 +129,31 @@ class Flows {
   void expire_signalled(std::uint64_t now_ms);
   void expire_ownerless(std::uint64_t now_ms);
   void expire_silent(std::uint64_t now_ms);
-  void note_end(const ipc::FlowRecord& last, ipc::FlowEndReason reason);
-  void note_abandoned(const ipc::FlowRecord& last, ipc::FlowEndReason reason);
-  void send_ends();
 
   // flows_restore.cc
-  void count_session(const ipc::FlowRecord& record, std::uint64_t now_ms);
-  bool take_up(std::uint32_t slot, ipc::FlowRecord record, std::uint64_t now_ms);
+  bool take_up(std::uint32_t slot, const ipc::FlowRecord& record, std::uint64_t now_ms);
   void rebind(std::uint64_t now_ms);
-  void match_origins(std::uint64_t now_ms);
 
-  ipc::FlowWriter table_;
+  FlowBook book_;
   Registry& registry_;
   Send send_;
+  FlowNotices notices_;
   std::uint64_t signal_timeout_ms_ = 30000;
   std::array<std::uint64_t, ipc::kFlowKinds> idle_timeout_ms_ = {60000, 15000};
   bool frozen_ = false;
   bool adopting_ = false;
-  std::vector<Meta> metas_;  // by slot, up to the highest used so far
-  std::unordered_map<SessionId, std::uint32_t> by_session_;
-  std::unordered_map<SessionId, std::vector<std::uint32_t>> groups_;
   std::unordered_map<std::uint32_t, Worker> workers_;  // by page
   std::array<std::deque<ipc::FlowRef>, ipc::kFlowKinds> ownerless_;
   std::deque<Due> signalled_;
   std::deque<PendingCreate> pending_creates_;  // while adopting_
   std::deque<ipc::FlowRef> rebinding_;
-  std::deque<ipc::FlowRef> unmatched_;  // restored, their origin is not known yet
-  std::uint32_t next_checked_ = 0;      // slot that expire_silent() goes on at
+  std::uint32_t next_checked_ = 0;  // slot that expire_silent() goes on at
   std::uint64_t silent_checked_ms_ = 0;
   std::uint64_t silent_from_ms_ = 0;  // it ends nothing before
   std::uint64_t next_second_ms_ = 0;
   std::uint64_t next_rebind_ms_ = 0;
   std::uint64_t retry_ms_ = 0;  // assignments wait for room in a channel; 0: none do
-  bool tells_stop_ = false;     // hooks.on_stop wants to hear of players' ends
-  bool tells_unpublish_ = false;
-  std::uint32_t teller_ = ipc::kNoSlot;  // page of the control worker that makes these calls
-  std::deque<ipc::FlowEnded> ended_;     // not sent yet
-  std::vector<std::uint32_t> removers_;  // pages of the http workers that tell origins
-  std::deque<ipc::FlowAbandoned> abandoned_;
   LogBudget refusal_log_{1, kRefusalLogMs};
-  LogBudget move_log_{20};  // clients may move as often as they like
 };
 
 }  // namespace weir

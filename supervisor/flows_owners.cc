@@ -38,29 +38,29 @@ constexpr FlowKind flows_of(WorkerKind kind) {
 
 // Gives the session to the worker; it learns so, and an owner before it that it is rid of it.
 void Flows::set_owner(std::uint32_t slot, std::uint32_t page, std::uint32_t request) {
-  Meta& meta = metas_[slot];
-  const ipc::FlowRef flow = ref_of(slot);
+  FlowBook::Meta& meta = book_[slot];
+  const ipc::FlowRef flow = book_.ref_of(slot);
   if (meta.owner != page) {
     if (meta.owner != kNoSlot) {
       ipc::FlowRelease release;
       release.flow = flow;
-      release.session = table_.get(slot).session;
+      release.session = book_.table().get(slot).session;
       release.reason = FlowEndReason::kMoved;
       send_(meta.owner, ipc::encode(release), -1);
       meta.last_owner = meta.owner;
     }
     const bool takeover = meta.last_owner != kNoSlot || meta.ownerless_ms != 0;
     if (takeover) {
-      table_.header().takeovers[index(meta.kind)].fetch_add(1, std::memory_order_relaxed);
+      book_.table().header().takeovers[index(meta.kind)].fetch_add(1, std::memory_order_relaxed);
     }
     meta.owner = page;
     meta.delivered = false;
     meta.ownerless_ms = 0;
     const auto by = workers_.find(page);
     if (by != workers_.end()) meta.home = static_cast<std::uint16_t>(by->second.slot);
-    ipc::FlowRecord record = table_.get(slot);
+    ipc::FlowRecord record = book_.table().get(slot);
     record.owner = page;
-    table_.put(slot, record);
+    book_.table().put(slot, record);
   }
   const auto to = workers_.find(page);
   if (to == workers_.end()) return;
@@ -72,26 +72,26 @@ void Flows::set_owner(std::uint32_t slot, std::uint32_t page, std::uint32_t requ
 bool Flows::send_assignments(std::uint32_t page, Worker& to) {
   while (!to.assignments.empty()) {
     const Assignment next = to.assignments.front();
-    const std::uint32_t slot = table_.find(next.flow);
+    const std::uint32_t slot = book_.table().find(next.flow);
     ipc::FlowAssign message;
     message.header.request = next.request;
     message.flow = next.flow;
     int fd = -1;
-    if (slot == kNoSlot || metas_[slot].owner != page) {
+    if (slot == kNoSlot || book_[slot].owner != page) {
       // It ended, or moved on, while this waited: only a claim wants to know.
       message.status = ipc::FlowStatus::kUnknown;
     } else {
       message.status = ipc::FlowStatus::kOk;
-      message.session = table_.get(slot).session;
-      message.keep_socket = metas_[slot].delivered;
-      if (!message.keep_socket) fd = metas_[slot].upstream.get();
+      message.session = book_.table().get(slot).session;
+      message.keep_socket = book_[slot].delivered;
+      if (!message.keep_socket) fd = book_[slot].upstream.get();
     }
     if (message.status == ipc::FlowStatus::kOk || next.request != 0) {
       if (!send_(page, ipc::encode(message), fd)) {
         retry_ms_ = monotonic_ms() + kRetryMs;
         return false;
       }
-      if (fd >= 0) metas_[slot].delivered = true;
+      if (fd >= 0) book_[slot].delivered = true;
     }
     to.assignments.pop_front();
   }
@@ -99,21 +99,19 @@ bool Flows::send_assignments(std::uint32_t page, Worker& to) {
 }
 
 void Flows::make_ownerless(std::uint32_t slot, std::uint64_t now_ms) {
-  Meta& meta = metas_[slot];
+  FlowBook::Meta& meta = book_[slot];
   meta.last_owner = std::exchange(meta.owner, kNoSlot);
   meta.delivered = false;
   meta.ownerless_ms = now_ms;
-  ipc::FlowRecord record = table_.get(slot);
+  ipc::FlowRecord record = book_.table().get(slot);
   record.owner = kNoSlot;
-  table_.put(slot, record);
+  book_.table().put(slot, record);
   ownerless_[index(meta.kind)].push_back({slot, record.generation});
 }
 
 void Flows::worker_serves(std::uint32_t page, WorkerKind kind, unsigned slot, unsigned slots,
                           std::uint64_t now_ms) {
-  if (kind == WorkerKind::kControl) teller_ = page;
-  if (kind == WorkerKind::kHttp) removers_.push_back(page);
-  send_ends();
+  notices_.worker_serves(page, kind);
   if (!serves_flows(kind) || slots == 0) return;
   Worker& heir = worker(page, kind, now_ms);
   if (heir.slots != 0) return;
@@ -138,9 +136,9 @@ void Flows::find_owners(std::uint32_t page, const Worker& heir, std::uint64_t no
   for (std::size_t left = waiting.size(); left > 0; --left) {
     const ipc::FlowRef flow = waiting.front();
     waiting.pop_front();
-    const std::uint32_t slot = table_.find(flow);
-    if (slot == kNoSlot || metas_[slot].owner != kNoSlot) continue;
-    if (metas_[slot].rebind_until_ms != 0 || metas_[slot].home % heir.slots != heir.slot) {
+    const std::uint32_t slot = book_.table().find(flow);
+    if (slot == kNoSlot || book_[slot].owner != kNoSlot) continue;
+    if (book_[slot].rebind_until_ms != 0 || book_[slot].home % heir.slots != heir.slot) {
       waiting.push_back(flow);
       continue;
     }
@@ -156,14 +154,13 @@ void Flows::find_owners(std::uint32_t page, const Worker& heir, std::uint64_t no
 }
 
 void Flows::worker_drains(std::uint32_t page, std::uint64_t now_ms) {
-  if (page == teller_) teller_ = kNoSlot;
-  std::erase(removers_, page);
+  notices_.worker_leaves(page);
   const auto found = workers_.find(page);
   if (found == workers_.end() || found->second.slots == 0) return;
   found->second.draining = true;
   if (frozen_) return;
-  for (std::uint32_t slot = 0; slot < metas_.size(); ++slot) {
-    const Meta& meta = metas_[slot];
+  for (std::uint32_t slot = 0; slot < book_.limit(); ++slot) {
+    const FlowBook::Meta& meta = book_[slot];
     if (meta.live && meta.owner == page && meta.transport == ipc::FlowTransport::kUdp) {
       make_ownerless(slot, now_ms);
     }
@@ -171,13 +168,12 @@ void Flows::worker_drains(std::uint32_t page, std::uint64_t now_ms) {
 }
 
 void Flows::worker_gone(std::uint32_t page, std::uint64_t now_ms) {
-  if (page == teller_) teller_ = kNoSlot;
-  std::erase(removers_, page);
+  notices_.worker_leaves(page);
   std::erase_if(pending_creates_, [page](const auto& each) { return each.page == page; });
   if (workers_.erase(page) == 0 || frozen_) return;
   // The page's next process is another one.
-  for (std::uint32_t slot = 0; slot < metas_.size(); ++slot) {
-    Meta& meta = metas_[slot];
+  for (std::uint32_t slot = 0; slot < book_.limit(); ++slot) {
+    FlowBook::Meta& meta = book_[slot];
     if (!meta.live) continue;
     if (meta.owner == page) make_ownerless(slot, now_ms);
     if (meta.last_owner == page) meta.last_owner = kNoSlot;
@@ -185,7 +181,7 @@ void Flows::worker_gone(std::uint32_t page, std::uint64_t now_ms) {
     meta.creator = kNoSlot;
     // Of an SRT handshake nobody else knows yet; its caller begins anew at another worker.
     const bool orphan = meta.kind == FlowKind::kSrt && meta.owner == kNoSlot &&
-                        table_.get(slot).state == FlowState::kSignalled;
+                        book_.table().get(slot).state == FlowState::kSignalled;
     if (orphan) end(slot, FlowEndReason::kSignalTimeout, kNoSlot, now_ms);
   }
   // A worker of another slot may have become the heir: after a reload with fewer slots this one was
@@ -197,8 +193,8 @@ void Flows::worker_gone(std::uint32_t page, std::uint64_t now_ms) {
 
 void Flows::kind_stopped(WorkerKind kind, std::uint64_t now_ms) {
   if (frozen_ || adopting_) return;
-  for (std::uint32_t slot = 0; slot < metas_.size(); ++slot) {
-    const Meta& meta = metas_[slot];
+  for (std::uint32_t slot = 0; slot < book_.limit(); ++slot) {
+    const FlowBook::Meta& meta = book_[slot];
     if (!meta.live || meta.kind != flows_of(kind)) continue;
     if (meta.owner == kNoSlot) end(slot, FlowEndReason::kStopped, kNoSlot, now_ms);
   }
@@ -207,9 +203,9 @@ void Flows::kind_stopped(WorkerKind kind, std::uint64_t now_ms) {
 void Flows::expire_signalled(std::uint64_t now_ms) {
   for (std::size_t i = 0; i < kExpiriesAtOnce && !signalled_.empty(); ++i) {
     if (signalled_.front().at_ms > now_ms) return;
-    const std::uint32_t slot = table_.find(signalled_.front().flow);
+    const std::uint32_t slot = book_.table().find(signalled_.front().flow);
     signalled_.pop_front();
-    if (slot == kNoSlot || table_.get(slot).state != FlowState::kSignalled) continue;
+    if (slot == kNoSlot || book_.table().get(slot).state != FlowState::kSignalled) continue;
     end(slot, FlowEndReason::kSignalTimeout, kNoSlot, now_ms);
   }
 }
@@ -220,9 +216,9 @@ void Flows::expire_ownerless(std::uint64_t now_ms) {
     for (std::size_t left = std::min(waiting.size(), kExpiriesAtOnce); left > 0; --left) {
       const ipc::FlowRef flow = waiting.front();
       waiting.pop_front();
-      const std::uint32_t slot = table_.find(flow);
-      if (slot == kNoSlot || metas_[slot].owner != kNoSlot) continue;
-      if (now_ms - metas_[slot].ownerless_ms < kOrphanMs) {
+      const std::uint32_t slot = book_.table().find(flow);
+      if (slot == kNoSlot || book_[slot].owner != kNoSlot) continue;
+      if (now_ms - book_[slot].ownerless_ms < kOrphanMs) {
         waiting.push_back(flow);
       } else {
         end(slot, FlowEndReason::kStopped, kNoSlot, now_ms);
@@ -238,65 +234,19 @@ void Flows::expire_silent(std::uint64_t now_ms) {
   if (now_ms - silent_checked_ms_ > kPauseMs) silent_from_ms_ = now_ms + kSilentMs;
   silent_checked_ms_ = now_ms;
   if (now_ms < silent_from_ms_) return;
-  for (std::size_t left = std::min(metas_.size(), kChecksAtOnce); left > 0; --left) {
-    if (next_checked_ >= metas_.size()) next_checked_ = 0;
+  for (std::size_t left = std::min<std::size_t>(book_.limit(), kChecksAtOnce); left > 0; --left) {
+    if (next_checked_ >= book_.limit()) next_checked_ = 0;
     const std::uint32_t slot = next_checked_++;
-    const Meta& meta = metas_[slot];
+    const FlowBook::Meta& meta = book_[slot];
     if (!meta.live || meta.owner == kNoSlot) continue;
     const std::uint64_t limit = idle_timeout_ms_[index(meta.kind)] + kSilentMs;
-    if (now_ms - table_.get(slot).activity_ms < limit) continue;
+    if (now_ms - book_.table().get(slot).activity_ms < limit) continue;
     end(slot, FlowEndReason::kIdle, kNoSlot, now_ms);
   }
 }
 
-// What an SRT caller tried in vain is no session; its worker knows whether another try follows.
-void Flows::note_end(const ipc::FlowRecord& last, FlowEndReason reason) {
-  const bool wanted = last.role == ipc::Role::kPublisher ? tells_unpublish_ : tells_stop_;
-  const bool in_vain = last.kind == FlowKind::kSrt && reason == FlowEndReason::kRefused;
-  if (!wanted || in_vain || ended_.size() >= limits::kHookCalls) return;
-  ipc::FlowEnded& message = ended_.emplace_back();
-  message.session = last.group;
-  message.kind = last.kind;
-  message.role = last.role;
-  message.client = last.signaller;
-  message.texts.set(FlowField::kKey, last.get(FlowField::kKey));
-  message.texts.set(FlowField::kParam, last.get(FlowField::kParam));
-}
-
-// Whether the origin goes on with a session that has ended here: it was not told by a DELETE, and
-// it is there to be told.
-constexpr bool is_unknown_to_origin(FlowEndReason reason) {
-  return reason == FlowEndReason::kKicked || reason == FlowEndReason::kIdle ||
-         reason == FlowEndReason::kClosed || reason == FlowEndReason::kSignalTimeout ||
-         reason == FlowEndReason::kPortLost || reason == FlowEndReason::kStopped;
-}
-
-void Flows::note_abandoned(const ipc::FlowRecord& last, FlowEndReason reason) {
-  if (last.kind != FlowKind::kRtc || !is_unknown_to_origin(reason)) return;
-  if (abandoned_.size() >= limits::kAbandonedFlows) return;
-  ipc::FlowAbandoned& message = abandoned_.emplace_back();
-  message.session = last.group;
-  message.origin = last.origin;
-  message.role = last.role;
-  message.reason = reason;
-  message.created_ms = last.created_ms;
-  message.texts.set(FlowField::kKey, last.get(FlowField::kKey));
-  message.texts.set(FlowField::kResource, last.get(FlowField::kResource));
-}
-
-// As far as the channels take them; the rest with a later tick, or when there is such a worker.
-void Flows::send_ends() {
-  while (teller_ != kNoSlot && !ended_.empty() && send_(teller_, ipc::encode(ended_.front()), -1)) {
-    ended_.pop_front();
-  }
-  while (!removers_.empty() && !abandoned_.empty() &&
-         send_(removers_.back(), ipc::encode(abandoned_.front()), -1)) {
-    abandoned_.pop_front();
-  }
-}
-
 void Flows::tick(std::uint64_t now_ms) {
-  table_.header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
+  book_.table().header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
   if (frozen_) return;
   if (retry_ms_ != 0 && now_ms >= retry_ms_) {
     retry_ms_ = 0;
@@ -306,11 +256,11 @@ void Flows::tick(std::uint64_t now_ms) {
   expire_signalled(now_ms);
   if (now_ms < next_second_ms_) return;
   next_second_ms_ = now_ms + kSecondMs;
-  send_ends();
+  notices_.send();
   if (adopting_) return;
   expire_ownerless(now_ms);
   expire_silent(now_ms);
-  match_origins(now_ms);
+  book_.match_origins(now_ms);
 }
 
 std::uint64_t Flows::next_timer_ms() const {

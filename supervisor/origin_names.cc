@@ -1,6 +1,7 @@
 // Origins, the host names among their endpoints: which address each stands for. The control worker
 // asks for them; here addresses are put in the place of names.
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 
 #include "supervisor/origins.h"
@@ -99,7 +100,7 @@ Endpoint Origins::known_address(std::string_view name) const {
 // Names of the slot's origin that are unknown here, and known there.
 void Origins::learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from) {
   Origin& origin = origins_[slot];
-  unindex(slot);
+  index_.remove(slot, keys_of(origin));
   for (std::size_t i = 0; i < origin.record.hosts.count(); ++i) {
     Endpoint& address = origin.record.addresses[i];
     for (std::size_t k = 0; k < HostNames::kMax && address.empty(); ++k) {
@@ -112,7 +113,7 @@ void Origins::learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from)
     }
   }
   fill_endpoints(origin);
-  index(slot);
+  index_.add(slot, keys_of(origin));
 }
 
 void Origins::set_address(const ipc::OriginAddress& message) {
@@ -126,12 +127,12 @@ void Origins::set_address(const ipc::OriginAddress& message) {
   if (address.same_address(message.address)) return;
   const std::string before = address.empty() ? "" : ip_to_string(address);
   const std::uint16_t port = address.port;
-  unindex(message.origin.slot);
+  index_.remove(message.origin.slot, keys_of(*origin));
   address = message.address;
   address.port = port;
   address.scheme = Scheme::kDefault;
   fill_endpoints(*origin);
-  index(message.origin.slot);
+  index_.add(message.origin.slot, keys_of(*origin));
   publish(message.origin.slot);
   LogLine(LogLevel::kNotice, "origin has another address")
       .field("origin", record.name)
@@ -140,16 +141,17 @@ void Origins::set_address(const ipc::OriginAddress& message) {
       .field("before", before);
 }
 
-// By which the origin is found: its RTMP endpoints, with names and with addresses.
-std::vector<std::string> Origins::endpoint_keys(std::uint32_t slot) const {
-  const Origin& origin = origins_[slot];
-  std::vector<std::string> keys;
+OriginIndex::Keys keys_of(const Origins::Origin& origin) {
+  OriginIndex::Keys keys;
+  const char(&server)[sizeof origin.record.server] = origin.record.server;
+  keys.server.assign(server, ::strnlen(server, sizeof server));
   for (std::size_t i = 0; i < origin.wanted.count[kRtmp]; ++i) {
     const Endpoint& endpoint = origin.wanted.endpoints[kRtmp][i];
-    if (endpoint.family == Family::kName) keys.push_back(to_string(endpoint, origin.record.hosts));
+    if (endpoint.family != Family::kName) continue;
+    keys.endpoints.push_back(to_string(endpoint, origin.record.hosts));
   }
   for (std::size_t i = 0; i < origin.record.endpoint_count[kRtmp]; ++i) {
-    keys.push_back(to_string(origin.record.endpoints[kRtmp][i]));
+    keys.endpoints.push_back(to_string(origin.record.endpoints[kRtmp][i]));
   }
   return keys;
 }

@@ -188,7 +188,7 @@ OriginRef Origins::add(const ipc::OriginRecord& record, bool is_default) {
                                : std::string(text_of(record.name));
   origin.id = keyed_hash(HashSeed{}, name);
   used_.push_back(slot);
-  index(slot);
+  index_.add(slot, keys_of(origins_[slot]));
   publish(slot);
   return ref_of(slot);
 }
@@ -204,39 +204,18 @@ void Origins::retire(std::uint32_t slot, std::string_view why) {
         .field("players", record.players);
   }
   if (record.streams > 0) retired_(slot);
-  unindex(slot);
+  index_.remove(slot, keys_of(origins_[slot]));
   used_.erase(std::find(used_.begin(), used_.end(), slot));
   state_.free_origin(slot);
   origins_[slot] = Origin{};
 }
 
-void Origins::index(std::uint32_t slot) {
-  const ipc::OriginRecord& record = origins_[slot].record;
-  if (record.server[0] != '\0') by_server_.emplace(text_of(record.server), slot);
-  for (const std::string& key : endpoint_keys(slot)) by_endpoint_.emplace(key, slot);
-}
-
-void Origins::unindex(std::uint32_t slot) {
-  const ipc::OriginRecord& record = origins_[slot].record;
-  const auto drop = [slot](auto& map, const std::string& key) {
-    auto [at, end] = map.equal_range(key);
-    for (; at != end; ++at) {
-      if (at->second != slot) continue;
-      map.erase(at);
-      return;
-    }
-  };
-  if (record.server[0] != '\0') drop(by_server_, std::string(text_of(record.server)));
-  for (const std::string& key : endpoint_keys(slot)) drop(by_endpoint_, key);
-}
-
 std::uint32_t Origins::find_identity(const ipc::OriginRegister& message) const {
-  const auto [begin, end] = by_server_.equal_range(std::string(text_of(message.server)));
-  for (auto at = begin; at != end; ++at) {
-    const ipc::OriginRecord& record = origins_[at->second].record;
+  for (const std::uint32_t slot : index_.of_server(std::string(text_of(message.server)))) {
+    const ipc::OriginRecord& record = origins_[slot].record;
     if (text_of(record.service) == text_of(message.service) &&
         text_of(record.pid) == text_of(message.pid)) {
-      return at->second;
+      return slot;
     }
   }
   return ipc::kNoSlot;
@@ -244,8 +223,9 @@ std::uint32_t Origins::find_identity(const ipc::OriginRegister& message) const {
 
 std::uint32_t Origins::find_same_endpoint(const ipc::OriginRecord& record) const {
   for (std::size_t i = 0; i < record.endpoint_count[kRtmp]; ++i) {
-    const auto found = by_endpoint_.find(to_string(record.endpoints[kRtmp][i], record.hosts));
-    if (found != by_endpoint_.end()) return found->second;
+    const std::uint32_t slot =
+        index_.of_endpoint(to_string(record.endpoints[kRtmp][i], record.hosts));
+    if (slot != ipc::kNoSlot) return slot;
   }
   return ipc::kNoSlot;
 }
@@ -319,8 +299,7 @@ void Origins::replace_older_self(const ipc::OriginRecord& record) {
     if (std::find(rivals.begin(), rivals.end(), slot) == rivals.end()) rivals.push_back(slot);
   };
   if (!shared_.contains(server)) {
-    const auto [begin, end] = by_server_.equal_range(server);
-    for (auto at = begin; at != end; ++at) add_rival(at->second);
+    for (const std::uint32_t slot : index_.of_server(server)) add_rival(slot);
   }
   const std::uint32_t same_endpoint = find_same_endpoint(record);
   if (same_endpoint != ipc::kNoSlot) {
@@ -380,9 +359,9 @@ ipc::Reply Origins::register_origin(const ipc::OriginRegister& m, std::uint64_t 
   if (const std::uint32_t same = find_same_endpoint(record);
       same != ipc::kNoSlot && origins_[same].record.is_static) {
     // It is in the configuration already, which decides; its registration gives it an identity.
-    unindex(same);
+    index_.remove(same, keys_of(origins_[same]));
     fill_text(origins_[same].record, m);
-    index(same);
+    index_.add(same, keys_of(origins_[same]));
     return heartbeat(same, m, now_ms);
   }
   replace_older_self(record);
@@ -423,10 +402,10 @@ ipc::Reply Origins::heartbeat(std::uint32_t slot, const ipc::OriginRegister& m,
   if (!record.is_static) {
     ipc::OriginRecord wanted;
     copy_endpoints(wanted, m);
-    unindex(slot);
+    index_.remove(slot, keys_of(origins_[slot]));
     set_wanted(origins_[slot], wanted);
     copy_text(record.device_id, text_of(m.device_id));
-    index(slot);
+    index_.add(slot, keys_of(origins_[slot]));
   }
   note_heartbeat(slot, now_ms);
   ipc::Reply reply;

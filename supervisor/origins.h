@@ -12,7 +12,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -23,6 +22,7 @@
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
 #include "ipc/state_writer.h"
+#include "supervisor/origin_index.h"
 
 namespace weir {
 
@@ -110,8 +110,6 @@ class Origins {
 
   ipc::OriginRef add(const ipc::OriginRecord& record, bool is_default);
   void retire(std::uint32_t slot, std::string_view why);
-  void index(std::uint32_t slot);
-  void unindex(std::uint32_t slot);
   std::uint32_t find_identity(const ipc::OriginRegister& message) const;
   std::uint32_t find_same_endpoint(const ipc::OriginRecord& record) const;
   void replace_older_self(const ipc::OriginRecord& record);
@@ -127,7 +125,6 @@ class Origins {
   void set_wanted(Origin& origin, const ipc::OriginRecord& wanted);
   Endpoint known_address(std::string_view name) const;
   void learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from);
-  std::vector<std::string> endpoint_keys(std::uint32_t slot) const;
 
   // origin_health.cc
   void note_heartbeat(std::uint32_t slot, std::uint64_t now_ms);
@@ -143,8 +140,7 @@ class Origins {
   std::uint8_t proxy_protocol_ = 0;
   std::vector<Origin> origins_;      // by slot, up to the highest used so far
   std::vector<std::uint32_t> used_;  // slots in use
-  std::unordered_multimap<std::string, std::uint32_t> by_server_;
-  std::unordered_multimap<std::string, std::uint32_t> by_endpoint_;
+  OriginIndex index_;
   std::map<std::string, StaticOrigin> static_;
   BoundedSet replaced_;  // identities that a newer one replaced
   BoundedSet shared_;    // server ids that two live processes use
@@ -152,6 +148,9 @@ class Origins {
   std::vector<ipc::ProbeNow> probes_;
   LogBudget full_log_{1, kRefusalLogMs};
 };
+
+// By which an origin is found.
+OriginIndex::Keys keys_of(const Origins::Origin& origin);
 
 // What log lines say of an origin.
 LogLine& describe(LogLine& line, const ipc::OriginRecord& record);

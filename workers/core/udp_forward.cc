@@ -1,11 +1,9 @@
-// UdpRelay: moving packets. A readable slot socket gives a batch of packets of many clients; those
-// of one session go to its origin in one call. A readable upstream socket gives a batch of one
-// session, which goes to its client in one call.
+#include "workers/core/udp_forward.h"
+
 #include <algorithm>
 #include <cerrno>
 
 #include "common/base/clock.h"
-#include "workers/core/udp_relay.h"
 
 namespace weir {
 namespace {
@@ -16,15 +14,21 @@ constexpr int kOriginBatches = 4;
 
 }  // namespace
 
-bool UdpRelay::on_ready(std::uint64_t token) {
-  const Token at = Token::unpack(token);
-  now_ms_ = monotonic_ms();
-  if (at.side == 1) return !draining_ && read_clients(at.index);
-  return at.index < flows_.size() && flows_[at.index].used &&
-         flows_[at.index].generation == at.generation && read_origin(at.index);
+UdpForwarder::UdpForwarder(const UdpRelaySettings& settings, UdpProtocol& protocol, UdpFlows& flows,
+                           UdpClaims& claims, const std::vector<SlotSocket>& sockets,
+                           ipc::Counters& counters)
+    : settings_(settings),
+      protocol_(protocol),
+      flows_(flows),
+      claims_(claims),
+      sockets_(sockets),
+      counters_(counters) {
+  for (std::size_t i = 0; i < special_.size(); ++i) {
+    special_[i] = protocol.special(static_cast<std::uint8_t>(i));
+  }
 }
 
-bool UdpRelay::any_special(const UdpPiece& piece) const {
+bool UdpForwarder::any_special(const UdpPiece& piece) const {
   if (piece.bytes.empty()) return true;
   for (std::size_t at = 0; at < piece.bytes.size(); at += piece.segment) {
     if (special_[piece.bytes[at]]) return true;
@@ -34,8 +38,8 @@ bool UdpRelay::any_special(const UdpPiece& piece) const {
 
 // ---- client to origin
 
-// True: there may be more.
-bool UdpRelay::read_clients(std::size_t socket) {
+bool UdpForwarder::read_clients(std::size_t socket) {
+  now_ms_ = monotonic_ms();
   for (int batch = 0; batch < kClientBatches; ++batch) {
     const int n = receiver_.receive(sockets_[socket].fd.get());
     if (n <= 0) return false;
@@ -46,7 +50,7 @@ bool UdpRelay::read_clients(std::size_t socket) {
   return true;
 }
 
-void UdpRelay::sort_batch(std::size_t socket, int count) {
+void UdpForwarder::sort_batch(std::size_t socket, int count) {
   const Endpoint& bound = sockets_[socket].bound;
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
     const UdpPiece piece = receiver_.piece(i);
@@ -65,7 +69,7 @@ void UdpRelay::sort_batch(std::size_t socket, int count) {
 }
 
 // The kernel joins what came from one address, whichever session it belongs to.
-void UdpRelay::sort_ids(ClientPacket packet, const UdpPiece& piece) {
+void UdpForwarder::sort_ids(ClientPacket packet, const UdpPiece& piece) {
   const auto id_at = [&](std::size_t at) {
     return protocol_.client_id(
         piece.bytes.subspan(at, std::min(piece.segment, piece.bytes.size() - at)));
@@ -81,7 +85,7 @@ void UdpRelay::sort_ids(ClientPacket packet, const UdpPiece& piece) {
   }
 }
 
-void UdpRelay::sort_piece(const ClientPacket& packet, const UdpPiece& piece) {
+void UdpForwarder::sort_piece(const ClientPacket& packet, const UdpPiece& piece) {
   if (!any_special(piece)) {
     add_upward(packet, piece);
     return;
@@ -92,7 +96,7 @@ void UdpRelay::sort_piece(const ClientPacket& packet, const UdpPiece& piece) {
     ClientPacket one = packet;
     one.bytes = piece.bytes.subspan(at, size);
     if (!one.bytes.empty() && special_[one.bytes[0]]) {
-      if (protocol_.inspect(one, find(one.key))) add_upward(one, {one.bytes, size});
+      if (protocol_.inspect(one, flows_.find(one.key))) add_upward(one, {one.bytes, size});
     } else if (!one.bytes.empty()) {
       add_upward(one, {one.bytes, size});
     }
@@ -100,10 +104,10 @@ void UdpRelay::sort_piece(const ClientPacket& packet, const UdpPiece& piece) {
   } while (at < piece.bytes.size());
 }
 
-void UdpRelay::add_upward(const ClientPacket& packet, const UdpPiece& piece) {
-  const std::uint32_t index = find(packet.key);
+void UdpForwarder::add_upward(const ClientPacket& packet, const UdpPiece& piece) {
+  const std::uint32_t index = flows_.find(packet.key);
   if (index == kNoFlow) {
-    if (park(packet, piece.segment)) return;
+    if (claims_.park(packet, piece.segment)) return;
     counters_.add(settings_.counters.strangers);
     protocol_.on_stranger(packet);
     return;
@@ -118,7 +122,7 @@ void UdpRelay::add_upward(const ClientPacket& packet, const UdpPiece& piece) {
   upward_.push_back({index, piece});
 }
 
-void UdpRelay::send_upward() {
+void UdpForwarder::send_upward() {
   for (std::size_t i = 0; i < upward_.size(); ++i) {
     const std::uint32_t index = upward_[i].flow;
     if (index == kNoFlow) continue;
@@ -134,7 +138,7 @@ void UdpRelay::send_upward() {
   upward_.clear();
 }
 
-void UdpRelay::to_origin(UdpFlow& flow, std::span<const UdpPiece> pieces) {
+void UdpForwarder::to_origin(UdpFlow& flow, std::span<const UdpPiece> pieces) {
   const UdpSent sent = sender_.send({flow.upstream.get(), false, {}, {}}, pieces, flow.segment_up);
   if (sent.cannot_segment) flow.segment_up = false;
   if (sent.refused && flow.refused_since_ms == 0) flow.refused_since_ms = now_ms_;
@@ -146,17 +150,27 @@ void UdpRelay::to_origin(UdpFlow& flow, std::span<const UdpPiece> pieces) {
   if (sent.dropped > 0) counters_.add(settings_.counters.drops_up, sent.dropped);
 }
 
-void UdpRelay::forward(std::uint32_t index, ByteView packet) {
+void UdpForwarder::forward(std::uint32_t index, ByteView packet) {
   UdpFlow& flow = flows_[index];
   flow.client_ms = monotonic_ms();
   const UdpPiece piece{packet, std::max<std::size_t>(packet.size(), 1)};
   to_origin(flow, {&piece, 1});
 }
 
+void UdpForwarder::resume(const UdpClaims::Claim& claim) {
+  ClientPacket packet = claim.from;
+  now_ms_ = monotonic_ms();
+  for (const std::vector<std::uint8_t>& bytes : claim.parked) {
+    packet.bytes = bytes;
+    sort_piece(packet, {packet.bytes, std::max<std::size_t>(bytes.size(), 1)});
+  }
+  send_upward();
+}
+
 // ---- origin to client
 
-// True: there may be more.
-bool UdpRelay::read_origin(std::uint32_t index) {
+bool UdpForwarder::read_origin(std::uint32_t index) {
+  now_ms_ = monotonic_ms();
   UdpFlow& flow = flows_[index];
   for (int batch = 0; batch < kOriginBatches; ++batch) {
     const int n = receiver_.receive(flow.upstream.get());
@@ -177,7 +191,7 @@ bool UdpRelay::read_origin(std::uint32_t index) {
   return true;
 }
 
-void UdpRelay::sort_origin_piece(std::uint32_t index, const UdpPiece& piece) {
+void UdpForwarder::sort_origin_piece(std::uint32_t index, const UdpPiece& piece) {
   if (!any_special(piece)) {
     add_downward(index, flows_[index].media_path(), piece);
     return;
@@ -196,20 +210,21 @@ void UdpRelay::sort_origin_piece(std::uint32_t index, const UdpPiece& piece) {
 }
 
 // What goes one way leaves in the order in which it came: no SHUTDOWN before the data of its batch.
-void UdpRelay::add_downward(std::uint32_t index, std::uint8_t path, const UdpPiece& piece) {
+void UdpForwarder::add_downward(std::uint32_t index, std::uint8_t path, const UdpPiece& piece) {
   if (path != pieces_path_) flush_downward(index);
   pieces_path_ = path;
   pieces_.push_back(piece);
 }
 
-void UdpRelay::flush_downward(std::uint32_t index) {
+void UdpForwarder::flush_downward(std::uint32_t index) {
   // Media that came before its client was known goes there if it is known by now.
   const std::uint8_t path = pieces_path_ == kNoPath ? flows_[index].media_path() : pieces_path_;
   if (!pieces_.empty()) to_client(index, path, pieces_);
   pieces_.clear();
 }
 
-void UdpRelay::to_client(std::uint32_t index, std::uint8_t path, std::span<const UdpPiece> pieces) {
+void UdpForwarder::to_client(std::uint32_t index, std::uint8_t path,
+                             std::span<const UdpPiece> pieces) {
   UdpFlow& flow = flows_[index];
   UdpSent sent;
   if (path == kTcpPath) {
@@ -232,7 +247,7 @@ void UdpRelay::to_client(std::uint32_t index, std::uint8_t path, std::span<const
   if (sent.dropped > 0) counters_.add(settings_.counters.drops_down, sent.dropped);
 }
 
-void UdpRelay::to_tcp(std::uint32_t index, const UdpPiece& piece, UdpSent& sent) {
+void UdpForwarder::to_tcp(std::uint32_t index, const UdpPiece& piece, UdpSent& sent) {
   for (std::size_t at = 0; at < piece.bytes.size(); at += piece.segment) {
     const std::size_t size = std::min(piece.segment, piece.bytes.size() - at);
     const bool taken = protocol_.to_tcp(index, piece.bytes.subspan(at, size));
@@ -242,7 +257,7 @@ void UdpRelay::to_tcp(std::uint32_t index, const UdpPiece& piece, UdpSent& sent)
   }
 }
 
-void UdpRelay::reply(const ClientPacket& to, ByteView packet) {
+void UdpForwarder::reply(const ClientPacket& to, ByteView packet) {
   const SlotSocket& socket = sockets_[to.socket];
   const UdpPiece piece{packet, std::max<std::size_t>(packet.size(), 1)};
   sender_.send({socket.fd.get(), socket.bound.family == Family::kIpv6, to.key.address, to.local},

@@ -1,5 +1,3 @@
-// UdpRelay: the table of flows, the master's messages, claims and timers. udp_forward.cc moves the
-// packets.
 #include "workers/core/udp_relay.h"
 #include "common/net/tcp.h"
 
@@ -31,6 +29,19 @@ ipc::FlowCounters since(const ipc::FlowCounters& now, const ipc::FlowCounters& b
           now.lost_to_client - before.lost_to_client};
 }
 
+// What the session has moved since its last row; false when that is nothing.
+bool add_row(UdpFlow& flow, ipc::FlowStats& message) {
+  const std::uint64_t activity = std::max(flow.client_ms, flow.origin_ms);
+  if (activity <= flow.reported_ms && flow.total.drops == flow.reported.drops) return false;
+  ipc::FlowStatsRow& row = message.rows[message.row_count++];
+  row = {flow.ref,    since(flow.total, flow.reported),
+         activity,    flow.stun_ms,
+         flow.rtt_us, flow.rtt_variance_us};
+  flow.reported = flow.total;
+  flow.reported_ms = activity;
+  return true;
+}
+
 }  // namespace
 
 UdpRelay::UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtocol& protocol,
@@ -46,17 +57,23 @@ UdpRelay::UdpRelay(event_base* base, const UdpRelaySettings& settings, UdpProtoc
           base, -1, EV_PERSIST,
           [](evutil_socket_t, short, void* self) { static_cast<UdpRelay*>(self)->on_second(); },
           this)),
-      by_key_(0, ClientKeyHash{net::random_hash_seed()}),
-      claim_by_key_(0, by_key_.hash_function()) {
+      flows_(net::random_hash_seed()),
+      claims_(net::random_hash_seed(), counters, settings.counters.parked,
+              settings.counters.drops_up),
+      forwarder_(settings, protocol, flows_, claims_, sockets_, counters) {
   for (UniqueFd& socket : sockets) {
     const Endpoint bound = net::local_address(socket.get());
     sockets_.push_back({std::move(socket), bound});
   }
-  for (std::size_t i = 0; i < special_.size(); ++i) {
-    special_[i] = protocol.special(static_cast<std::uint8_t>(i));
-  }
   const timeval second = to_timeval(kSecondMs);
   add_or_end(timer_.get(), &second);
+}
+
+bool UdpRelay::on_ready(std::uint64_t token) {
+  const Token at = Token::unpack(token);
+  if (at.side == 1) return !draining_ && forwarder_.read_clients(at.index);
+  return at.index < flows_.limit() && flows_[at.index].used &&
+         flows_[at.index].generation == at.generation && forwarder_.read_origin(at.index);
 }
 
 void UdpRelay::serve() {
@@ -87,10 +104,7 @@ void UdpRelay::drain() {
     for (const SlotSocket& socket : sockets_) poller_.remove(socket.fd.get());
   }
   claims_.clear();
-  claim_by_key_.clear();
-  claim_by_slot_.clear();
-  parked_bytes_ = 0;
-  for (std::uint32_t i = 0; i < flows_.size(); ++i) {
+  for (std::uint32_t i = 0; i < flows_.limit(); ++i) {
     if (!flows_[i].used || flows_[i].transport == ipc::FlowTransport::kTcp) continue;
     protocol_.on_end(i, {ipc::FlowEndReason::kMoved, "moved"});
     forget(i);
@@ -100,12 +114,7 @@ void UdpRelay::drain() {
 // ---- the master's messages
 
 void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
-  Claim claim;
-  const auto asked = claims_.find(assign.header.request);
-  if (asked != claims_.end()) {
-    claim = std::move(asked->second);
-    remove_claim(assign.header.request);
-  }
+  const UdpClaims::Claim claim = claims_.take(assign.header.request).value_or(UdpClaims::Claim{});
   const std::uint32_t index = find(assign.flow);
   if (assign.status != ipc::FlowStatus::kOk) {
     counters_.add(settings_.counters.claims_refused);
@@ -132,8 +141,7 @@ void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
       return;
     }
     // The session that had this slot is over, although nobody has told.
-    if (const auto before = by_slot_.find(assign.flow.slot); before != by_slot_.end()) {
-      const std::uint32_t over = before->second;
+    if (const std::uint32_t over = flows_.find_slot(assign.flow.slot); over != kNoFlow) {
       protocol_.on_end(over, {ipc::FlowEndReason::kMoved, "moved"});
       forget(over);
     }
@@ -144,12 +152,13 @@ void UdpRelay::on_assign(const ipc::FlowAssign& assign, UniqueFd upstream) {
     }
     protocol_.on_begin(adopted);
   }
-  unpark(claim);
+  forwarder_.resume(claim);
 }
 
 // A session that is ours by the master's word and cannot be served now. Its client's next proof, or
 // packet, asks for it again.
-void UdpRelay::drop_assign(const ipc::FlowAssign& assign, const Claim& claim, bool has_socket) {
+void UdpRelay::drop_assign(const ipc::FlowAssign& assign, const UdpClaims::Claim& claim,
+                           bool has_socket) {
   counters_.add(settings_.counters.drops_up, claim.parked.size());
   if (draining_ || assign.keep_socket) return;  // it has ended here meanwhile
   counters_.add(settings_.counters.claims_refused);
@@ -165,19 +174,8 @@ void UdpRelay::drop_assign(const ipc::FlowAssign& assign, const Claim& claim, bo
 
 std::uint32_t UdpRelay::adopt(const ipc::FlowAssign& assign, const ipc::FlowRecord& record,
                               UniqueFd upstream) {
-  auto index = static_cast<std::uint32_t>(flows_.size());
-  if (free_.empty()) {
-    flows_.emplace_back();
-  } else {
-    index = free_.back();
-    free_.pop_back();
-  }
+  const std::uint32_t index = flows_.add(assign.flow);
   UdpFlow& flow = flows_[index];
-  const std::uint32_t generation = flow.generation + 1;
-  flow = UdpFlow{};
-  flow.used = true;
-  flow.generation = generation;
-  flow.ref = assign.flow;
   flow.session = assign.session;
   flow.role = record.role;
   flow.transport = record.transport;
@@ -191,14 +189,13 @@ std::uint32_t UdpRelay::adopt(const ipc::FlowAssign& assign, const ipc::FlowReco
   flow.stun_ms = record.stun_ms;
   flow.rtt_us = record.srt_rtt_us;
   flow.rtt_variance_us = record.srt_rtt_variance_us;
-  by_slot_[assign.flow.slot] = index;
   counters_.add(settings_.counters.flows);
   if (assign.header.request == 0) counters_.add(settings_.counters.takeovers);
   // An SRT client has no path before its origin has named a socket id.
   const bool named = record.kind != ipc::FlowKind::kSrt || record.srt_listener_id != 0;
   if (named && !record.client.empty() && record.transport == ipc::FlowTransport::kUdp) {
     const ClientKey key{record.client, record.srt_listener_id};
-    add_path(index, {key, record.local, socket_for(record.local), {}});
+    flows_.add_path(index, {key, record.local, socket_for(record.local), {}});
     flow.paths[0].proof_ms = 0;
     flow.current = 0;
   }
@@ -250,90 +247,13 @@ void UdpRelay::end(std::uint32_t index, const UdpEnd& end) {
 }
 
 void UdpRelay::forget(std::uint32_t index) {
-  UdpFlow& flow = flows_[index];
-  for (std::size_t i = 0; i < flow.path_count; ++i) forget_key(flow.paths[i].key, index);
-  by_slot_.erase(flow.ref.slot);
-  poller_.remove(flow.upstream.get());  // the master's duplicate keeps the socket alive
-  flow.upstream.reset();
-  flow.used = false;
-  flow.key = {};
-  free_.push_back(index);
+  // The master's duplicate keeps the socket alive.
+  poller_.remove(flows_[index].upstream.get());
+  flows_.erase(index);
   counters_.sub(settings_.counters.flows);
 }
 
-std::uint32_t UdpRelay::find(ipc::FlowRef ref) const {
-  const auto found = by_slot_.find(ref.slot);
-  if (found == by_slot_.end() || flows_[found->second].ref != ref) return kNoFlow;
-  return found->second;
-}
-
-std::uint32_t UdpRelay::find(const ClientKey& key) {
-  if (found_flow_ != kNoFlow && key == found_key_) return found_flow_;
-  const auto found = by_key_.find(key);
-  if (found == by_key_.end()) return kNoFlow;
-  found_key_ = key;
-  return found_flow_ = found->second;
-}
-
 // ---- the client's paths
-
-void UdpRelay::forget_key(const ClientKey& key, std::uint32_t index) {
-  const auto found = by_key_.find(key);
-  if (found == by_key_.end() || found->second != index) return;
-  by_key_.erase(found);
-  found_flow_ = kNoFlow;
-}
-
-void UdpRelay::drop_path(std::uint32_t index, const ClientKey& key) {
-  UdpFlow& flow = flows_[index];
-  for (std::uint8_t i = 0; i < flow.path_count;) {
-    if (flow.paths[i].key != key) {
-      ++i;
-      continue;
-    }
-    const std::uint8_t last = --flow.path_count;
-    if (flow.current == i) {
-      flow.current = kNoPath;
-    } else if (flow.current == last) {
-      flow.current = i;
-    }
-    flow.paths[i] = flow.paths[last];
-  }
-  forget_key(key, index);
-}
-
-std::uint8_t UdpRelay::add_path(std::uint32_t index, const ClientPacket& packet) {
-  UdpFlow& flow = flows_[index];
-  const std::uint64_t now = monotonic_ms();
-  std::uint8_t oldest = 0;
-  for (std::uint8_t i = 0; i < flow.path_count; ++i) {
-    UdpClientPath& path = flow.paths[i];
-    if (path.key == packet.key && path.local == packet.local) {
-      path.socket = packet.socket;
-      path.packet_ms = path.proof_ms = now;
-      return i;
-    }
-    const bool spare = oldest == flow.current || path.packet_ms < flow.paths[oldest].packet_ms;
-    if (i != flow.current && spare) oldest = i;
-  }
-  if (const std::uint32_t other = find(packet.key); other != kNoFlow && other != index) {
-    drop_path(other, packet.key);
-  }
-  std::uint8_t at = flow.path_count;
-  if (at < kClientPaths) {
-    ++flow.path_count;
-  } else {
-    at = oldest;
-    const ClientKey old = flow.paths[at].key;
-    const auto same = std::count_if(flow.paths.begin(), flow.paths.end(),
-                                    [&](const UdpClientPath& p) { return p.key == old; });
-    if (same == 1) forget_key(old, index);
-  }
-  flow.paths[at] = {packet.key, packet.local, packet.socket, now, now};
-  by_key_[packet.key] = index;
-  found_flow_ = kNoFlow;
-  return at;
-}
 
 void UdpRelay::point_to(std::uint32_t index, std::uint8_t path) {
   UdpFlow& flow = flows_[index];
@@ -389,78 +309,24 @@ bool UdpRelay::send_claim(std::uint32_t request, ipc::FlowRef ref, const ClientP
 }
 
 std::uint32_t UdpRelay::claim(ipc::FlowRef ref, const ClientPacket& packet, UdpClaim how) {
-  if (draining_ || claims_.size() >= limits::kUdpClaims) return 0;
+  if (draining_ || claims_.full()) return 0;
   const bool waits = how.transport == ipc::FlowTransport::kUdp && !packet.bytes.empty();
-  if (claim_by_slot_.contains(ref.slot)) {
-    if (waits) park(packet, packet.bytes.size());
+  if (claims_.has_slot(ref.slot)) {
+    if (waits) claims_.park(packet, packet.bytes.size());
     return 0;
   }
-  if (waits && claim_by_key_.contains(packet.key)) return 0;
+  if (waits && claims_.has_key(packet.key)) return 0;
   const std::uint32_t request = link_.next_request();
   if (!send_claim(request, ref, packet, how)) return 0;
-  Claim& claim = claims_[request];
-  claim.ref = ref;
-  claim.from = packet;
-  claim.from.bytes = {};
-  claim.how = how;
-  claim.started_ms = monotonic_ms();
-  claim_by_slot_[ref.slot] = request;
-  if (waits) {
-    claim_by_key_[packet.key] = request;
-    park(packet, packet.bytes.size());
-  }
+  claims_.add(request, ref, packet, how, monotonic_ms(), waits);
   return request;
 }
 
-bool UdpRelay::park(const ClientPacket& packet, std::size_t segment) {
-  const auto found = claim_by_key_.find(packet.key);
-  if (found == claim_by_key_.end()) return false;
-  Claim& claim = claims_[found->second];
-  for (std::size_t at = 0; at < packet.bytes.size(); at += segment) {
-    const ByteView one = packet.bytes.subspan(at, std::min(segment, packet.bytes.size() - at));
-    if (claim.bytes + one.size() > limits::kUdpParkedBytes ||
-        parked_bytes_ + one.size() > limits::kUdpParkedBytesInAll) {
-      counters_.add(settings_.counters.drops_up);
-      continue;
-    }
-    claim.parked.emplace_back(one.begin(), one.end());
-    claim.bytes += one.size();
-    parked_bytes_ += one.size();
-    counters_.add(settings_.counters.parked);
-  }
-  return true;
-}
-
-void UdpRelay::unpark(const Claim& claim) {
-  ClientPacket packet = claim.from;
-  now_ms_ = monotonic_ms();
-  for (const std::vector<std::uint8_t>& bytes : claim.parked) {
-    packet.bytes = bytes;
-    sort_piece(packet, {packet.bytes, std::max<std::size_t>(bytes.size(), 1)});
-  }
-  send_upward();
-}
-
-void UdpRelay::remove_claim(std::uint32_t request) {
-  const auto found = claims_.find(request);
-  if (found == claims_.end()) return;
-  // After the move of the caller the texts are gone, but not what the indexes need.
-  parked_bytes_ -= found->second.bytes;
-  claim_by_slot_.erase(found->second.ref.slot);
-  const auto key = claim_by_key_.find(found->second.from.key);
-  if (key != claim_by_key_.end() && key->second == request) claim_by_key_.erase(key);
-  claims_.erase(found);
-}
-
 void UdpRelay::expire_claims(std::uint64_t now) {
-  std::vector<std::uint32_t> late;
-  for (const auto& [request, claim] : claims_) {
-    if (now - claim.started_ms < kClaimTimeoutMs) continue;
-    late.push_back(request);
-    counters_.add(settings_.counters.drops_up, claim.parked.size());
-  }
-  for (const std::uint32_t request : late) {
-    remove_claim(request);
+  for (const std::uint32_t request : claims_.older_than(now - kClaimTimeoutMs)) {
+    const auto late = claims_.take(request);
+    if (!late) continue;
+    counters_.add(settings_.counters.drops_up, late->parked.size());
     counters_.add(settings_.counters.claims_refused);
     protocol_.on_refused(request, ipc::FlowStatus::kBusy);
   }
@@ -472,7 +338,7 @@ void UdpRelay::on_second() {
   const std::uint64_t now = monotonic_ms();
   expire_claims(now);
   if (serving_ && !draining_) watch_slots();
-  for (std::uint32_t i = 0; i < flows_.size(); ++i) {
+  for (std::uint32_t i = 0; i < flows_.limit(); ++i) {
     if (flows_[i].used && watch_again(i, now)) check_idle(i, now);
   }
   if (++seconds_ % kStatsEverySeconds == 0) send_stats();
@@ -490,22 +356,10 @@ void UdpRelay::check_idle(std::uint32_t index, std::uint64_t now) {
   }
 }
 
-// What the session has moved since its last row; false when that is nothing.
-bool UdpRelay::add_row(UdpFlow& flow, ipc::FlowStats& message) {
-  const std::uint64_t activity = std::max(flow.client_ms, flow.origin_ms);
-  if (activity <= flow.reported_ms && flow.total.drops == flow.reported.drops) return false;
-  ipc::FlowStatsRow& row = message.rows[message.row_count++];
-  row = {flow.ref,    since(flow.total, flow.reported),
-         activity,    flow.stun_ms,
-         flow.rtt_us, flow.rtt_variance_us};
-  flow.reported = flow.total;
-  flow.reported_ms = activity;
-  return true;
-}
-
 void UdpRelay::send_stats() {
   ipc::FlowStats message;
-  for (UdpFlow& flow : flows_) {
+  for (std::uint32_t i = 0; i < flows_.limit(); ++i) {
+    UdpFlow& flow = flows_[i];
     if (!flow.used || !add_row(flow, message)) continue;
     if (message.row_count < ipc::kFlowStatsRows) continue;
     link_.send(message);

@@ -68,7 +68,7 @@ RtcWorker::RtcWorker(event_base* base, ipc::WorkerContext&& context, const Confi
                 {1, proxy_settings(config, config.rtc.handshake_timeout)}, counters_,
                 {[this](UniqueFd fd, const Accepted& who) { on_accept(std::move(fd), who.client); },
                  [this] {
-                   return Acceptor::Load{legs_.size(), legs_.size() + relay_.size()};
+                   return Acceptor::Load{legs_.size(), legs_.size() + relay_.flows().size()};
                  },
                  [this] { counters_.add(Counter::kRtcTcpRefused); }, [this] { maybe_leave(); }}),
       timer_(event_new(
@@ -189,12 +189,12 @@ void RtcWorker::on_proof(const Proof& proof, const ipc::FlowRecord& record,
   if (index == kNoFlow) {
     // What serves this address here until now is over: the client has proven to be another one.
     if (const std::uint32_t old = relay_.find(packet.key); old != kNoFlow) {
-      relay_.drop_path(old, packet.key);
+      relay_.flows().drop_path(old, packet.key);
     }
     claim(proof, record, packet, ipc::FlowTransport::kUdp);
     return;
   }
-  relay_.add_path(index, packet);
+  relay_.flows().add_path(index, packet);
   relay_.flow(index).stun_ms = monotonic_ms();
   on_way(index, {false, packet.key, packet.local}, proof);
   relay_.forward(index, packet.bytes);
@@ -357,7 +357,7 @@ void RtcWorker::quit() {
 
 // Sessions over TCP stay with their connection; all others live on at the next worker.
 void RtcWorker::maybe_leave() {
-  if (relay_.draining() && relay_.size() + acceptor_.pending() == 0) {
+  if (relay_.draining() && relay_.flows().size() + acceptor_.pending() == 0) {
     event_base_loopbreak(base_);
   }
 }

@@ -128,7 +128,7 @@ void SrtDialer::on_established(Dial& dial) {
   client.key.id = handshake.listener_id();
   const bool known =
       process_.relay.flow(dial.flow).client() != nullptr;  // to the worker before this one
-  process_.relay.move_client(dial.flow, process_.relay.add_path(dial.flow, client));
+  process_.relay.move_client(dial.flow, process_.relay.flows().add_path(dial.flow, client));
   finish(dial);
   if (known) return;
   process_.counters.add(Counter::kSrtEstablished);
