@@ -173,8 +173,8 @@ void SrtDoor::turn_away(const ClientPacket& packet, Reject code, std::uint64_t n
 }
 
 void SrtDoor::deny(const ClientPacket& packet, std::uint64_t now) {
-  turn_away(packet, Reject::kForbidden, now);
   process_.counters.add(Counter::kAccessHandshake);
+  turn_away(packet, Reject::kForbidden, now);
   std::uint64_t suppressed = 0;
   if (!process_.refusals.take(now, suppressed)) return;
   LogLine(LogLevel::kWarn, "SRT caller refused, the access option denies it")
@@ -183,8 +183,8 @@ void SrtDoor::deny(const ClientPacket& packet, std::uint64_t now) {
 }
 
 void SrtDoor::overload(const ClientPacket& packet, DialTable::Room room, std::uint64_t now) {
-  turn_away(packet, Reject::kOverload, now);
   process_.counters.add(Counter::kSrtOverload);
+  turn_away(packet, Reject::kOverload, now);
   std::uint64_t suppressed = 0;
   if (!process_.refusals.take(now, suppressed)) return;
   const bool share = room == DialTable::Room::kShareTaken;
