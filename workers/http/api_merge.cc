@@ -244,6 +244,31 @@ ApiAnswer api_error(int status, int code, std::string_view error) {
   return {status, print(error_object(code, error).get())};
 }
 
+ApiAnswer api_refusal(int status, std::string_view why) {
+  while (why.ends_with('\n')) why.remove_suffix(1);
+  switch (status) {
+    case 401:
+    case 403:
+      return api_error(status, api_code::kUnauthorized, why);
+    case 404:
+      return api_error(status, api_code::kNotFound, why);
+    case 405:
+      return api_error(status, api_code::kBadMethod, why);
+    case 408:
+      return api_error(status, api_code::kTimeout, why);
+    case 413:
+    case 414:
+    case 431:
+      return api_error(status, api_code::kTooLarge, why);
+    case 429:
+    case 503:
+      return api_error(status, api_code::kBusy, why);
+    default:
+      return api_error(status, api_code::kBadRequest,
+                       "this is not a valid HTTP request: " + std::string(why));
+  }
+}
+
 ApiAnswer api_versions(std::string_view version, std::uint64_t pid) {
   std::array<double, 3> numbers = {};
   std::size_t part = 0;

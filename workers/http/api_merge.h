@@ -47,6 +47,9 @@ ApiAnswer item_not_found(const ApiPlan& plan, const std::vector<OriginAnswer>& a
 ApiAnswer item_conflict(const ApiPlan& plan, const std::vector<const OriginAnswer*>& owners);
 
 ApiAnswer api_error(int status, int code, std::string_view error);
+// What the server core refuses by itself (heads, bodies, limits), with the code that the System API
+// has for it.
+ApiAnswer api_refusal(int status, std::string_view why);
 ApiAnswer api_versions(std::string_view version, std::uint64_t pid);
 
 }  // namespace weir::http

@@ -15,9 +15,12 @@ namespace weir::http {
 
 // Codes of errors, in the numbers of the System API where those fit; docs/API.md lists them.
 namespace api_code {
+inline constexpr int kBadRequest = 1000;
+inline constexpr int kTooLarge = 1002;
 inline constexpr int kNotFound = 1003;
 inline constexpr int kBadMethod = 1004;
 inline constexpr int kUnauthorized = 1005;
+inline constexpr int kTimeout = 1006;
 inline constexpr int kBadParameter = 1007;
 inline constexpr int kConflict = 1008;  // several origins have what is to be removed
 inline constexpr int kBusy = 2005;

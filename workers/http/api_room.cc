@@ -82,7 +82,7 @@ bool ApiRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& basi
 }
 
 void ApiRoom::refuse_body(std::uint32_t index, int status, std::string_view why) {
-  answer(index, api_error(status, api_code::kBadParameter, why), {}, true);
+  answer(index, api_refusal(status, why), {}, true);
 }
 
 void ApiRoom::on_body(std::uint32_t index, std::string&&) {

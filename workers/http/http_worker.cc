@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "workers/core/worker_main.h"
+#include "workers/http/api_merge.h"
 
 namespace weir::http {
 namespace {
@@ -132,6 +133,10 @@ void HttpWorker::add_ports() {
   api.protocol = "api";
   api.methods = "GET, HEAD, DELETE, OPTIONS";
   api.access = parse_access_list(config_.http_api.access).value_or(AccessList{});
+  api.error_form = [](int status, std::string_view why) {
+    ApiAnswer refusal = api_refusal(status, why);
+    return ErrorText{refusal.status, "application/json", std::move(refusal.body)};
+  };
   api.rooms = {&rtc_, &api_};
   const auto add = [&](bool enabled, Port port, const Endpoint& tls_listen) {
     if (!enabled) return;
