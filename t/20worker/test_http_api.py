@@ -60,7 +60,7 @@ class Api:
     """Weir with these origins as o1, o2, …; ports stand for origins that nobody runs,
     None for one without API."""
 
-    def __init__(self, lab, origins, tls=None, **options):
+    def __init__(self, lab, origins, more=None, **options):
         self.port = free_port()
         config = {"http_api": {"enabled": True, "listen": f"127.0.0.1:{self.port}",
                                "timeout": "3s", **options}}
@@ -68,9 +68,7 @@ class Api:
             port = origin.origin.http_port if isinstance(origin, ApiOrigin) else origin  # or several
             config[f"origin o{number}"] = {"ip": "127.0.0.1", "api": port,
                                            "http": None if port else free_port()}
-        if tls:
-            config["tls"] = tls
-        self.weir = lab.weir(config=config)
+        self.weir = lab.weir(config={**config, **(more or {})})
 
     def ask(self, path, method="GET", **fields):
         """(status, JSON)"""
@@ -203,7 +201,8 @@ def test_addresses_of_an_origin_in_turn(lab):
         one.setblocking(False)
         one.connect_ex(silent.getsockname())
     api = Api(lab, [(free_port(), silent.getsockname()[1], f"https://:{stranger.port}",
-                     good.origin.http_port)], timeout="4s", tls={"origin_ca": str(ca.file)})
+                     good.origin.http_port)], timeout="4s",
+              more={"tls": {"origin_ca": str(ca.file)}})
     rows, answer = api.rows("/api/v1/streams")
     assert rows == [("o1", "a1")] and answer["partial"] is False
     assert api.ask("/api/v1/clients/c1", "DELETE")[0] == 200 and good.kicked == ["c1"]
@@ -308,6 +307,45 @@ def test_any_method_reads_and_bodies_are_ignored(lab):
         client.sock.shutdown(socket.SHUT_WR)
         assert client.read_answer().status == 200
     assert {call.method for origin in origins for call in origin.origin.requests} == {"GET"}
+
+
+def test_what_is_no_request_is_answered_in_json(lab):
+    """By the server core, before any room has seen it; too many lines about it are left out."""
+    api = Api(lab, three(lab), more={"http": {"request_timeout": "500ms"}})
+    rows = [(b"hello\r\n\r\n", 400, 1000),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, 1000),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 20000 + b"\r\n\r\n", 431, 1002),
+            (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, 1002),
+            (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, 1000),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, 1000),
+            (b"GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n", 404, 1003),
+            (b"PATCH /api/v1/clients/c1 HTTP/1.1\r\nHost: a\r\n\r\n", 405, 1004),
+            (b"GET /api/v1/versions HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n", 413, 1002),
+            (b"GET /api/v1/versions HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", 408, 1006),
+            (b"GET /api/v1/versions HTTP/1.1\r\nHos", 408, 1006)]
+    for data, status, code in rows:
+        with HttpConnection(api.port) as client:
+            client.send(data)
+            answer = client.read_answer()
+            assert answer.fields["content-type"] == "application/json", data[:60]
+            error = json.loads(answer.body)
+            assert (answer.status, error["code"]) == (status, code) and error["error"], data[:60]
+
+    def say_nonsense():
+        with HttpConnection(api.port) as client:
+            client.send(b"hello\r\n\r\n")
+            assert client.read_answer().status == 400
+    for _ in range(200):
+        say_nonsense()
+
+    def told():
+        return [line for line in api.weir.log().splitlines() if "request refused" in line]
+
+    def told_of_the_rest():
+        say_nonsense()
+        return any("suppressed=0" not in line for line in told())
+    poll("what was left out is counted", told_of_the_rest)
+    assert len(told()) < 200 and all("reason=" in line and "client=127.0.0.1:" in line for line in told())
 
 
 def test_jsonp(lab):

@@ -73,7 +73,7 @@ bool Server::shake(std::uint32_t index) {
 
 void Server::refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text) {
   count_failure(counters_, why);
-  log_tls_failure(conns_[index].id, conns_[index].client, why, text);
+  log_tls_failure(tls_failures_, conns_[index].id, conns_[index].client, why, text);
   end(index, EndReason::kTls);
 }
 
@@ -172,10 +172,7 @@ void Server::next_request(std::uint32_t index, bool& progress) {
   counters_.add(meters_.requests);
   if (status == ParseStatus::kInvalid) {
     const HeadError error = conn.parser.error();
-    LogLine(LogLevel::kWarn, "request refused")
-        .session(conn.id)
-        .field("client", to_string(conn.client))
-        .field("reason", to_string(error));
+    note_refused(index, {}, to_string(error));
     conn.exchange = std::make_unique<Exchange>();
     conn.mark.request_bytes = conn.in.size();
     conn.in.clear();
@@ -339,6 +336,18 @@ void Server::refuse(std::uint32_t index, Answer what) {
   what.content_type = text.content_type;
   what.body = text.body;
   answer(index, what);
+}
+
+void Server::note_refused(std::uint32_t index, std::string_view path, std::string_view reason) {
+  std::uint64_t suppressed = 0;
+  if (!refusals_.take(monotonic_ms(), suppressed)) return;
+  const Connection& conn = conns_[index];
+  const bool named = conn.exchange && !conn.exchange->identity.client.empty();
+  LogLine line(LogLevel::kWarn, "request refused");
+  line.session(conn.id).field("client",
+                              to_string(named ? conn.exchange->identity.client : conn.client));
+  if (!path.empty()) line.field("path", path);
+  line.field("reason", reason).field("suppressed", suppressed);
 }
 
 // The response is written: the next request, or the end.

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "common/base/access_list.h"
+#include "common/base/log_budget.h"
 #include "common/base/network.h"
 #include "common/proto/http/head.h"
 #include "ipc/counters.h"
@@ -133,6 +134,9 @@ class Server {
   void answer(std::uint32_t index, const Answer& what);
   // The same for an error of the server's own or like one, in the port's form.
   void refuse(std::uint32_t index, Answer what);
+  // A log line about a request that is its client's fault. There may be none: a flood of them must
+  // not fill the log.
+  void note_refused(std::uint32_t index, std::string_view path, std::string_view reason);
   // Something has changed: the loop shall look at this connection.
   void wake(std::uint32_t index);
   // The event set, also for rooms' own sockets, whose tokens have side 1: one set for both is
@@ -198,6 +202,8 @@ class Server {
   std::optional<std::uint32_t> serving_;
   std::vector<std::uint8_t> read_buffer_;
   bool draining_ = false;
+  LogBudget refusals_{20};
+  LogBudget tls_failures_{20};
 };
 
 }  // namespace weir::http

@@ -1,5 +1,7 @@
 #include "workers/core/tls_listener.h"
 
+#include "common/base/clock.h"
+
 namespace weir {
 
 using ipc::Counter;
@@ -42,13 +44,16 @@ void count_failure(ipc::Counters& counters, net::TlsFailure why) {
   }
 }
 
-void log_tls_failure(SessionId session, const Endpoint& client, net::TlsFailure why,
-                     std::string_view text) {
+void log_tls_failure(LogBudget& budget, SessionId session, const Endpoint& client,
+                     net::TlsFailure why, std::string_view text) {
+  std::uint64_t suppressed = 0;
+  if (!budget.take(monotonic_ms(), suppressed)) return;
   LogLine(LogLevel::kWarn, "TLS handshake failed")
       .session(session)
       .field("client", to_string(client))
       .field("reason", to_string(why))
-      .field("error", text);
+      .field("error", text)
+      .field("suppressed", suppressed);
 }
 
 }  // namespace weir

@@ -7,6 +7,7 @@
 
 #include "common/base/endpoint.h"
 #include "common/base/log.h"
+#include "common/base/log_budget.h"
 #include "common/config/config.h"
 #include "common/net/tls_server.h"
 #include "ipc/counters.h"
@@ -19,7 +20,7 @@ std::unique_ptr<net::TlsServer> make_tls_server(const Config& config, const Tick
 
 void count_handshake(ipc::Counters& counters, const net::TlsStream& tls);
 void count_failure(ipc::Counters& counters, net::TlsFailure why);
-void log_tls_failure(SessionId session, const Endpoint& client, net::TlsFailure why,
-                     std::string_view text);
+void log_tls_failure(LogBudget& budget, SessionId session, const Endpoint& client,
+                     net::TlsFailure why, std::string_view text);
 
 }  // namespace weir

@@ -68,11 +68,7 @@ bool StreamRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& b
 }
 
 void StreamRoom::refuse_target(std::uint32_t index, const RequestHead& head, std::string_view why) {
-  LogLine(LogLevel::kWarn, "request refused")
-      .session(server_[index].id)
-      .field("client", to_string(server_[index].exchange->identity.client))
-      .field("path", head.path)
-      .field("reason", why);
+  server_.note_refused(index, head.path, why);
   server_.answer(index, {400, kText, why});
 }
 

@@ -114,7 +114,7 @@ bool RtmpWorker::shake(std::uint32_t index) {
 
 void RtmpWorker::refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text) {
   count_failure(counters_, why);
-  log_tls_failure(conns_[index].id, conns_[index].client, why, text);
+  log_tls_failure(tls_failures_, conns_[index].id, conns_[index].client, why, text);
   end(index, EndReason::kTls);
 }
 

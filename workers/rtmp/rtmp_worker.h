@@ -109,6 +109,7 @@ class RtmpWorker {
   Drain drain_;
   LogBudget total_refusals_{1};
   LogBudget half_open_refusals_{1};
+  LogBudget tls_failures_{20};
 };
 
 }  // namespace weir::rtmp
