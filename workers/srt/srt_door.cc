@@ -64,8 +64,8 @@ void SrtDoor::on_handshake(const ClientPacket& packet) {
   if (!process_.refusals.take(now, suppressed)) return;
   LogLine(LogLevel::kWarn, "SRT caller refused")
       .field("client", to_string(packet.key.address))
-      .field("why", to_string(entry.failure))
-      .field("held_back", suppressed);
+      .field("reason", to_string(entry.failure))
+      .field("suppressed", suppressed);
 }
 
 void SrtDoor::on_conclusion(const ClientPacket& packet, std::uint32_t caller_id,
@@ -179,7 +179,7 @@ void SrtDoor::deny(const ClientPacket& packet, std::uint64_t now) {
   if (!process_.refusals.take(now, suppressed)) return;
   LogLine(LogLevel::kWarn, "SRT caller refused, the access option denies it")
       .field("client", to_string(packet.key.address))
-      .field("held_back", suppressed);
+      .field("suppressed", suppressed);
 }
 
 void SrtDoor::overload(const ClientPacket& packet, DialTable::Room room, std::uint64_t now) {
@@ -192,7 +192,7 @@ void SrtDoor::overload(const ClientPacket& packet, DialTable::Room room, std::ui
                                  : "SRT caller refused, too many handshakes are under way")
       .field("client", to_string(packet.key.address))
       .field("max_half_open", process_.config.srt.max_half_open)
-      .field("held_back", suppressed);
+      .field("suppressed", suppressed);
 }
 
 }  // namespace weir::srt

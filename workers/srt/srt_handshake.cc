@@ -158,10 +158,10 @@ void SrtDialer::on_rejected(Dial& dial) {
         .field("stream_id", handshake.stream_id())
         .field("origin",
                by_origin ? process_.origin_text(dial.origin, dial.endpoint) : std::string())
-        .field("why", to_string(handshake.failure()))
+        .field("reason", to_string(handshake.failure()))
         .field("detail", handshake.failure_detail())
         .field("code", handshake.reject_code())
-        .field("held_back", suppressed);
+        .field("suppressed", suppressed);
   }
   leave_origin(dial);
   tell_end(dial);
@@ -180,7 +180,7 @@ void SrtDialer::reject(Dial& dial, Reject code, std::string_view why) {
   LogLine(LogLevel::kDebug, "SRT caller cannot be served")
       .session(dial.id)
       .field("stream", dial.handshake.key().text)
-      .field("why", why);
+      .field("reason", why);
   on_rejected(dial);
 }
 
