@@ -381,11 +381,12 @@ def test_clients_that_leave(lab):
     def slow(call):
         waiting.append(call)
         done.wait(30)
+        call.close()
 
     api = Api(lab, [three(lab)[0], ApiOrigin(lab, "x", overrides={"/api/v1/streams/": slow})],
               timeout="5s")
     before = api.weir.descriptors()
-    for reset in (False, True):
+    for reset in (True, False):
         sockets = [socket.create_connection(("127.0.0.1", api.port)) for _ in range(10)]
         for sock in sockets:
             sock.sendall(b"GET /api/v1/streams HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -393,9 +394,17 @@ def test_clients_that_leave(lab):
         for sock in sockets:
             if reset:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            sock.close()
+                sock.close()
+            else:
+                sock.shutdown(socket.SHUT_WR)
+        if not reset:
+            done.set()
+            for sock in sockets:
+                assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+                sock.close()
         poll("the descriptors are back", lambda: api.weir.descriptors() <= before)
         waiting.clear()
+    done.clear()
     # More than there may be at once.
     crowd = [HttpConnection(api.port) for _ in range(65)]
     for client in crowd:

@@ -603,7 +603,7 @@ def test_silent_ends(lab):
     reason of its own, and one line in the access log."""
     path = lab.path("access.log")
     origin, dead = MediaOrigin(lab), MediaOrigin(lab)
-    weir = RtcWeir(lab, [origin.api, dead.api], {"rtc": {"idle_timeout": "30s"}}, name="idle")
+    weir = RtcWeir(lab, [origin.api, dead.api], {"rtc": {"idle_timeout": "15s"}}, name="idle")
     weir.weir.reload(config={**weir.sections, "access_log": {
         "target": "file", "file": str(path), "format": "json"}})
     streams = iter(f"live/none{n}" for n in range(20))
