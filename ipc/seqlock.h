@@ -34,7 +34,12 @@ class SeqSlot {
     std::array<std::uint64_t, kWords> copy;
     for (int i = 0; i < kReadTries; ++i) {
       const std::uint32_t before = version_.load(std::memory_order_acquire);
-      for (std::size_t w = 0; w < kWords; ++w) copy[w] = load(before & 1U, w);
+      const Word* head = head_[before & 1U].data();
+      const Word* tail = tail_[before & 1U].data();
+      for (std::size_t w = 0; w < kHead; ++w) copy[w] = head[w].load(std::memory_order_relaxed);
+      for (std::size_t w = kHead; w < kWords; ++w) {
+        copy[w] = tail[w - kHead].load(std::memory_order_relaxed);
+      }
       std::atomic_thread_fence(std::memory_order_acquire);
       if (version_.load(std::memory_order_relaxed) == before) {
         // Trivially copyable, though its members have defaults.

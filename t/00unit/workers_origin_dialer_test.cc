@@ -81,9 +81,11 @@ struct Bed {
         dialer(base.get(), settings(), view, link, counters, tls,
                {[this](std::uint64_t owner, int fd) { return poller.add(fd, kSideEvents, owner); },
                 [this](std::uint64_t owner, const OriginDialer::Step& step) { note(owner, step); },
-                [this](std::uint64_t, const Endpoint& to) {
+                [this](std::uint64_t, const Endpoint& to, Side& into) {
                   pool_asked.push_back(to);
-                  return std::move(pooled);
+                  if (!pooled.fd) return false;
+                  into = std::move(pooled);
+                  return true;
                 }}) {}
 
   static OriginDialer::Settings settings() { return {EndpointKind::kRtmp, 3, 400, {}, kCounters}; }
@@ -112,9 +114,9 @@ struct Bed {
     out.client = *parse_ip("198.51.100.7");
     return out;
   }
-  OriginDialer::Step start(OriginDialer::Want wanted) {
+  OriginDialer::Step start(const OriginDialer::Want& wanted) {
     const std::uint64_t owner = wanted.owner;
-    const OriginDialer::Started started = dialer.start(std::move(wanted));
+    const OriginDialer::Started started = dialer.start(wanted);
     tickets[owner] = started.ticket;
     note(owner, started.step);
     return started.step;
@@ -356,6 +358,7 @@ TEST_CASE("an origin that wants a PROXY header gets the client's, and never a po
   bed.start(wanted);
   bed.settle(1);
   REQUIRE(bed.last[1].state == State::kOpen);
+  CHECK(bed.last[1].proxied);
   CHECK(bed.pool_asked.empty());
   std::size_t moved = 0;
   CHECK(bed.open[1].flush(moved) == IoStatus::kOk);
@@ -374,4 +377,73 @@ TEST_CASE("an origin that has left counts for nothing, and the master is asked")
   CHECK(bed.last[1].origin == good);
   CHECK(bed.last[1].state == State::kOpen);
   CHECK(bed.reports.empty());
+}
+
+TEST_CASE("where only the known will do the master is not asked") {
+  Bed bed;
+  OriginDialer::Want wanted = bed.want(1);
+  wanted.only_known = true;
+  CHECK(bed.start(wanted).end == End::kNoOrigin);
+  CHECK(bed.tickets[1] == 0);
+  CHECK(bed.last[1].origin == ipc::OriginRef{});
+  const Port dead(false);
+  const ipc::OriginRef origin = bed.origin({dead.at});
+  bed.stream("v/a/s", origin);
+  bed.start(wanted);
+  bed.settle(1);
+  CHECK(bed.last[1].end == End::kUnreachable);
+  CHECK(bed.last[1].origin == origin);
+  CHECK(bed.requests.empty());
+  CHECK(bed.reports.size() == 1);
+  CHECK(bed.dialer.size() == 0);
+}
+
+TEST_CASE("what may have been this client's own fault is counted and not reported") {
+  Bed bed;
+  const Port one(true);
+  const Port two(true);
+  bed.stream("v/a/s", bed.origin({one.at}));
+  bed.start(bed.want(1));
+  CHECK(bed.dialer.descriptor(bed.tickets[1]) >= 0);
+  bed.settle(1);
+  REQUIRE(bed.last[1].state == State::kOpen);
+  CHECK(bed.dialer.descriptor(bed.tickets[1]) == -1);  // it was taken
+  bed.open.erase(1);
+  bed.note(1, bed.dialer.retry(bed.tickets[1], {DialOutcome::kHandshake, "closed", true}));
+  bed.settle(1, {Bed::to(bed.origin({two.at}))});
+  CHECK(bed.last[1].state == State::kOpen);
+  CHECK(bed.reports.empty());
+  CHECK(bed.counters.get(ipc::Counter::kRtmpDialHandshake) == 1);
+  CHECK(bed.counters.get(ipc::Counter::kRtmpDialRetries) == 1);
+}
+
+TEST_CASE("a place of the table is as new for the next client") {
+  Bed bed;
+  const Port alive(true);
+  OriginDialer::Want wanted = bed.want(1);
+  wanted.known = bed.origin({alive.at});
+  wanted.endpoint = alive.at;
+  bed.start(wanted);  // leaves while it is connecting
+  const OriginDialer::Ticket old = bed.tickets[1];
+  bed.dialer.close(old);
+  const OriginDialer::Step asked = bed.start(bed.want(2));
+  CHECK(asked.state == State::kWaiting);
+  CHECK(asked.origin == ipc::OriginRef{});
+  CHECK(asked.endpoint == Endpoint{});
+  CHECK(bed.dialer.descriptor(old) == -1);
+  CHECK(bed.dialer.on_ready(old, EPOLLOUT).state == State::kWaiting);
+  bed.settle(2, {Bed::to(bed.origin({alive.at}))});
+  CHECK(bed.last[2].state == State::kOpen);
+  REQUIRE(bed.requests.size() == 1);
+  CHECK(bed.requests[0].failed_count == 0);
+}
+
+TEST_CASE("only RTMP and HTTP endpoints get PROXY headers") {
+  ipc::OriginRecord record;
+  record.proxy_protocol = 2;
+  for (const EndpointKind kind : {EndpointKind::kRtmp, EndpointKind::kHttp, EndpointKind::kApi,
+                                  EndpointKind::kSrt, EndpointKind::kRtc}) {
+    const bool has = kind == EndpointKind::kRtmp || kind == EndpointKind::kHttp;
+    CHECK(target_of(record, kind, {}).proxy_protocol == (has ? 2 : 0));
+  }
 }

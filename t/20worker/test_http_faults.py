@@ -66,6 +66,16 @@ def test_no_origin_is_503(lab):
     assert answer.fields["retry-after"] == "2"
 
 
+def test_the_next_address_of_an_origin_before_the_next_origin(lab):
+    origin = HttpOrigin(lab, ok)
+    weir = lab.weir(http={"dial_attempts": 1}, config={
+        "balance": {"probe_interval": "0"},
+        "origin two": {"ip": "127.0.0.1", "http": (free_port(), origin.http_port)}})
+    assert [get(weir).status for _ in range(4)] == [200] * 4
+    assert weir.metric("weir_dial_failures_total", protocol="http", reason="refused") >= 1
+    assert weir.metric("weir_dial_retries_total", protocol="http") == 0
+
+
 def _listens(weir):
     try:
         HttpConnection(weir.http_port).close()

@@ -16,6 +16,11 @@ using State = OriginDialer::Step::State;
 
 constexpr std::uint64_t kRouteTimeoutMs = 3000;  // for the master's answer
 
+// Whether this client may have only one address of that origin.
+bool is_chosen(const OriginDialer::Want& want, ipc::OriginRef origin) {
+  return !want.endpoint.empty() && want.known == origin;
+}
+
 }  // namespace
 
 Counter counter_of(const DialCounters& counters, DialOutcome outcome) {
@@ -74,25 +79,22 @@ OriginDialer::OriginDialer(event_base* base, const Settings& settings, const ipc
 
 // ---- what the owner does
 
-OriginDialer::Started OriginDialer::start(Want want) {
-  std::uint32_t index = 0;
-  if (free_.empty()) {
-    index = static_cast<std::uint32_t>(dials_.size());
-    dials_.emplace_back();
-  } else {
-    index = free_.back();
-    free_.pop_back();
-  }
+OriginDialer::Started OriginDialer::start(const Want& want) {
+  const std::uint32_t index = take_slot();
   Dial& dial = dials_[index];
   dial.used = true;
-  dial.want = std::move(want);
+  dial.want = want;
+  dial.want.key = {};
+  dial.key.assign(want.key);
   const Ticket ticket = ticket_of(index);
   Step step;
   if (dial.want.known) {
     step = go_to(dial, *dial.want.known);
-  } else if (const auto route = state_.find_route(dial.want.key, dial.want.role, settings_.kind)) {
+  } else if (const auto route = state_.find_route(dial.key, dial.want.role, settings_.kind)) {
     counters_.add(Counter::kRouteHits);
     step = go_to(dial, *route);
+  } else if (dial.want.only_known) {
+    step = failed(dial, End::kNoOrigin, ipc::RouteStatus::kNoOrigin);
   } else {
     step = ask_master(dial);
   }
@@ -105,6 +107,11 @@ OriginDialer::Step OriginDialer::on_ready(Ticket ticket, std::uint32_t epoll_eve
   if (!dial->side.fd) return waiting(*dial);  // an event of the connection before
   dial->side.note(epoll_events);
   return after(*dial, connect_.go_on(dial->side, dial->target));
+}
+
+int OriginDialer::descriptor(Ticket ticket) {
+  const Dial* dial = find(ticket);
+  return dial == nullptr ? -1 : dial->side.fd.get();
 }
 
 Side OriginDialer::take(Ticket ticket) {
@@ -134,7 +141,7 @@ OriginDialer::Step OriginDialer::ask_master(Dial& dial) {
   request.role = dial.want.role;
   request.failed_count = static_cast<std::uint16_t>(std::min(dial.failed.size(), ipc::kMaxFailed));
   std::copy_n(dial.failed.begin(), request.failed_count, request.failed);
-  request.key.assign(dial.want.key);
+  request.key.assign(dial.key);
   request.header.request = link_.next_request();
   if (!link_.send(request)) return failed(dial, End::kNoMaster);
   dial.route_request = request.header.request;
@@ -167,54 +174,51 @@ OriginDialer::Step OriginDialer::go_to(Dial& dial, ipc::OriginRef origin) {
   dial.origin = origin;
   dial.addresses_tried = 0;
   ++dial.attempts;
-  dial.origin_deadline_ms = monotonic_ms() + settings_.timeout_ms;
   return connect(dial, false);
 }
 
 // `fresh`: not with a pooled connection.
 OriginDialer::Step OriginDialer::connect(Dial& dial, bool fresh) {
   dial.open = dial.reused = false;
-  if (fresh) {  // what a pooled connection took is not this origin's fault
-    dial.addresses_tried = 0;
-    dial.origin_deadline_ms = monotonic_ms() + settings_.timeout_ms;
-  }
   ipc::OriginRecord record;
   const auto kind = static_cast<std::size_t>(settings_.kind);
   if (!state_.read_origin(dial.origin, record) || record.endpoint_count[kind] == 0) {
     return origin_failed(dial, {DialOutcome::kOk, "the origin has left, or has no such endpoint"});
   }
-  if (fresh || !dial.want.reuse || !handlers_.pooled ||
-      record.proxy_protocol_of(settings_.kind) != 0) {
-    return connect_next_address(dial, record);
+  if (!fresh && dial.want.reuse && record.proxy_protocol_of(settings_.kind) == 0) {
+    const Endpoint& endpoint = address(dial, record);
+    if (handlers_.pooled(dial.want.owner, endpoint, dial.side)) {
+      dial.target.endpoint = endpoint;
+      dial.target.proxy_protocol = 0;
+      dial.reused = true;
+      return opened(dial);
+    }
   }
-  const std::size_t count = record.endpoint_count[kind];
-  const bool chosen = !dial.want.endpoint.empty() && dial.want.known == dial.origin;
-  const Endpoint& endpoint =
-      chosen ? dial.want.endpoint : record.endpoints[kind][dial.want.session % count];
-  Side pooled = handlers_.pooled(dial.want.owner, endpoint);
-  if (!pooled.fd) return connect_next_address(dial, record);
-  dial.target = target_of(record, settings_.kind, endpoint);
-  dial.side = std::move(pooled);
-  dial.reused = true;
-  return opened(dial);
+  return connect_next_address(dial, record);
+}
+
+// The only one that the client may have, or the next one of all.
+const Endpoint& OriginDialer::address(const Dial& dial, const ipc::OriginRecord& record) const {
+  if (is_chosen(dial.want, dial.origin)) return dial.want.endpoint;
+  const auto kind = static_cast<std::size_t>(settings_.kind);
+  return record
+      .endpoints[kind][(dial.want.session + dial.addresses_tried) % record.endpoint_count[kind]];
 }
 
 OriginDialer::Step OriginDialer::connect_next_address(Dial& dial, const ipc::OriginRecord& record) {
-  const auto kind = static_cast<std::size_t>(settings_.kind);
-  const std::size_t count = record.endpoint_count[kind];
-  const bool chosen = !dial.want.endpoint.empty() && dial.want.known == dial.origin;
-  const std::size_t addresses = chosen ? 1 : count;
-  const Endpoint& endpoint =
-      chosen ? dial.want.endpoint
-             : record.endpoints[kind][(dial.want.session + dial.addresses_tried) % count];
-  ++dial.addresses_tried;
-  dial.target = target_of(record, settings_.kind, endpoint);
+  const std::size_t addresses =
+      is_chosen(dial.want, dial.origin)
+          ? 1
+          : record.endpoint_count[static_cast<std::size_t>(settings_.kind)];
+  dial.target = target_of(record, settings_.kind, address(dial, record));
   dial.target.client = dial.want.client;
   if (dial.target.proxy_protocol != 0 && dial.want.client_fd >= 0) {
     dial.target.local = net::local_address(dial.want.client_fd);
   }
-  const std::size_t left = addresses - std::min(addresses, dial.addresses_tried - 1);
-  set_deadline(dial, address_until_ms(monotonic_ms(), dial.origin_deadline_ms, left));
+  const std::uint64_t now = monotonic_ms();
+  if (dial.addresses_tried == 0) dial.origin_deadline_ms = now + settings_.timeout_ms;
+  const std::size_t left = addresses - std::min(addresses, dial.addresses_tried++);
+  set_deadline(dial, address_until_ms(now, dial.origin_deadline_ms, left));
   counters_.add(settings_.counters.dials);
   return after(dial, connect_.start(dial.side, dial.target,
                                     [&](int fd) { return handlers_.watch(dial.want.owner, fd); }));
@@ -238,13 +242,14 @@ OriginDialer::Step OriginDialer::opened(Dial& dial) {
   Step step = waiting(dial);
   step.state = State::kOpen;
   step.reused = dial.reused;
+  step.proxied = dial.target.proxy_protocol != 0;
   return step;
 }
 
 // ---- failure
 
 bool OriginDialer::has_other_address(const Dial& dial, ipc::OriginRecord& record) const {
-  if (!dial.want.endpoint.empty() && dial.want.known == dial.origin) return false;
+  if (is_chosen(dial.want, dial.origin)) return false;
   if (monotonic_ms() >= dial.origin_deadline_ms) return false;
   return state_.read_origin(dial.origin, record) &&
          dial.addresses_tried < record.endpoint_count[static_cast<std::size_t>(settings_.kind)];
@@ -257,7 +262,7 @@ OriginDialer::Step OriginDialer::address_failed(Dial& dial, DialOutcome outcome,
     counters_.add(counter_of(settings_.counters, outcome));
     LogLine(LogLevel::kInfo, "address of an origin failed, trying its next one")
         .session(dial.want.session)
-        .field("stream", dial.want.key)
+        .field("stream", dial.key)
         .field("origin", origin_text(state_, dial.origin, dial.target.endpoint))
         .field("error", why);
     return connect_next_address(dial, record);
@@ -270,12 +275,12 @@ OriginDialer::Step OriginDialer::origin_failed(Dial& dial, const Broken& broken)
   dial.open = dial.reused = false;
   if (broken.outcome != DialOutcome::kOk) {
     counters_.add(counter_of(settings_.counters, broken.outcome));
-    if (!broken.spoke) report(dial, broken.outcome);
+    if (!broken.excused) report(dial, broken.outcome);
   }
   const bool again = broken.can_move && !dial.want.only_known && dial.attempts < settings_.attempts;
   LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
       .session(dial.want.session)
-      .field("stream", dial.want.key)
+      .field("stream", dial.key)
       .field("origin", origin_text(state_, dial.origin, dial.target.endpoint))
       .field("client", to_string(dial.want.client))
       .field("error", broken.why)
@@ -322,6 +327,16 @@ OriginDialer::Dial* OriginDialer::find(Ticket ticket) {
   return dial.used && dial.generation == ticket >> 32 ? &dial : nullptr;
 }
 
+std::uint32_t OriginDialer::take_slot() {
+  if (free_.empty()) {
+    dials_.emplace_back();
+    return static_cast<std::uint32_t>(dials_.size() - 1);
+  }
+  const std::uint32_t index = free_.back();
+  free_.pop_back();
+  return index;
+}
+
 OriginDialer::Ticket OriginDialer::ticket_of(std::uint32_t index) const {
   return (static_cast<std::uint64_t>(dials_[index].generation) << 32) | (index + 1U);
 }
@@ -333,13 +348,16 @@ std::uint32_t OriginDialer::index_of(const Dial& dial) const {
 void OriginDialer::release(Dial& dial) {
   set_deadline(dial, 0);
   if (dial.route_request != 0) requests_.erase(dial.route_request);
-  const std::uint32_t generation = dial.generation + 1;
-  dial = Dial{};
-  dial.generation = generation;
+  static_cast<Progress&>(dial) = {};
+  ++dial.generation;
+  dial.failed.clear();
+  dial.target.endpoint = {};
+  if (dial.side.fd) dial.side = Side{};
   free_.push_back(index_of(dial));
 }
 
 void OriginDialer::set_deadline(Dial& dial, std::uint64_t at_ms) {
+  if (dial.deadline_ms == at_ms) return;
   const std::uint32_t index = index_of(dial);
   if (dial.deadline_ms != 0) deadlines_.erase({dial.deadline_ms, index});
   dial.deadline_ms = at_ms;

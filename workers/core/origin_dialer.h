@@ -1,16 +1,15 @@
 // OriginDialer: brings a client to the origin of its stream. Route from shared memory or from the
 // master, connection (OriginConnect), the next address or the next origin when there is none, and
 // the report to the master are not the protocol's matter, nor is what counts against an origin.
-// RTMP uses it; StreamDial and RtcSignal do the same by themselves and are to follow, for which it
-// has known origins and pooled connections.
+// RTMP and HTTP streams use it; RtcSignal does the same by itself and is to follow.
 //
 //   kRouting -> kConnecting -> open -- close(): the origin has spoken, or the client has left
 //      ^   next origin |         |
 //      +---------------+---------+ retry(): closed or silent before its first byte
 //
-// Nothing counts against an endpoint once it has spoken: then the caller must not retry() either,
-// since what comes next may be the answer to this client's own words. A report only hastens the
-// control worker's probe, which decides.
+// Nothing counts against an endpoint that has spoken, or may have meant this client's own words
+// (Broken::excused). After a whole answer the caller must not retry() either: it is this client's.
+// A report only hastens the control worker's probe, which decides.
 //
 // Owner: a worker, one for each protocol; must die before the event base. A dial belongs to this
 // object from start() until close() or until a Step says kFailed. It never calls back from within
@@ -64,13 +63,13 @@ class OriginDialer {
     std::uint64_t owner = 0;  // comes back in Handlers
     SessionId session = 0;    // for the log
     ipc::Role role = ipc::Role::kPlayer;
-    std::string key;                      // of the stream
+    std::string_view key;                 // of the stream; copied by start()
     Endpoint client;                      // for the log, and for the PROXY protocol header
     int client_fd = -1;                   // for where it connected to, which the header names, too
     std::optional<ipc::OriginRef> known;  // goes there first, without asking
     Endpoint endpoint;                    // of `known`; empty: any
-    bool only_known = false;              // and to no other
-    bool reuse = false;                   // Handlers::pooled may be asked
+    bool only_known = false;              // there, or where the stream is, and to no other
+    bool reuse = false;                   // Handlers::pooled is asked, which must be there
   };
   // Why a dial came to nothing.
   enum class End : std::uint8_t {
@@ -88,7 +87,8 @@ class OriginDialer {
     ipc::RouteStatus status = ipc::RouteStatus::kOk;  // End::kNoOrigin
     ipc::OriginRef origin;                            // tried last, or open now
     Endpoint endpoint;
-    bool reused = false;  // kOpen: by Handlers::pooled
+    bool reused = false;   // kOpen: by Handlers::pooled
+    bool proxied = false;  // kOpen: it has told who this client is, so it is for no other
   };
   struct Started {
     Ticket ticket = 0;  // 0: failed
@@ -100,23 +100,25 @@ class OriginDialer {
     std::function<bool(std::uint64_t owner, int fd)> watch;
     // A dial went on by the master's answer or by the clock: open, failed, or at another origin.
     std::function<void(std::uint64_t owner, const Step& step)> on_step;
-    // An idle connection to that endpoint, writable, or an empty Side.
-    std::function<Side(std::uint64_t owner, const Endpoint& endpoint)> pooled = {};
+    // Puts an idle connection to that endpoint into `into`, writable. False: there is none.
+    std::function<bool(std::uint64_t owner, const Endpoint& endpoint, Side& into)> pooled = {};
   };
 
   OriginDialer(event_base* base, const Settings& settings, const ipc::StateView& state,
                MasterLink& link, ipc::Counters& counters, OriginTls& tls, Handlers handlers);
 
-  Started start(Want want);
+  Started start(const Want& want);
   // The events of its connection. REQUIRES: the dial is under way (not open).
   Step on_ready(Ticket ticket, std::uint32_t epoll_events);
+  // Its connection while that is made; -1: there is none.
+  int descriptor(Ticket ticket);
   // kOpen: the connection, with what must go out first in its output. It is the caller's.
   Side take(Ticket ticket);
   // How a connection that was taken came to nothing.
   struct Broken {
     ipc::DialOutcome outcome = ipc::DialOutcome::kHandshake;
     std::string_view why;
-    bool spoke = false;    // the origin has: nothing is held against it
+    bool excused = false;  // nothing is held against the endpoint
     bool can_move = true;  // another origin could still serve this client
   };
   // Before the origin's word on this client: a new connection where it was a pooled one, else the
@@ -129,28 +131,35 @@ class OriginDialer {
   std::size_t size() const { return dials_.size() - free_.size(); }
 
  private:
-  struct Dial {
-    std::uint32_t generation = 0;
+  struct Progress {
     bool used = false;
     bool open = false;
     bool reused = false;
-    Want want;
-    Side side;
-    ConnectTarget target;
+    Want want;  // without its key
     ipc::OriginRef origin;
     std::int64_t attempts = 0;
     std::size_t addresses_tried = 0;  // of this origin
-    std::vector<ipc::OriginRef> failed;
     std::uint32_t route_request = 0;
     std::uint64_t deadline_ms = 0;         // of the stage; 0: none
     std::uint64_t origin_deadline_ms = 0;  // of all addresses of this origin
   };
+  // A place of the table. Its memory is used again: a request that finds a pooled connection
+  // allocates nothing.
+  struct Dial : Progress {
+    std::uint32_t generation = 0;
+    std::string key;
+    std::vector<ipc::OriginRef> failed;
+    ConnectTarget target;
+    Side side;
+  };
   Dial* find(Ticket ticket);
+  std::uint32_t take_slot();
   Ticket ticket_of(std::uint32_t index) const;
   std::uint32_t index_of(const Dial& dial) const;
   Step go_to(Dial& dial, ipc::OriginRef origin);
   Step connect(Dial& dial, bool fresh);
   Step connect_next_address(Dial& dial, const ipc::OriginRecord& record);
+  const Endpoint& address(const Dial& dial, const ipc::OriginRecord& record) const;
   bool has_other_address(const Dial& dial, ipc::OriginRecord& record) const;
   Step after(Dial& dial, const ConnectStep& step);
   Step address_failed(Dial& dial, ipc::DialOutcome outcome, std::string_view why);

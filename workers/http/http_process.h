@@ -10,10 +10,18 @@
 #include "workers/core/hook_client.h"
 #include "workers/core/http_server.h"
 #include "workers/core/master_link.h"
+#include "workers/core/origin_dialer.h"
 #include "workers/core/origin_tls.h"
 #include "workers/core/resolver.h"
 
 namespace weir::http {
+
+// Of connections to origins, for streams and for WebRTC signalling.
+inline constexpr DialCounters kDialCounters{
+    ipc::Counter::kHttpDials,         ipc::Counter::kHttpDialRetries,
+    ipc::Counter::kHttpDialRefused,   ipc::Counter::kHttpDialTimeout,
+    ipc::Counter::kHttpDialHandshake, ipc::Counter::kHttpDialTls,
+    ipc::Counter::kHttpDialOther};
 
 struct Process {
   event_base* base;

@@ -1,19 +1,19 @@
-// StreamDial: finds the origin of a stream's request and a connection to it: by hint, from shared
-// memory, or by asking the master; a kept-alive connection or a new one; another origin when one
-// fails. Puts the request into the connection's output, whose bytes are StreamRoom's from there on.
-// Owner: StreamRoom. An exchange that cannot be connected is answered here.
+// StreamDial: what OriginDialer does not know of a stream's request on its way to an origin: the
+// hint that pins it to one, the kept-alive connections, and that an origin which closes before its
+// first byte may mean this one request. Puts the request into the connection's output, whose bytes
+// are StreamRoom's from there on. Owner: StreamRoom. An exchange that cannot be connected is
+// answered here.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <vector>
+#include <utility>
 
 #include "common/route/origin_hint.h"
 #include "ipc/messages.h"
+#include "workers/core/origin_dialer.h"
 #include "workers/http/http_process.h"
 #include "workers/http/stream_exchange.h"
 #include "workers/http/upstream_pool.h"
@@ -29,13 +29,13 @@ class StreamDial {
   bool pin(StreamExchange& x, std::string_view hint);
   // Begins.
   void route(std::uint32_t index);
-  void on_route_answer(const ipc::RouteAnswer& message);
+  void on_route_answer(const ipc::RouteAnswer& message) { dialer_.on_route_answer(message); }
   void on_ready(std::uint64_t token, std::uint32_t events);
-  // No byte of a response has come: the same origin on a new connection, another origin, or the
-  // end.
-  void failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error);
-  // The exchange ends: what is under way for it is forgotten.
-  void cancel(StreamExchange& x);
+  // No whole head of a response has come, and none will: the same origin on a new connection,
+  // another origin, or the end.
+  void broke_off(std::uint32_t index, std::string_view why);
+  // The origin has answered, or the exchange ends: no other origin is asked.
+  void settle(StreamExchange& x) { dialer_.close(std::exchange(x.dial, 0)); }
 
   // The origin has sent its last byte, and its connection can take another request.
   void give_back(StreamExchange& x, std::uint64_t now_ms);
@@ -45,26 +45,23 @@ class StreamDial {
   void drop_idle() { pool_.clear(); }
   std::size_t idle() const { return pool_.size(); }
 
-  std::string origin_text(ipc::OriginRef origin) const;
-  // With the endpoint that was used.
-  std::string used_origin_text(const StreamExchange& x) const;
+  std::string origin_text(const StreamExchange& x) const {
+    return weir::origin_text(process_.state, x.origin, x.endpoint);
+  }
 
  private:
+  OriginDialer::Handlers handlers();
   StreamExchange& exchange(std::uint32_t index);
   bool usable(StreamExchange& x, ipc::OriginRef origin, std::uint64_t fingerprint) const;
-  void ask_master(std::uint32_t index);
-  void dial(std::uint32_t index, ipc::OriginRef origin, bool fresh);
-  void dial_anew(std::uint32_t index);
-  void send_request(StreamExchange& x) const;
-  std::vector<std::uint8_t> proxy_header_of(std::uint32_t index);
-  void on_connected(std::uint32_t index);
-  bool shake(std::uint32_t index);
-  void report(ipc::OriginRef origin, ipc::DialOutcome outcome);
+  void on_step(std::uint32_t index, const OriginDialer::Step& step);
+  void on_open(StreamExchange& x, const OriginDialer::Step& step);
+  void refuse(std::uint32_t index, const OriginDialer::Step& step);
+  bool take_idle(std::uint32_t index, const Endpoint& endpoint, Side& into);
 
   Process process_;
   const Room& room_;
   UpstreamPool pool_;
-  std::unordered_map<std::uint32_t, std::uint32_t> route_requests_;  // request -> connection
+  OriginDialer dialer_;
   std::unordered_map<std::uint64_t, ipc::OriginRef> fingerprints_;  // found once, checked each time
 };
 

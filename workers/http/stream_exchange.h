@@ -14,24 +14,23 @@
 #include "ipc/messages.h"
 #include "workers/core/hook_client.h"
 #include "workers/core/http_connection.h"
+#include "workers/core/origin_dialer.h"
 #include "workers/core/pipe_pool.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
 
 namespace weir::http {
 
-//   [kAsking] -> kRouting -> kConnecting -> kAwaitHead -> kBody     -> answered
-//                   ^  next origin |  |                -> kCollect  -> rewritten playlist ->
-//                   answered
-//                   +--------------+--+                -> kHandOver -> SpliceRelay
+//   [kAsking] -> kDialing -> kAwaitHead -> kBody     -> answered
+//                   ^  next    |        -> kCollect  -> rewritten playlist -> answered
+//                   +-- origin +        -> kHandOver -> SpliceRelay
 enum class StreamStage : std::uint8_t {
-  kAsking,      // asked the operator's own server (hooks)
-  kRouting,     // asked the master
-  kConnecting,  // connect to the origin
-  kAwaitHead,   // the request is (being) sent
-  kBody,        // the response passes through user space or a pipe, its end is known
-  kCollect,     // a playlist is being collected, to be rewritten
-  kHandOver,    // what is buffered drains, then the relay takes both sockets
+  kAsking,     // asked the operator's own server (hooks)
+  kDialing,    // OriginDialer has it, and the deadline
+  kAwaitHead,  // the request is (being) sent
+  kBody,       // the response passes through user space or a pipe, its end is known
+  kCollect,    // a playlist is being collected, to be rewritten
+  kHandOver,   // what is buffered drains, then the relay takes both sockets
 };
 
 // What becomes of a successful response.
@@ -40,20 +39,17 @@ enum class StreamKind : std::uint8_t { kPass, kPlaylist, kManifest, kLive };
 struct StreamExchange : Exchange {
   explicit StreamExchange(Exchange&& basics) : Exchange(std::move(basics)) {}
 
-  StreamStage stage = StreamStage::kRouting;
+  StreamStage stage = StreamStage::kDialing;
   StreamKind kind = StreamKind::kPass;
   bool upgrade = false;
-  bool reused = false;              // the origin's connection came from the pool
-  std::uint8_t proxy_protocol = 0;  // its header names the client: the connection is this one's
+  bool proxied = false;  // the origin's connection names this client: it is for no other
   bool origin_keep_alive = false;
-  std::uint8_t attempts = 0;
-  bool pinned = false;          // a hint has named the origin
-  HookClient::Ticket hook = 0;  // kAsking
-  std::uint32_t route_request = 0;
+  bool pinned = false;              // a hint has named the origin
+  HookClient::Ticket hook = 0;      // kAsking
+  OriginDialer::Ticket dial = 0;    // until the origin has answered
   std::unique_ptr<HookEvent> stop;  // what the operator's server is told at the end
   ipc::OriginRef origin;
   Endpoint endpoint;
-  std::vector<ipc::OriginRef> failed;
   std::string path;   // as it goes to the origin
   std::string query;  // without what we have added
   std::string stem;   // for the URIs of a playlist: kHookStemParameter

@@ -28,12 +28,12 @@ void StreamRoom::start_relay(std::uint32_t index) {
   LogLine(LogLevel::kInfo, "player connected")
       .session(conn.id)
       .field("stream", x.key)
-      .field("origin", dial_.origin_text(x.origin))
+      .field("origin", dial_.origin_text(x))
       .field("client", to_string(x.identity.client))
       .field("path", x.path)
       .field("setup_ms", monotonic_ms() - conn.mark.started_ms);
   conn.mark.media = true;
-  if (conn.mark.texts) conn.mark.texts->origin = dial_.used_origin_text(x);
+  if (conn.mark.texts) conn.mark.texts->origin = dial_.origin_text(x);
   const ipc::OriginRef at = x.origin;
   auto stop = std::move(x.stop);
   auto live = std::make_unique<LiveExchange>(std::move(static_cast<Exchange&>(x)));

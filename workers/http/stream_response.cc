@@ -91,7 +91,7 @@ void StreamRoom::on_origin_end(std::uint32_t index, bool in_order) {
   StreamExchange& x = exchange(index);
   const char* why = in_order ? "closed without a whole answer" : std::strerror(errno);
   if (x.stage == StreamStage::kAwaitHead) {
-    dial_.failed(index, ipc::DialOutcome::kHandshake, why);
+    dial_.broke_off(index, why);
   } else if (in_order && x.body.framing == Framing::kUntilClose) {
     x.origin_keep_alive = false;
     body_done(index);
@@ -126,9 +126,10 @@ void StreamRoom::begin_response(std::uint32_t index, const ResponseHead& head, B
   x.body = head.body;
   x.left = head.body.length;
   // For live streams it was asked to close, and some send the stream even after a HEAD.
-  x.origin_keep_alive = head.keep_alive && ends(head.body.framing) && x.kind != StreamKind::kLive &&
-                        x.proxy_protocol == 0;
+  x.origin_keep_alive =
+      head.keep_alive && ends(head.body.framing) && x.kind != StreamKind::kLive && !x.proxied;
   x.deadline_ms = 0;
+  dial_.settle(x);
   const bool playlist = x.kind == StreamKind::kPlaylist || x.kind == StreamKind::kManifest;
   if (playlist && head.status == 200 && x.method == Method::kGet) {
     if (is_encoded(head.fields)) {
@@ -325,7 +326,7 @@ void StreamRoom::finish_playlist(std::uint32_t index) {
     LogLine(LogLevel::kWarn, "playlist cannot be rewritten")
         .session(conn.id)
         .field("stream", x.key)
-        .field("origin", dial_.origin_text(x.origin))
+        .field("origin", dial_.origin_text(x))
         .field("reason", hls::to_string(status));
     server_.answer(index, {502, kText, "the origin's playlist cannot be read\n"});
     return;
@@ -352,7 +353,7 @@ void StreamRoom::origin_broke(std::uint32_t index, EndReason reason, std::string
   LogLine(LogLevel::kWarn, "origin broke off or broke the protocol")
       .session(conn.id)
       .field("stream", x.key)
-      .field("origin", dial_.origin_text(x.origin))
+      .field("origin", dial_.origin_text(x))
       .field("client", to_string(x.identity.client))
       .field("reason", why);
   x.upstream = Side{};

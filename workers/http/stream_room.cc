@@ -146,7 +146,7 @@ void StreamRoom::find_route(std::uint32_t index, const RequestHead& head,
 
 void StreamRoom::serve(std::uint32_t index, bool& progress) {
   StreamExchange& x = exchange(index);
-  if (x.stage == StreamStage::kConnecting) return;
+  if (x.stage == StreamStage::kDialing) return;
   std::size_t moved = 0;
   if (x.upstream.flush(moved) == IoStatus::kEnded) {
     // An origin that closes may have said why: what it sent is read below.
@@ -172,13 +172,6 @@ void StreamRoom::check_time(std::uint32_t index, std::uint64_t now_ms) {
   }
   if (x.deadline_ms == 0 || now_ms < x.deadline_ms) return;
   switch (x.stage) {
-    case StreamStage::kConnecting:
-      dial_.failed(index, ipc::DialOutcome::kTimeout, "no connection within http.dial_timeout");
-      server_.wake(index);
-      break;
-    case StreamStage::kRouting:
-      server_.answer(index, {503, kText, "the routing service did not answer\n"});
-      break;
     case StreamStage::kAwaitHead:
     case StreamStage::kCollect:
     case StreamStage::kBody:
@@ -189,7 +182,8 @@ void StreamRoom::check_time(std::uint32_t index, std::uint64_t now_ms) {
     case StreamStage::kHandOver:  // the origin does not take what the client sent after its upgrade
       server_.end(index, EndReason::kStalled);
       break;
-    case StreamStage::kAsking:  // HookClient has the deadline
+    case StreamStage::kAsking:  // HookClient and OriginDialer have deadlines of their own
+    case StreamStage::kDialing:
       break;
   }
 }
@@ -201,9 +195,9 @@ void StreamRoom::on_end(std::uint32_t index, EndReason) {
     return;
   }
   StreamExchange& x = exchange(index);
-  dial_.cancel(x);
+  dial_.settle(x);
   if (x.hook != 0) process_.hooks.cancel(x.hook);
-  if (conn.mark.texts) conn.mark.texts->origin = dial_.used_origin_text(x);
+  if (conn.mark.texts) conn.mark.texts->origin = dial_.origin_text(x);
   if (x.stop) process_.hooks.tell(*x.stop);
 }
 

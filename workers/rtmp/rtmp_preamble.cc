@@ -306,7 +306,7 @@ void RtmpWorker::route(std::uint32_t index) {
   want.key = conn.key;
   want.client = conn.client;
   want.client_fd = p.side[kClient].fd.get();
-  const OriginDialer::Started started = dialer_.start(std::move(want));
+  const OriginDialer::Started started = dialer_.start(want);
   p.dial = started.ticket;
   on_dial(index, started.step);
 }
