@@ -155,7 +155,7 @@ TEST_CASE("an assignment whose descriptor was lost is refused, and claimed anew"
   ClientPacket packet;
   packet.key.address = client(4001);
   packet.local = client(8000);
-  bed.relay.move_client(index, bed.relay.add_path(index, packet));
+  bed.relay.move_client(index, bed.relay.flows().add_path(index, packet));
   REQUIRE((bed.heard(claim) && bed.heard(claim)));
   CHECK(claim.has_socket == 1);
   CHECK(bed.sessions() == 1);
@@ -171,7 +171,7 @@ TEST_CASE("a slot's next session is found though the end of the last one was nev
   bed.assign(next);
   CHECK(bed.relay.find(next) != kNoFlow);
   CHECK(bed.relay.find(old) == kNoFlow);
-  CHECK(bed.relay.size() == 1);
+  CHECK(bed.relay.flows().size() == 1);
   CHECK(bed.sessions() == 1);
   CHECK(bed.protocol.ended.size() == 1);
   CHECK(bed.relay.find(ClientKey{client(4000), 0}) == kNoFlow);
@@ -181,7 +181,7 @@ TEST_CASE("a slot's next session is found though the end of the last one was nev
   CHECK(bed.relay.find(next) != kNoFlow);
   release.flow = next;
   bed.relay.on_release(release);
-  CHECK(bed.relay.size() == 0);
+  CHECK(bed.relay.flows().size() == 0);
   CHECK(bed.sessions() == 0);
 }
 
@@ -214,7 +214,7 @@ TEST_CASE("a session whose upstream socket the kernel does not watch ends alone,
   const FlowRef bad = bed.add(4001);
   bed.assign(good);
   bed.assign_unwatchable(bad);
-  CHECK(bed.relay.size() == 2);
+  CHECK(bed.relay.flows().size() == 2);
   // The relay tries again with its next second.
   while (bed.protocol.ended.empty()) event_base_loop(bed.base.get(), EVLOOP_ONCE);
   CHECK(bed.relay.find(bad) == kNoFlow);
