@@ -1,5 +1,4 @@
 // Master, generations: reload, room for another one, drain, end (docs/RELOAD.md).
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,20 +17,6 @@ constexpr const char* kTableFull =
     "the table of workers (max_workers) has no room for another generation";
 
 }  // namespace
-
-Master::Generation* Master::find_generation(std::uint32_t number) {
-  for (const auto& generation : generations_) {
-    if (generation->number == number) return generation.get();
-  }
-  return nullptr;
-}
-
-Master::Generation* Master::in_phase(Phase phase) {
-  for (const auto& generation : generations_) {
-    if (generation->phase == phase) return generation.get();
-  }
-  return nullptr;
-}
 
 void Master::reload() {
   reload_wanted_ = false;
@@ -70,13 +55,26 @@ Result<void> Master::stage(std::shared_ptr<const Config> config) {
   auto generation = std::make_unique<Generation>();
   generation->number = next_generation_++;
   generation->config = std::move(config);
-  if (auto planned = plan_seats(*generation); !planned) return planned;
+  const Generation* current = generations_.current();
+  ListenSockets present = current != nullptr ? current->sockets : options_.inherited;
+  for (const auto& other : generations_.all()) {
+    if (other.get() == current) continue;
+    // An address that a draining generation still holds is taken up again, not bound twice.
+    for (const SharedListenSocket& socket : other->sockets) {
+      if (std::find(present.begin(), present.end(), socket) == present.end()) {
+        present.push_back(socket);
+      }
+    }
+  }
+  if (auto planned = plan_seats(*generation, options_.kinds, cores_, present); !planned) {
+    return planned;
+  }
   // Twice: the next generation, too, is seen by this one's metrics.
-  const std::size_t workers = processes_.size() + 2 * generation->seats.size();
+  const std::size_t workers = pool_.size() + 2 * generation->seats.size();
   if (auto pages = state_->expect_workers(workers); !pages) return pages;
-  Generation& staged = *generations_.emplace_back(std::move(generation));
+  Generation& staged = generations_.add(std::move(generation));
   if (!make_room(staged)) {
-    generations_.pop_back();
+    generations_.drop_last();
     return fail(kTableFull);
   }
   return {};
@@ -85,13 +83,13 @@ Result<void> Master::stage(std::shared_ptr<const Config> config) {
 // One fork a turn of the loop: all of a generation in one go, with 64 workers a kind, would keep
 // signals, messages and route requests waiting for seconds.
 void Master::fork_next() {
-  Generation* staged = in_phase(Phase::kStarting);
-  if (staged == nullptr || staged->forked == staged->seats.size()) return;
+  Generation* staged = generations_.in_phase(Phase::kStarting);
+  if (staged == nullptr || !staged->to_fork()) return;
   if (free_places() == 0) {
     if (!make_room(*staged)) abandon(*staged, kTableFull);
     return;
   }
-  if (auto spawned = spawn(*staged, staged->seats[staged->forked]); !spawned) {
+  if (auto spawned = forks_.spawn(*staged, staged->seats[staged->forked]); !spawned) {
     abandon(*staged, spawned.error().text);
     return;
   }
@@ -101,16 +99,14 @@ void Master::fork_next() {
 
 bool Master::can_fork() const {
   return free_places() > 0 &&
-         std::any_of(generations_.begin(), generations_.end(), [](const auto& generation) {
-           return generation->phase == Phase::kStarting &&
-                  generation->forked < generation->seats.size();
-         });
+         std::any_of(generations_.all().begin(), generations_.all().end(),
+                     [](const auto& generation) { return generation->to_fork(); });
 }
 
 // Places in the table of workers that nobody has and no worker waits for that is to be replaced.
 std::size_t Master::free_places() const {
-  std::size_t taken = processes_.size();
-  for (const auto& generation : generations_) {
+  std::size_t taken = pool_.size();
+  for (const auto& generation : generations_.all()) {
     if (generation->phase != Phase::kCurrent) continue;
     taken += static_cast<std::size_t>(
         std::count_if(generation->seats.begin(), generation->seats.end(),
@@ -120,27 +116,21 @@ std::size_t Master::free_places() const {
   return capacity > taken ? capacity - taken : 0;
 }
 
-std::size_t Master::processes_of(const Generation& generation) const {
-  return static_cast<std::size_t>(std::count_if(
-      processes_.begin(), processes_.end(),
-      [&generation](const auto& entry) { return entry.second.generation == generation.number; }));
-}
-
 // Ends the oldest generations, as many as have the places that `staged` still needs. False: those
 // of all that drain would not do.
 bool Master::make_room(const Generation& staged) {
   const std::size_t needed = staged.seats.size() - staged.forked;
   std::size_t places = free_places();
   std::vector<Generation*> to_end;
-  for (const auto& generation : generations_) {
+  for (const auto& generation : generations_.all()) {
     if (generation->phase == Phase::kDraining && generation->ending) {
-      places += processes_of(*generation);
+      places += pool_.count(generation->number);
     }
   }
-  for (const auto& generation : generations_) {
+  for (const auto& generation : generations_.all()) {
     if (places >= needed) break;
     if (generation->phase != Phase::kDraining || generation->ending) continue;
-    places += processes_of(*generation);
+    places += pool_.count(generation->number);
     to_end.push_back(generation.get());
   }
   if (places < needed) return false;
@@ -153,81 +143,25 @@ bool Master::make_room(const Generation& staged) {
 void Master::end_early(Generation& generation, std::string_view why) {
   LogLine(LogLevel::kWarn, why)
       .field("generation", generation.number)
-      .field("workers", processes_of(generation))
+      .field("workers", pool_.count(generation.number))
       .field("places", state_->header().worker_capacity)
       .field("generations_alive", generations_.size());
   state_->header().generations_ended.fetch_add(1, std::memory_order_relaxed);
   quit(generation);
 }
 
-// Finds or opens the sockets first: an address that cannot be had costs nothing that runs.
-Result<void> Master::plan_seats(Generation& generation) {
-  const Generation* current = in_phase(Phase::kCurrent);
-  ListenSockets present = current != nullptr ? current->sockets : options_.inherited;
-  for (const auto& other : generations_) {
-    if (other.get() == current) continue;
-    // An address that a draining generation still holds is taken up again, not bound twice.
-    for (const SharedListenSocket& socket : other->sockets) {
-      if (std::find(present.begin(), present.end(), socket) == present.end()) {
-        present.push_back(socket);
-      }
-    }
-  }
-  for (const WorkerKindRow& row : options_.kinds) {
-    const unsigned slots = row.slots(*generation.config, cores_);
-    std::vector<Seat> seats(slots);
-    for (unsigned slot = 0; slot < slots; ++slot) {
-      seats[slot].row = &row;
-      seats[slot].slot = static_cast<std::uint16_t>(slot);
-    }
-    if (slots > 0) {
-      auto planned = plan_sockets(generation, row, present, seats, Transport::kTcp);
-      if (planned) planned = plan_sockets(generation, row, present, seats, Transport::kUdp);
-      if (!planned) return planned;
-    }
-    for (Seat& seat : seats) generation.seats.push_back(std::move(seat));
-  }
-  return {};
-}
-
-Result<void> Master::plan_sockets(Generation& generation, const WorkerKindRow& row,
-                                  const ListenSockets& present, std::vector<Seat>& seats,
-                                  Transport transport) {
-  const auto listens = transport == Transport::kTcp ? row.listens : row.udp_listens;
-  if (listens == nullptr) return {};
-  const auto slots = static_cast<unsigned>(seats.size());
-  for (const Endpoint& address : listens(*generation.config)) {
-    const bool held = std::any_of(present.begin(), present.end(), [&](const auto& socket) {
-      return socket->kind == row.kind && socket->transport == transport &&
-             socket->address == address;
-    });
-    if (!held) {
-      if (auto free = check_free(address, transport); !free) return free;
-    }
-    auto sockets = plan_listeners(present, row.kind, address, slots, transport);
-    if (!sockets) return tl::unexpected(sockets.error());
-    for (unsigned slot = 0; slot < slots; ++slot) {
-      for (SharedListenSocket& mine : share_of_slot(*sockets, slot, slots)) {
-        seats[slot].sockets.push_back(std::move(mine));
-      }
-    }
-    generation.sockets.insert(generation.sockets.end(), sockets->begin(), sockets->end());
-  }
-  return {};
-}
-
 void Master::commit(Generation& generation) {
-  const bool first = in_phase(Phase::kCurrent) == nullptr;
+  const bool first = generations_.current() == nullptr;
   config_ = generation.config;
   registry_->apply(*config_, monotonic_ms());
-  flows_->apply(*config_);
+  flow_service_.flows().apply(*config_);
   const std::uint64_t limit = config_->worker_shutdown_timeout;
   const std::uint64_t deadline = limit == 0 ? 0 : monotonic_ms() + limit;
-  for (const auto& other : generations_) {
+  for (const auto& other : generations_.all()) {
     if (other->phase == Phase::kCurrent) drain(*other, deadline);
   }
   generation.phase = Phase::kCurrent;
-  serve_all_flows(generation);
+  flow_service_.serve_all(generation);
   options_.inherited.clear();
   ipc::StateHeader& header = state_->header();
   header.generation.store(generation.number, std::memory_order_relaxed);
@@ -253,7 +187,7 @@ void Master::commit(Generation& generation) {
 
 // The new workers did not come up: they go, the old ones never noticed.
 void Master::abandon(Generation& generation, std::string_view why) {
-  const bool first = in_phase(Phase::kCurrent) == nullptr && stop_ == Stop::kNo;
+  const bool first = generations_.current() == nullptr && stop_ == Stop::kNo;
   generation.phase = Phase::kDraining;
   for (Seat& seat : generation.seats) seat.respawn_at_ms = 0;
   kill_all(generation);
@@ -271,30 +205,20 @@ void Master::abandon(Generation& generation, std::string_view why) {
   notifier_.ready("serving; the last reload was given up");
 }
 
-// Gives up the generation's hold on its listen sockets: one that no other generation has closes, so
-// that clients are refused there rather than left to wait for nobody.
-void Master::release_sockets(Generation& generation) {
-  generation.sockets.clear();
-  for (Seat& seat : generation.seats) {
-    seat.sockets.clear();
-    seat.respawn_at_ms = 0;
-  }
-}
-
 void Master::drain(Generation& generation, std::uint64_t deadline_ms) {
   generation.phase = Phase::kDraining;
-  release_sockets(generation);
+  generation.release_sockets();
   generation.quit_at_ms = deadline_ms == 0 ? 0 : deadline_ms + kDeadlineSlackMs;
   for (Seat& seat : generation.seats) {
-    const auto found = processes_.find(seat.page);
-    if (found == processes_.end() || stays_for_flows(found->second.kind)) continue;
+    WorkerProcess* const found = pool_.find(seat.page);
+    if (found == nullptr || stays_for_flows(found->kind)) continue;
     ipc::WorkerRecord record = state_->worker(seat.page);
     record.state = ipc::WorkerState::kDraining;
     state_->put_worker(seat.page, record);
     ipc::Drain message;
     message.deadline_ms = deadline_ms;
-    order(found->second, seat.page, message);
-    flows_->worker_drains(seat.page, monotonic_ms());
+    pool_.order(*found, seat.page, message);
+    flow_service_.flows().worker_drains(seat.page, monotonic_ms());
   }
   LogLine(LogLevel::kNotice, "generation drains").field("generation", generation.number);
 }
@@ -308,27 +232,23 @@ void Master::quit(Generation& generation) {
     generation.kill_at_ms = kill_at;
   for (Seat& seat : generation.seats) {
     seat.respawn_at_ms = 0;
-    const auto found = processes_.find(seat.page);
-    if (found == processes_.end()) continue;
+    WorkerProcess* const found = pool_.find(seat.page);
+    if (found == nullptr) continue;
     ipc::Quit message;
-    order(found->second, seat.page, message);
+    pool_.order(*found, seat.page, message);
   }
 }
 
 void Master::kill_all(Generation& generation) {
   generation.ending = true;
   generation.kill_at_ms = 0;
-  for (auto& [page, process] : processes_) {
-    if (process.generation != generation.number) continue;
-    process.told_to_leave = true;
-    ::kill(process.pid, SIGKILL);
-  }
+  pool_.kill_all(generation.number);
 }
 
 void Master::cap_generations() {
   const auto limit = static_cast<std::size_t>(config_->worker_generations_max);
   std::size_t alive = generations_.size();
-  for (const auto& generation : generations_) {
+  for (const auto& generation : generations_.all()) {
     if (alive <= limit) return;
     if (generation->phase != Phase::kDraining) continue;
     if (!generation->ending) {
@@ -339,20 +259,20 @@ void Master::cap_generations() {
 }
 
 void Master::drop_empty_generations() {
-  for (auto it = generations_.begin(); it != generations_.end();) {
-    if ((*it)->phase != Phase::kDraining || processes_of(**it) != 0) {
+  for (auto it = generations_.all().begin(); it != generations_.all().end();) {
+    if ((*it)->phase != Phase::kDraining || pool_.count((*it)->number) != 0) {
       ++it;
       continue;
     }
     LogLine(LogLevel::kNotice, "generation has gone").field("generation", (*it)->number);
-    it = generations_.erase(it);
+    it = generations_.all().erase(it);
   }
   state_->header().generations_alive.store(static_cast<std::uint32_t>(generations_.size()),
                                            std::memory_order_relaxed);
 }
 
 void Master::generation_timers(std::uint64_t now_ms) {
-  for (const auto& generation : generations_) {
+  for (const auto& generation : generations_.all()) {
     if (generation->phase == Phase::kStarting && generation->ready_by_ms != 0 &&
         now_ms >= generation->ready_by_ms) {
       abandon(*generation, "no READY within worker_ready_timeout");
@@ -370,6 +290,27 @@ void Master::generation_timers(std::uint64_t now_ms) {
   }
   respawn_due(now_ms);
   drop_empty_generations();
+}
+
+// ---- sessions of WebRTC and SRT
+
+// In a graceful stop sessions go on for as long as those of the other protocols: the file keeps
+// them, and what comes after the stop finds them sooner the later they are left.
+bool Master::stays_for_flows(ipc::WorkerKind kind) const {
+  return stop_ == Stop::kGraceful && !upgraded_ && serves_flows(kind);
+}
+
+void Master::quit_last_workers() {
+  if (stop_ != Stop::kGraceful || upgraded_) return;
+  for (const auto& [page, process] : pool_.all()) {
+    if (!serves_flows(process.kind)) return;
+  }
+  flow_service_.flows().freeze();
+  for (auto& [page, process] : pool_.all()) {
+    if (process.told_to_leave) continue;
+    ipc::Quit message;
+    pool_.order(process, page, message);
+  }
 }
 
 }  // namespace weir

@@ -3,8 +3,6 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,14 +14,11 @@
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/net/tls_server.h"
-#include "common/net/tls_ticket.h"
 #include "ipc/counters.h"
 
 namespace weir {
 namespace {
 
-constexpr std::array kSignals = {SIGHUP,  SIGUSR1, SIGUSR2, SIGQUIT,
-                                 SIGTERM, SIGINT,  SIGCHLD, SIGPIPE};
 constexpr std::uint64_t kAddressWaitMs = 2000;
 constexpr int kAddressPollMs = 50;
 constexpr std::uint64_t kSignalToken = ~0ULL;
@@ -70,37 +65,25 @@ Result<void> open_logs(const Config& config, const Config* running) {
 }
 
 Master::Master(MasterOptions options, Config config)
-    : options_(std::move(options)), config_(std::make_shared<const Config>(std::move(config))) {}
+    : options_(std::move(options)),
+      config_(std::make_shared<const Config>(std::move(config))),
+      pool_({[this](WorkerProcess& from, std::uint32_t page, ByteView message) {
+               if (messages_->dispatch(from, page, message)) on_ready(from, page);
+             },
+             [this](std::uint32_t page, const WorkerProcess& process, int status) {
+               on_end(page, process, status);
+             }}),
+      forks_(pool_) {}
 
 Master::~Master() = default;
 
-bool Master::watch_input(int fd, std::uint64_t token) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = token;
-  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-Result<void> Master::set_up_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : kSignals) sigaddset(&set, number);
-  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno("sigprocmask", errno);
-  signals_.reset(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!signals_) return fail_errno("cannot read signals", errno);
-  if (!watch_input(signals_.get(), kSignalToken)) {
+Result<void> Master::set_up() {
+  if (auto done = pool_.set_up(); !done) return done;
+  if (auto done = signals_.set_up(); !done) return done;
+  if (!pool_.watch_input(signals_.fd(), kSignalToken)) {
     return fail_errno("cannot watch signals", errno);
   }
-  return {};
-}
-
-Result<void> Master::set_up() {
-  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll_) return fail_errno("cannot make an epoll instance", errno);
-  if (auto done = set_up_signals(); !done) return done;
-  auto user = find_worker_user(*config_);
-  if (!user) return tl::unexpected(user.error());
-  user_ = std::move(*user);
+  if (auto done = forks_.set_up(*config_, random_word()); !done) return done;
   cores_ = static_cast<unsigned>(allowed_cores().size());
   auto state = ipc::StateWriter::make({static_cast<std::uint32_t>(config_->max_origins),
                                        static_cast<std::uint32_t>(config_->max_streams),
@@ -108,8 +91,6 @@ Result<void> Master::set_up() {
   if (!state) return tl::unexpected(state.error());
   state_.emplace(std::move(*state));
   registry_.emplace(*state_, random_word());
-  session_serial_ = random_word() >> 36;
-  tickets_ = net::new_ticket_secret(monotonic_ms());
   if (!config_->certificates.empty()) {
     LogLine(LogLevel::kInfo, "TLS")
         .field("certificates", config_->certificates.size())
@@ -126,7 +107,7 @@ int Master::run() {
   if (done) {
     registry_->apply(*config_, monotonic_ms());
     adopt_routes();
-    done = set_up_flows();
+    done = set_up_sessions();
   }
   if (done) {
     done = first_stage();
@@ -148,6 +129,25 @@ int Master::run() {
   return failed_to_start_ ? 1 : 0;
 }
 
+// The table of sessions that outlive workers, and who hears what workers say.
+Result<void> Master::set_up_sessions() {
+  auto done = flow_service_.set_up(
+      *config_, *registry_,
+      [this](std::uint32_t page, ByteView bytes, int fd) {
+        WorkerProcess* const to = pool_.find(page);
+        return to != nullptr && pool_.send_bytes(*to, page, bytes, fd);
+      },
+      std::move(options_.handover), std::move(options_.session_lock));
+  if (!done) return done;
+  const int predecessor = flow_service_.predecessor_fd();
+  if (predecessor >= 0 && !pool_.watch_input(predecessor, kHandoverToken)) {
+    return fail_errno("cannot watch the old master's channel", errno);
+  }
+  messages_.emplace(*registry_, flow_service_.flows(), pool_);
+  forks_.share(*state_, flow_service_.flows().reader_fd());
+  return {};
+}
+
 // The workers of a master that was killed a moment ago may not have closed their listeners yet.
 Result<void> Master::first_stage() {
   const std::uint64_t give_up_ms = monotonic_ms() + kAddressWaitMs;
@@ -162,68 +162,55 @@ Result<void> Master::first_stage() {
 }
 
 int Master::timeout_ms(std::uint64_t now_ms) const {
-  if (can_fork() || may_reload() || pending_signals_[SIGCHLD]) return 0;
+  if (can_fork() || may_reload() || signals_.has(SIGCHLD)) return 0;
   std::uint64_t next = next_beat_ms_;
   const auto consider = [&next](std::uint64_t at) {
     if (at != 0 && at < next) next = at;
   };
   consider(next_watchdog_ms_);
   consider(registry_->origins().next_timer_ms());
-  consider(next_flow_timer_ms());
-  for (const auto& generation : generations_) {
-    if (generation->phase == Phase::kStarting) consider(generation->ready_by_ms);
-    consider(generation->quit_at_ms);
-    consider(generation->kill_at_ms);
-    for (const Seat& seat : generation->seats) consider(seat.respawn_at_ms);
+  consider(flow_service_.next_timer_ms());
+  for (const auto& generation : generations_.all()) {
+    consider(generation->next_timer_ms());
   }
   return next <= now_ms ? 0 : static_cast<int>(next - now_ms);
 }
 
 void Master::wait(int timeout_ms) {
   std::array<epoll_event, kEventsAtOnce> events;
-  const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, timeout_ms);
+  const int count = ::epoll_wait(pool_.events(), events.data(), kEventsAtOnce, timeout_ms);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     if (event.data.u64 == kSignalToken) {
-      read_signals();
+      signals_.read();
     } else if (event.data.u64 == kUpgradeToken) {
       on_upgrade_news();
     } else if (event.data.u64 == kHandoverToken) {
-      adopt_flows();
+      flow_service_.adopt();
     } else {
-      on_channel(static_cast<std::uint32_t>(event.data.u64), event.events);
+      pool_.on_channel(static_cast<std::uint32_t>(event.data.u64), event.events);
     }
-  }
-}
-
-void Master::read_signals() {
-  signalfd_siginfo info{};
-  while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    if (info.ssi_signo < pending_signals_.size()) pending_signals_[info.ssi_signo] = true;
   }
 }
 
 // Stopping first: a worker that ended because of the same signal is then no death to make good.
 void Master::act_on_signals() {
-  const auto take = [this](int number) {
-    return std::exchange(pending_signals_[static_cast<std::size_t>(number)], false);
-  };
-  const bool terminate = take(SIGTERM);
-  const bool interrupt = take(SIGINT);
+  const bool terminate = signals_.take(SIGTERM);
+  const bool interrupt = signals_.take(SIGINT);
   if (terminate || interrupt) begin_stop(Stop::kQuick);
-  if (take(SIGQUIT)) begin_stop(Stop::kGraceful);
-  if (take(SIGCHLD)) reap();
-  if (take(SIGUSR1)) reopen_log();
-  if (take(SIGUSR2)) start_upgrade();
-  if (take(SIGHUP)) reload_wanted_ = true;
-  take(SIGPIPE);
+  if (signals_.take(SIGQUIT)) begin_stop(Stop::kGraceful);
+  if (signals_.take(SIGCHLD) && pool_.reap()) signals_.put(SIGCHLD);
+  if (signals_.take(SIGUSR1)) reopen_log();
+  if (signals_.take(SIGUSR2)) start_upgrade();
+  if (signals_.take(SIGHUP)) reload_wanted_ = true;
+  signals_.take(SIGPIPE);
   if (may_reload()) reload();
 }
 
 // One at a time: what is asked for during a reload is done after it.
 bool Master::may_reload() const {
   return reload_wanted_ && stop_ == Stop::kNo &&
-         std::none_of(generations_.begin(), generations_.end(),
+         std::none_of(generations_.all().begin(), generations_.all().end(),
                       [](const auto& generation) { return generation->phase == Phase::kStarting; });
 }
 
@@ -236,7 +223,8 @@ void Master::run_timers(std::uint64_t now_ms) {
   if (registry_->origins().next_timer_ms() != 0 && now_ms >= registry_->origins().next_timer_ms()) {
     registry_->tick(now_ms);
   }
-  flow_timers(now_ms);
+  flow_service_.run_timers(now_ms);
+  quit_last_workers();
   fork_next();
   generation_timers(now_ms);
 }
@@ -245,9 +233,11 @@ void Master::beat(std::uint64_t now_ms) {
   next_beat_ms_ = now_ms + ipc::kBeatMs;
   state_->header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
   registry_->tick(now_ms);
-  flows_->tick(now_ms);
-  end_hung_workers();
-  watch_again();
+  flow_service_.flows().tick(now_ms);
+  if (config_->worker_hang_timeout != 0) {
+    pool_.end_hung(*state_, config_->worker_hang_timeout / ipc::kBeatMs);
+  }
+  pool_.watch_again();
   if (upgrade_.running()) on_upgrade_news();
   if (next_watchdog_ms_ == 0 && notifier_.watchdog_interval_ms() != 0) next_watchdog_ms_ = now_ms;
 }
@@ -263,10 +253,10 @@ void Master::begin_stop(Stop how) {
   stop_ = how;
   const std::uint64_t now = monotonic_ms();
   const std::uint64_t deadline = now + config_->grace_quit_timeout;
-  for (const auto& generation : generations_) {
+  for (const auto& generation : generations_.all()) {
     generation->kill_at_ms = now + config_->force_quit_timeout;
-    release_sockets(*generation);
-    if (!graceful) flows_->freeze();
+    generation->release_sockets();
+    if (!graceful) flow_service_.flows().freeze();
     if (graceful && generation->phase != Phase::kStarting) {
       if (generation->phase == Phase::kCurrent || generation->quit_at_ms == 0 ||
           generation->quit_at_ms > deadline) {
@@ -293,10 +283,10 @@ void Master::reopen_log() {
 
 void Master::pass_log(ipc::LogKind kind, int fd) {
   const bool access = kind == ipc::LogKind::kAccess;
-  for (auto& [page, process] : processes_) {
+  for (auto& [page, process] : pool_.all()) {
     ipc::ReopenLog message;
     message.log = kind;
-    if (!send(process, page, message, fd)) {
+    if (!pool_.send(process, page, message, fd)) {
       LogLine(LogLevel::kError, "worker goes on with the old log file")
           .field("pid", process.pid)
           .field("log", access ? "access" : "error");
@@ -307,21 +297,21 @@ void Master::pass_log(ipc::LogKind kind, int fd) {
 
 void Master::start_upgrade() {
   if (stop_ != Stop::kNo || upgrade_.running()) return;
-  Generation* current = in_phase(Phase::kCurrent);
+  Generation* current = generations_.current();
   if (current == nullptr || options_.argv == nullptr) return;
   const std::string pid_path = options_.pid_file.path();
   if (auto renamed = options_.pid_file.rename(pid_path + ".oldbin"); !renamed) {
     LogLine(LogLevel::kError, "no upgrade").field("error", renamed.error().text);
     return;
   }
-  const Upgrade::Legacy legacy{session_file_ ? session_file_->lock_fd() : -1, state_->state_fd()};
+  const Upgrade::Legacy legacy{flow_service_.lock_fd(), state_->state_fd()};
   if (auto started = upgrade_.start(options_.argv, current->sockets, legacy); !started) {
     LogLine(LogLevel::kError, "no upgrade").field("error", started.error().text);
     static_cast<void>(options_.pid_file.rename(pid_path));
     return;
   }
   // Should that fail, each beat asks.
-  static_cast<void>(watch_input(upgrade_.fd(), kUpgradeToken));
+  static_cast<void>(pool_.watch_input(upgrade_.fd(), kUpgradeToken));
   LogLine(LogLevel::kNotice, "upgrade: the new program starts").field("pid", upgrade_.child());
 }
 
@@ -360,15 +350,15 @@ void Master::on_upgrade_news() {
   upgraded_ = true;
   const std::uint64_t limit = config_->worker_shutdown_timeout;
   const std::uint64_t deadline = limit == 0 ? 0 : monotonic_ms() + limit;
-  for (const auto& generation : generations_) {
+  for (const auto& generation : generations_.all()) {
     if (generation->phase == Phase::kStarting) {
       quit(*generation);
     } else if (generation->phase == Phase::kCurrent) {
       drain(*generation, deadline);
     }
-    release_sockets(*generation);
+    generation->release_sockets();
   }
-  begin_handover();
+  flow_service_.begin_handover(upgrade_.take_handover());
 }
 
 }  // namespace weir

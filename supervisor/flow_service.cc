@@ -1,16 +1,16 @@
-// Master, the sessions of WebRTC and SRT: their table, who may serve them, and how they get from
-// one master to the next (docs/UDP.md).
+#include "supervisor/flow_service.h"
+
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "supervisor/flow_handover.h"
 #include "supervisor/flow_store.h"
-#include "supervisor/master.h"
 
 namespace weir {
 namespace {
@@ -18,22 +18,16 @@ namespace {
 constexpr std::uint64_t kHandoverEveryMs = 2;
 constexpr std::uint64_t kAdoptMs = 5000;  // how long a new master waits for the old one's sessions
 constexpr rlim_t kOtherDescriptors = 8192;
-
 constexpr std::array kFlowWorkers = {ipc::WorkerKind::kRtc, ipc::WorkerKind::kSrt};
-bool serves_flows(ipc::WorkerKind kind) {
-  return std::find(kFlowWorkers.begin(), kFlowWorkers.end(), kind) != kFlowWorkers.end();
-}
 
 // Control tells hooks of their end, http the origins.
 bool hears_of_flows(ipc::WorkerKind kind) {
   return kind == ipc::WorkerKind::kControl || kind == ipc::WorkerKind::kHttp;
 }
 
-}  // namespace
-
 // One upstream socket a session, besides channels and listen sockets.
-void Master::raise_descriptor_limit() {
-  const rlim_t wanted = static_cast<rlim_t>(config_->max_udp_sessions) + kOtherDescriptors;
+void raise_descriptor_limit(std::uint64_t sessions) {
+  const rlim_t wanted = static_cast<rlim_t>(sessions) + kOtherDescriptors;
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
   const rlimit raised{wanted, std::max(wanted, limit.rlim_max)};
@@ -47,34 +41,34 @@ void Master::raise_descriptor_limit() {
   }
 }
 
-Result<void> Master::set_up_flows() {
-  raise_descriptor_limit();
-  const bool upgrade = static_cast<bool>(options_.handover);
-  auto store = open_flow_store(*config_, upgrade, std::move(options_.session_lock));
+}  // namespace
+
+bool serves_flows(ipc::WorkerKind kind) {
+  return std::find(kFlowWorkers.begin(), kFlowWorkers.end(), kind) != kFlowWorkers.end();
+}
+
+Result<void> FlowService::set_up(const Config& config, Registry& registry, Flows::Send send,
+                                 UniqueFd predecessor, UniqueFd lock) {
+  raise_descriptor_limit(static_cast<std::uint64_t>(config.max_udp_sessions));
+  const bool upgrade = static_cast<bool>(predecessor);
+  auto store = open_flow_store(config, upgrade, std::move(lock));
   if (!store) return tl::unexpected(store.error());
-  flows_.emplace(std::move(store->table), *registry_,
-                 [this](std::uint32_t page, ByteView bytes, int fd) {
-                   const auto found = processes_.find(page);
-                   return found != processes_.end() && send_bytes(found->second, page, bytes, fd);
-                 });
-  session_file_ = std::move(store->file);
+  flows_.emplace(std::move(store->table), registry, std::move(send));
+  file_ = std::move(store->file);
   const std::uint64_t now = monotonic_ms();
-  flows_->apply(*config_);
+  flows_->apply(config);
   if (upgrade) {
     flows_->expect_adoption();
-    adopt_until_ms_ = now + config_->worker_ready_timeout + kAdoptMs;
-    from_predecessor_.emplace(std::move(options_.handover));
-    if (!watch_input(from_predecessor_->fd(), kHandoverToken)) {
-      return fail_errno("cannot watch the old master's channel", errno);
-    }
+    adopt_until_ms_ = now + config.worker_ready_timeout + kAdoptMs;
+    from_predecessor_.emplace(std::move(predecessor));
     return {};
   }
   flows_->restore(store->saved, now);
-  if (session_file_) return session_file_->publish();
+  if (file_) return file_->publish();
   return {};
 }
 
-void Master::serve_flows(Generation& generation, const Seat& seat) {
+void FlowService::serve(const Generation& generation, const Seat& seat) {
   if (!serves_flows(seat.row->kind) && !hears_of_flows(seat.row->kind)) return;
   const auto slots =
       std::count_if(generation.seats.begin(), generation.seats.end(),
@@ -83,47 +77,28 @@ void Master::serve_flows(Generation& generation, const Seat& seat) {
                         monotonic_ms());
 }
 
-void Master::serve_all_flows(Generation& generation) {
+void FlowService::serve_all(const Generation& generation) {
   for (const Seat& seat : generation.seats) {
-    if (hears_of_flows(seat.row->kind)) serve_flows(generation, seat);
+    if (hears_of_flows(seat.row->kind)) serve(generation, seat);
   }
   for (const ipc::WorkerKind kind : kFlowWorkers) {
     bool any = false;
     for (const Seat& seat : generation.seats) {
       if (seat.row->kind != kind) continue;
       any = true;
-      serve_flows(generation, seat);
+      serve(generation, seat);
     }
     if (!any) flows_->kind_stopped(kind, monotonic_ms());
   }
 }
 
-// In a graceful stop sessions go on for as long as those of the other protocols: the file keeps
-// them, and what comes after the stop finds them sooner the later they are left.
-bool Master::stays_for_flows(ipc::WorkerKind kind) const {
-  return stop_ == Stop::kGraceful && !upgraded_ && serves_flows(kind);
-}
-
-void Master::quit_last_workers() {
-  if (stop_ != Stop::kGraceful || upgraded_) return;
-  for (const auto& [page, process] : processes_) {
-    if (!serves_flows(process.kind)) return;
-  }
+void FlowService::begin_handover(UniqueFd successor) {
   flows_->freeze();
-  for (auto& [page, process] : processes_) {
-    if (process.told_to_leave) continue;
-    ipc::Quit message;
-    order(process, page, message);
-  }
-}
-
-void Master::begin_handover() {
-  flows_->freeze();
-  to_successor_.emplace(upgrade_.take_handover());
+  to_successor_.emplace(std::move(successor));
   hand_over(monotonic_ms());
 }
 
-void Master::hand_over(std::uint64_t now_ms) {
+void FlowService::hand_over(std::uint64_t now_ms) {
   if (flows_->hand_over(*to_successor_, handover_cursor_)) {
     to_successor_.reset();
   } else {
@@ -131,7 +106,7 @@ void Master::hand_over(std::uint64_t now_ms) {
   }
 }
 
-void Master::adopt_flows() {
+void FlowService::adopt() {
   const std::uint64_t now = monotonic_ms();
   while (from_predecessor_) {
     ipc::Received received = from_predecessor_->receive();
@@ -149,17 +124,17 @@ void Master::adopt_flows() {
   }
 }
 
-void Master::finish_adoption(std::uint64_t now_ms) {
+void FlowService::finish_adoption(std::uint64_t now_ms) {
   from_predecessor_.reset();
   flows_->finish_adoption(now_ms);
-  if (!session_file_) return;
-  if (auto published = session_file_->publish(); !published) {
+  if (!file_) return;
+  if (auto published = file_->publish(); !published) {
     LogLine(LogLevel::kError, "sessions will not outlive the service")
         .field("error", published.error().text);
   }
 }
 
-std::uint64_t Master::next_flow_timer_ms() const {
+std::uint64_t FlowService::next_timer_ms() const {
   std::uint64_t next = flows_->next_timer_ms();
   const auto consider = [&next](bool wanted, std::uint64_t at) {
     if (wanted && (next == 0 || at < next)) next = at;
@@ -169,7 +144,7 @@ std::uint64_t Master::next_flow_timer_ms() const {
   return next;
 }
 
-void Master::flow_timers(std::uint64_t now_ms) {
+void FlowService::run_timers(std::uint64_t now_ms) {
   if (const std::uint64_t next = flows_->next_timer_ms(); next != 0 && now_ms >= next) {
     flows_->tick(now_ms);
   }
@@ -178,7 +153,6 @@ void Master::flow_timers(std::uint64_t now_ms) {
     LogLine(LogLevel::kError, "the old master hands its sessions over too slowly");
     finish_adoption(now_ms);
   }
-  quit_last_workers();
 }
 
 }  // namespace weir
