@@ -40,5 +40,5 @@ def test_playing_through_everything(lab):
         # What was signalled by the run before is ended by this one.
         assert player.leave() == 200 and publisher.leave() == 200
         poll("both have ended", lambda: len(
-            re.findall("session ended .* reason=deleted", weir.weir.log())) == 2)
+            re.findall(r"master\S* session ended .* reason=deleted", weir.weir.log())) == 2)
         assert origin.states("live/show", "whep") == ["closed"]

@@ -63,18 +63,14 @@ bool Server::shake(std::uint32_t index) {
   const IoStatus status = conn.side.handshake();
   if (status == IoStatus::kBlocked) return false;
   if (status == IoStatus::kEnded) {
-    refuse_tls(index, conn.side.tls->failure(), conn.side.tls->failure_text());
+    note_tls_failure(counters_, tls_failures_, conn.id, conn.client, conn.side.tls->failure(),
+                     conn.side.tls->failure_text());
+    end(index, EndReason::kTls);
     return false;
   }
   count_handshake(counters_, *conn.side.tls);
   conn.deadline_ms = monotonic_ms() + settings_.request_timeout;
   return true;
-}
-
-void Server::refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text) {
-  count_failure(counters_, why);
-  log_tls_failure(tls_failures_, conns_[index].id, conns_[index].client, why, text);
-  end(index, EndReason::kTls);
 }
 
 bool Server::write_client(std::uint32_t index, bool& progress) {

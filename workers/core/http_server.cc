@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/net/tcp.h"
 #include "common/proto/http/head_writer.h"
+#include "workers/core/tls_listener.h"
 
 namespace weir::http {
 namespace {
@@ -16,6 +17,19 @@ namespace {
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::uint64_t kTimerMs = 50;
 constexpr std::uint64_t kIdleMs = 1000;  // then a connection may have to make room
+
+// One client too many. The answer fits into any fresh socket buffer; whoever doesn't read it has
+// lost nothing.
+void send_turned_away(int fd, const ErrorText& text) {
+  std::string out;
+  HeadWriter writer(out);
+  writer.response(static_cast<unsigned>(text.status));
+  writer.field(HeaderId::kContentType, text.content_type);
+  writer.field(HeaderId::kConnection, "close").body({Framing::kLength, text.body.size()});
+  writer.finish();
+  out += text.body;
+  (void)!::send(fd, out.data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
 
 }  // namespace
 
@@ -67,8 +81,17 @@ void Server::start() {
 void Server::on_accept(UniqueFd fd, const Accepted& who) {
   counters_.add(meters_.accepted);
   const Port& port = *listener_ports_[who.listener];
-  if (settings_.idle_makes_room && limits_.full(conns_.active())) end_longest_idle();
-  if (!limits_.admit(who.client, conns_.active())) return turn_away(fd.get(), port);
+  if (settings_.idle_makes_room && limits_.full(conns_.active())) {
+    // Not one that is new itself, or a flood of connects would put out clients about to ask.
+    const auto idle = busy_.longest_idle(monotonic_ms() - kIdleMs);
+    if (idle) end(*idle, EndReason::kDone);
+  }
+  if (!limits_.admit(who.client, conns_.active())) {
+    // Inside TLS an answer would need a handshake first, so there it is the end alone.
+    if (!port.error_form || port.tls) return;
+    counters_.add(meters_.requests);
+    return send_turned_away(fd.get(), port.error_form(503, "too many connections"));
+  }
   net::set_tcp_options(fd.get(), {settings_.tcp_keepalive, settings_.stall_timeout});
   const std::uint32_t index = conns_.take(next_session_++);
   Connection& conn = conns_[index];
@@ -86,63 +109,12 @@ void Server::on_accept(UniqueFd fd, const Accepted& who) {
     conn.deadline_ms = conn.accepted_ms + settings_.handshake_timeout;
   }
   counters_.add(meters_.connections);
-  track(index);
+  busy_.add(index);
+  if (busy_.size() == 1) arm(timer_, kTimerMs);
   if ((port.tls && !conn.side.tls) ||
       !poller_.add(conn.side.fd.get(), kSideEvents, Token{index, conn.generation, 0}.pack())) {
     end(index, EndReason::kError);
   }
-}
-
-// One client too many. The answer fits into any fresh socket buffer; whoever doesn't read it has
-// lost nothing. Inside TLS it would need a handshake first, so there it is the end alone.
-void Server::turn_away(int fd, const Port& port) {
-  if (!port.error_form || port.tls) return;
-  counters_.add(meters_.requests);
-  const ErrorText text = port.error_form(503, "too many connections");
-  std::string out;
-  HeadWriter writer(out);
-  writer.response(static_cast<unsigned>(text.status));
-  writer.field(HeaderId::kContentType, text.content_type);
-  writer.field(HeaderId::kConnection, "close").body({Framing::kLength, text.body.size()});
-  writer.finish();
-  out += text.body;
-  (void)!::send(fd, out.data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-// The connection without a request that has been there for longest goes. Not one that is new
-// itself, or a flood of connects would put out clients that are about to ask.
-void Server::end_longest_idle() {
-  std::optional<std::uint32_t> oldest;
-  for (const std::uint32_t index : busy_) {
-    const Connection& conn = conns_[index];
-    if (conn.exchange || conn.closing || !conn.in.empty() || conn.side.shaking()) continue;
-    if (!oldest || conn.last_move_ms < conns_[*oldest].last_move_ms) oldest = index;
-  }
-  if (oldest && monotonic_ms() >= conns_[*oldest].last_move_ms + kIdleMs) {
-    end(*oldest, EndReason::kDone);
-  }
-}
-
-void Server::track(std::uint32_t index) {
-  Connection& conn = conns_[index];
-  conn.in_list = true;
-  conn.list_index = static_cast<std::uint32_t>(busy_.size());
-  busy_.push_back(index);
-  if (busy_.size() == 1) arm(timer_, kTimerMs);
-}
-
-void Server::untrack(std::uint32_t index) {
-  Connection& conn = conns_[index];
-  if (!conn.in_list) return;
-  conn.in_list = false;
-  busy_[conn.list_index] = busy_.back();
-  conns_[busy_[conn.list_index]].list_index = conn.list_index;
-  busy_.pop_back();
-}
-
-std::optional<std::uint32_t> Server::find(SessionId id) const {
-  const std::uint32_t index = conns_.find(id);
-  return index == conns_.size() ? std::nullopt : std::optional(index);
 }
 
 void Server::on_ready(std::uint64_t packed, std::uint32_t events) {
@@ -219,8 +191,9 @@ void Server::check_deadline(std::uint32_t index, std::uint64_t now) {
   }
   if (conn.deadline_ms == 0 || now < conn.deadline_ms) return;
   if (conn.side.shaking()) {
-    refuse_tls(index, net::TlsFailure::kTimeout, "no handshake within tls.handshake_timeout");
-    return;
+    note_tls_failure(counters_, tls_failures_, conn.id, conn.client, net::TlsFailure::kTimeout,
+                     "no handshake within tls.handshake_timeout");
+    return end(index, EndReason::kTls);
   }
   if (conn.head_begun && conn.port->error_form) return on_head_timeout(index);
   end(index,
@@ -242,7 +215,7 @@ Side Server::detach(std::uint32_t index) {
   poller_.remove(conn.side.fd.get());
   conn.detached = true;
   conn.in = {};
-  untrack(index);
+  busy_.remove(index);
   return std::exchange(conn.side, Side{});
 }
 
@@ -269,7 +242,7 @@ void Server::end_all(EndReason reason) {
 
 void Server::end(std::uint32_t index, EndReason reason) {
   Connection& conn = conns_[index];
-  untrack(index);
+  busy_.remove(index);
   if (conn.exchange) {
     if (conn.exchange->room != nullptr) conn.exchange->room->on_end(index, reason);
     book_.write(conn, reason);

@@ -31,6 +31,7 @@
 #include "workers/core/acceptor.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/http_access.h"
+#include "workers/core/http_busy.h"
 #include "workers/core/http_connection.h"
 #include "workers/core/http_limits.h"
 #include "workers/core/http_meters.h"
@@ -114,11 +115,9 @@ class Server {
   // Takes no new client; those that wait for a next request are closed, others after their answer.
   void drain();
   void end_all(EndReason reason);
-  std::uint64_t active() const { return conns_.active(); }
+  const ConnTable<Connection>& connections() const { return conns_; }
   bool idle() const { return conns_.active() + acceptor_.pending() == 0; }
   void set_elsewhere(std::uint64_t connections) { limits_.set_elsewhere(connections); }
-  // The connection of this session; nothing if there is none.
-  std::optional<std::uint32_t> find(SessionId id) const;
 
   // ---- for rooms
 
@@ -157,20 +156,15 @@ class Server {
  private:
   // http_server.cc: connections and time
   void on_accept(UniqueFd fd, const Accepted& who);
-  void turn_away(int fd, const Port& port);
-  void end_longest_idle();
   void on_ready(std::uint64_t token, std::uint32_t events);
   void on_turn();
   void on_timer();
   void check_deadline(std::uint32_t index, std::uint64_t now);
   void on_head_timeout(std::uint32_t index);
-  void track(std::uint32_t index);
-  void untrack(std::uint32_t index);
 
   // http_serve.cc: a connection's bytes
   bool step(std::uint32_t index);
   bool shake(std::uint32_t index);
-  void refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text);
   bool write_client(std::uint32_t index, bool& progress);
   bool on_all_written(std::uint32_t index, bool& progress);
   bool read_client(std::uint32_t index, bool& progress);
@@ -197,8 +191,8 @@ class Server {
   EventPtr timer_;
   EventPtr turn_;
   ConnTable<Connection> conns_;
-  std::vector<std::uint32_t> busy_;  // all but the detached ones
-  std::vector<ConnHandle> ready_;    // to be served in the next turn
+  BusyList busy_{conns_};          // all but the detached ones
+  std::vector<ConnHandle> ready_;  // to be served in the next turn
   std::optional<std::uint32_t> serving_;
   std::vector<std::uint8_t> read_buffer_;
   bool draining_ = false;

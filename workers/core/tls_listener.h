@@ -19,8 +19,8 @@ std::unique_ptr<net::TlsServer> make_tls_server(const Config& config, const Tick
                                                 net::Alpn alpn);
 
 void count_handshake(ipc::Counters& counters, const net::TlsStream& tls);
-void count_failure(ipc::Counters& counters, net::TlsFailure why);
-void log_tls_failure(LogBudget& budget, SessionId session, const Endpoint& client,
-                     net::TlsFailure why, std::string_view text);
+// Counts a handshake that came to nothing, and logs it within the budget.
+void note_tls_failure(ipc::Counters& counters, LogBudget& budget, SessionId session,
+                      const Endpoint& client, net::TlsFailure why, std::string_view text);
 
 }  // namespace weir

@@ -172,18 +172,18 @@ void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
   } else if (type == ipc::MessageType::kSessionEnd) {
     ipc::SessionEnd order;
     if (!ipc::decode(bytes, order)) return;
-    const auto index = server_.find(order.session);
-    if (!index) return;
-    const Connection& conn = server_[*index];
+    const std::uint32_t index = server_.connections().find(order.session);
+    if (index == server_.connections().size()) return;
+    const Connection& conn = server_[index];
     const Exchange* x = conn.exchange.get();
     log_ended_by_master(order, "http", x == nullptr ? std::string_view() : x->key,
                         x == nullptr ? conn.client : x->identity.client);
-    server_.end(*index, EndReason::kLimit);
+    server_.end(index, EndReason::kLimit);
   }
 }
 
 void HttpWorker::drain(std::uint64_t deadline_ms) {
-  if (drain_.begin(deadline_ms, server_.active())) server_.drain();
+  if (drain_.begin(deadline_ms, server_.connections().active())) server_.drain();
   maybe_leave();
 }
 
@@ -195,8 +195,9 @@ void HttpWorker::on_timer() {
   const std::uint64_t now = monotonic_ms();
   streams_.sweep(now);
   const std::uint64_t all = all_counters_.total(state_, Counter::kHttpConnections);
-  server_.set_elsewhere(all > server_.active() ? all - server_.active() : 0);
-  if (drain_.overdue(now, server_.active())) {
+  server_.set_elsewhere(all > server_.connections().active() ? all - server_.connections().active()
+                                                             : 0);
+  if (drain_.overdue(now, server_.connections().active())) {
     server_.end_all(EndReason::kShutdown);
     maybe_leave();
   }

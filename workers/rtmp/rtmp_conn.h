@@ -79,4 +79,7 @@ struct Conn {
   std::unique_ptr<StreamWatch> watch;  // in the relay
 };
 
+// What the client asked for, for its line in the access log.
+void remember(Conn& conn);
+
 }  // namespace weir::rtmp

@@ -3,7 +3,9 @@
 
 namespace weir::rtmp {
 
-HookEvent RtmpWorker::hook_event(const Conn& conn) const {
+namespace {
+
+HookEvent hook_event(const Conn& conn) {
   const RouteWanted& wanted = conn.preamble->session.wanted();
   HookEvent event;
   event.action = conn.publisher ? HookAction::kPublish : HookAction::kPlay;
@@ -17,6 +19,8 @@ HookEvent RtmpWorker::hook_event(const Conn& conn) const {
   event.page_url = wanted.page_url;
   return event;
 }
+
+}  // namespace
 
 // False: nobody has to be asked.
 bool RtmpWorker::ask_hook(std::uint32_t index) {

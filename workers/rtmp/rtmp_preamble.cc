@@ -38,6 +38,30 @@ void take_output(std::vector<std::uint8_t>& from, OutBuffer& to) {
   }
 }
 
+// The client has sent all it will send. What it published is still owed to the origin; a player who
+// leaves before an origin has taken it needs none.
+bool outlives_half_close(const Conn& conn) {
+  const Stage stage = conn.preamble->stage;
+  if (stage == Stage::kNaming || stage == Stage::kClosing) return false;
+  return conn.publisher || conn.preamble->opened;
+}
+
+// The relay passes a client's end on by itself; this is for sessions that it does not have (yet).
+void pass_half_close(Preamble& p) {
+  Leg& origin = p.side[kOrigin];
+  if (!p.side[kClient].eof || p.stage != Stage::kTalking || origin.fin_sent ||
+      p.session.state() < State::kAnswers || !origin.out.empty()) {
+    return;
+  }
+  origin.fin_sent = true;
+  origin.finish();
+}
+
+bool raw_both_ways(const Preamble& p) {
+  return p.opened && p.session.ready_for_relay() && p.side[kClient].out.empty() &&
+         p.side[kOrigin].out.empty();
+}
+
 }  // namespace
 
 void RtmpWorker::on_ready(std::uint64_t packed, std::uint32_t events) {
@@ -113,8 +137,7 @@ bool RtmpWorker::shake(std::uint32_t index) {
 }
 
 void RtmpWorker::refuse_tls(std::uint32_t index, net::TlsFailure why, std::string_view text) {
-  count_failure(counters_, why);
-  log_tls_failure(tls_failures_, conns_[index].id, conns_[index].client, why, text);
+  note_tls_failure(counters_, tls_failures_, conns_[index].id, conns_[index].client, why, text);
   end(index, EndReason::kTls);
 }
 
@@ -206,25 +229,6 @@ bool RtmpWorker::read_client(std::uint32_t index, bool& progress) {
   progress = true;
   p.session.on_client_bytes(bytes);
   return true;
-}
-
-// The client has sent all it will send. What it published is still owed to the origin; a player who
-// leaves before an origin has taken it needs none.
-bool RtmpWorker::outlives_half_close(const Conn& conn) const {
-  const Stage stage = conn.preamble->stage;
-  if (stage == Stage::kNaming || stage == Stage::kClosing) return false;
-  return conn.publisher || conn.preamble->opened;
-}
-
-// The relay passes a client's end on by itself; this is for sessions that it does not have (yet).
-void RtmpWorker::pass_half_close(Preamble& p) {
-  Leg& origin = p.side[kOrigin];
-  if (!p.side[kClient].eof || p.stage != Stage::kTalking || origin.fin_sent ||
-      p.session.state() < State::kAnswers || !origin.out.empty()) {
-    return;
-  }
-  origin.fin_sent = true;
-  origin.finish();
 }
 
 // The last word is out: says so, and reads on until the client has closed too. Closing a socket
@@ -431,11 +435,6 @@ void RtmpWorker::open_session(std::uint32_t index) {
       .field("origin", origin_text(state_, conn.origin, conn.endpoint))
       .field("client", to_string(conn.client))
       .field("setup_ms", monotonic_ms() - conn.accepted_ms);
-}
-
-bool RtmpWorker::raw_both_ways(const Preamble& p) const {
-  return p.opened && p.session.ready_for_relay() && p.side[kClient].out.empty() &&
-         p.side[kOrigin].out.empty();
 }
 
 void RtmpWorker::start_relay(std::uint32_t index) {

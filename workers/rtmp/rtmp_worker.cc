@@ -325,8 +325,7 @@ void RtmpWorker::end(std::uint32_t index, EndReason reason) {
   maybe_leave();
 }
 
-// What the client asked for, for its line in the access log.
-void RtmpWorker::remember(Conn& conn) {
+void remember(Conn& conn) {
   const RouteWanted& wanted = conn.preamble->session.wanted();
   if (wanted.app.empty() && wanted.tc_url.empty()) return;  // no connect came
   conn.named = !wanted.stream.empty();

@@ -45,7 +45,6 @@ class RtmpWorker {
   void end_all(EndReason reason);
   void end(std::uint32_t index, EndReason reason);
   void log_end(const Conn& conn, EndReason reason);
-  static void remember(Conn& conn);
   void leave_preamble(Conn& conn);
   void leave_half_open(const Conn& conn);
   void on_relay_end(std::uint32_t index, RelayEnd why);
@@ -53,7 +52,6 @@ class RtmpWorker {
 
   // rtmp_hooks.cc: the operator's own server
   bool ask_hook(std::uint32_t index);
-  HookEvent hook_event(const Conn& conn) const;
   void on_verdict(std::uint32_t index, const HookEvent& event, const HookVerdict& verdict);
 
   // rtmp_preamble.cc: everything until the relay starts
@@ -67,8 +65,6 @@ class RtmpWorker {
   bool read_client(std::uint32_t index, bool& progress);
   bool read_origin(std::uint32_t index, bool& progress);
   bool finish_closing(std::uint32_t index, bool& progress);
-  bool outlives_half_close(const Conn& conn) const;
-  void pass_half_close(Preamble& p);
   void find_route(std::uint32_t index);
   void route(std::uint32_t index);
   void on_dial(std::uint32_t index, const OriginDialer::Step& step);
@@ -80,7 +76,6 @@ class RtmpWorker {
   void on_refused(Preamble& p) const;
   void start_relay(std::uint32_t index);
   bool on_watched(std::uint32_t index, ByteView bytes) const;
-  bool raw_both_ways(const Preamble& p) const;
 
   event_base* base_;
   ipc::WorkerContext context_;
