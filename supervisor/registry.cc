@@ -314,7 +314,7 @@ std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
     }
     return std::nullopt;
   }
-  Session session;
+  SessionEntry session;
   session.worker = worker;
   session.origin = open.origin;
   session.role = open.role;
@@ -341,7 +341,7 @@ std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
 
 // Counts the session in its stream's record if it is where the stream is. Where a session has
 // really arrived is stronger than a plan that nobody has followed yet.
-void Registry::count_in_stream(Session& session, const ipc::SessionOpen& open,
+void Registry::count_in_stream(SessionEntry& session, const ipc::SessionOpen& open,
                                std::uint64_t now_ms) {
   std::uint32_t slot = state_.find_stream(open.key.view());
   if (slot == ipc::kNoSlot) slot = add_stream(open.key.view(), open.origin, now_ms);
@@ -372,7 +372,7 @@ void Registry::count_down(Counts& counts, std::uint64_t key) {
   if (found != counts.end() && --found->second == 0) counts.erase(found);
 }
 
-std::optional<ipc::SessionEnd> Registry::check_limits(SessionId id, const Session& session) {
+std::optional<ipc::SessionEnd> Registry::check_limits(SessionId id, const SessionEntry& session) {
   ipc::SessionEnd end;
   end.session = id;
   const auto protocol = static_cast<std::size_t>(session.protocol);
@@ -409,7 +409,7 @@ void Registry::worker_gone(std::uint32_t worker, std::uint64_t now_ms) {
   state_.header().sessions.store(sessions_.size(), std::memory_order_relaxed);
 }
 
-void Registry::release(const Session& session, std::uint64_t now_ms) {
+void Registry::release(const SessionEntry& session, std::uint64_t now_ms) {
   if (Origin* origin = origins_.find(session.origin); origin != nullptr) {
     --(session.role == Role::kPublisher ? origin->record.publishers : origin->record.players);
     origins_.publish(session.origin.slot);
@@ -422,7 +422,7 @@ void Registry::release(const Session& session, std::uint64_t now_ms) {
   if (session.stream != ipc::kNoSlot) release_from_stream(session, now_ms);
 }
 
-void Registry::release_from_stream(const Session& session, std::uint64_t now_ms) {
+void Registry::release_from_stream(const SessionEntry& session, std::uint64_t now_ms) {
   StreamMeta& meta = streams_[session.stream];
   const bool publisher = session.role == Role::kPublisher;
   if (session.epoch != meta.epoch) return;  // the stream has moved since

@@ -68,7 +68,7 @@ class Registry {
     bool idle_queued = false;
     ipc::OriginRef detour;
   };
-  struct Session {
+  struct SessionEntry {
     std::uint32_t worker = 0;
     ipc::OriginRef origin;
     std::uint32_t stream = ipc::kNoSlot;
@@ -101,12 +101,12 @@ class Registry {
   void erase_stream(std::uint32_t slot);
   void forget_streams_of(std::uint32_t origin_slot);
   void assign(std::uint32_t slot, ipc::OriginRef origin);
-  void count_in_stream(Session& session, const ipc::SessionOpen& open, std::uint64_t now_ms);
-  void release(const Session& session, std::uint64_t now_ms);
-  void release_from_stream(const Session& session, std::uint64_t now_ms);
+  void count_in_stream(SessionEntry& session, const ipc::SessionOpen& open, std::uint64_t now_ms);
+  void release(const SessionEntry& session, std::uint64_t now_ms);
+  void release_from_stream(const SessionEntry& session, std::uint64_t now_ms);
   void queue_idle(std::uint32_t slot, std::uint64_t due_ms);
   void forget_idle_streams(std::uint64_t now_ms);
-  std::optional<ipc::SessionEnd> check_limits(SessionId id, const Session& session);
+  std::optional<ipc::SessionEnd> check_limits(SessionId id, const SessionEntry& session);
 
   ipc::StateWriter& state_;
   Origins origins_;
@@ -124,7 +124,7 @@ class Registry {
   std::vector<StreamMeta> streams_;  // by slot
   std::uint32_t next_epoch_ = 0;
   std::deque<Idle> idle_;
-  std::unordered_map<SessionId, Session> sessions_;
+  std::unordered_map<SessionId, SessionEntry> sessions_;
   // Sessions of each address and players of each stream, by protocol.
   std::array<Counts, ipc::kEndpointKinds> addresses_;
   std::array<Counts, ipc::kEndpointKinds> viewers_;

@@ -3,18 +3,19 @@
 // with TLS on either leg goes through one buffer of the process instead, and so does a direction
 // that its owner watches; all else is the same.
 //
-// Each pair has two flows (client to origin, origin to client). A flow holds a pipe, or with TLS
-// what is left of the buffer, only while its receiver is blocked; then its sender is not read, so
-// memory is bounded by the pipe and TCP's own windows, and a slow viewer harms nobody else.
+// Each pair has two directions (client to origin, origin to client). A direction holds a pipe, or
+// with TLS what is left of the buffer, only while its receiver is blocked; then its sender is not
+// read, so memory is bounded by the pipe and TCP's own windows, and a slow viewer harms nobody
+// else.
 //
 //   open --EOF of a sender, pipe empty--> receiver gets a FIN (with TLS: close_notify first, but
-//             not after a sender that broke off without one), flow is done
-//   both flows done, an error, a timeout, or end() --> both sockets closed, on_end() is called once
-//   a socket that cannot be watched --> tried again by sweep(); then the session ends
+//             not after a sender that broke off without one), direction is done
+//   both directions done, an error, a timeout, or end() --> both sockets closed, on_end() is called
+//   once a socket that cannot be watched --> tried again by sweep(); then the session ends
 //
-// Invariants: epoll interest of a sender has EPOLLIN unless its flow is blocked or done; that of a
-// receiver has EPOLLOUT only while its flow is blocked; a TLS sender also while its own reading
-// waits for output (a key update).
+// Invariants: epoll interest of a sender has EPOLLIN unless its direction is blocked or done; that
+// of a receiver has EPOLLOUT only while its direction is blocked; a TLS sender also while its own
+// reading waits for output (a key update).
 #pragma once
 
 #include <array>
@@ -94,9 +95,9 @@ class SpliceRelay {
     bool eof = false;            // it has sent its FIN
     bool truncated = false;      // and, with TLS, no close_notify
     bool read_waits = false;     // TLS must send before it can read on
-    bool done = false;           // the flow from it has ended: its peer got a FIN
+    bool done = false;           // the direction from it has ended: its peer got a FIN
   };
-  struct Session {
+  struct Pair {
     std::array<Leg, 2> leg;                         // 0 client, 1 origin
     std::array<Pipe, 2> pipe;                       // [from]
     std::array<std::vector<std::uint8_t>, 2> held;  // [from], copied: the last in_pipe bytes wait
@@ -115,17 +116,17 @@ class SpliceRelay {
 
   void on_ready(std::uint64_t token, std::uint32_t events);
   bool pump(Id id, std::uint8_t from);
-  Moved move_once(Session& s, std::uint8_t from, bool& more, ssize_t& n);
-  Moved drain_pipe(Session& s, std::uint8_t from);
-  bool fill_pipe(Session& s, std::uint8_t from, ssize_t& n);
-  Moved drain_held(Session& s, std::uint8_t from);
-  Moved copy_through(Session& s, std::uint8_t from, ssize_t& n);
+  Moved move_once(Pair& pair, std::uint8_t from, bool& more, ssize_t& n);
+  Moved drain_pipe(Pair& pair, std::uint8_t from);
+  bool fill_pipe(Pair& pair, std::uint8_t from, ssize_t& n);
+  Moved drain_held(Pair& pair, std::uint8_t from);
+  Moved copy_through(Pair& pair, std::uint8_t from, ssize_t& n);
   ssize_t read_leg(Leg& leg);
-  Moved write_some(Session& s, std::uint8_t from, ByteView& rest);
-  static bool close_tls(const Session& s, std::uint8_t from);
-  Moved copy_once(Session& s, std::uint8_t from, ssize_t& n);
-  void count(Session& s, std::uint8_t from, ssize_t n);
-  bool finish_flow(Id id, std::uint8_t from);
+  Moved write_some(Pair& pair, std::uint8_t from, ByteView& rest);
+  static bool close_tls(const Pair& pair, std::uint8_t from);
+  Moved copy_once(Pair& pair, std::uint8_t from, ssize_t& n);
+  void count(Pair& pair, std::uint8_t from, ssize_t n);
+  bool finish_direction(Id id, std::uint8_t from);
   void set_interest(Id id, std::uint8_t side, std::uint32_t events);
   void watch(Id id, std::uint8_t side);
   bool watch_again(Id id);
@@ -136,7 +137,7 @@ class SpliceRelay {
   Handlers handlers_;
   PipePool pipes_;
   std::vector<std::uint8_t> copy_buffer_;  // empty until it is needed
-  std::vector<Session> sessions_;
+  std::vector<Pair> pairs_;
   std::vector<Id> free_;
   std::size_t active_ = 0;
   LogBudget log_{5};

@@ -153,14 +153,14 @@ UdpSent UdpSender::send(const UdpPath& path, std::span<const UdpPiece> pieces, b
 }
 
 bool UdpSender::room_for(const UdpPiece& piece) const {
-  return part_count_ < kParts && (call_count_ < kCalls || joins(piece));
+  return part_count_ < kParts && (message_count_ < kMessages || joins(piece));
 }
 
 // Whether the piece may follow in the last call: every packet of a segmented call but the last has
 // the same size.
 bool UdpSender::joins(const UdpPiece& piece) const {
-  if (call_count_ == 0) return false;
-  const Call& last = calls_[call_count_ - 1];
+  if (message_count_ == 0) return false;
+  const Message& last = messages_[message_count_ - 1];
   if (last.segment == 0 || piece.bytes.empty() || last.bytes % last.segment != 0) return false;
   if (last.packets + piece.packets() > kSegmentsMax) return false;
   if (last.bytes + piece.bytes.size() > kSegmentedBytesMax) return false;
@@ -169,53 +169,53 @@ bool UdpSender::joins(const UdpPiece& piece) const {
 }
 
 void UdpSender::add(const UdpPiece& piece, bool segment) {
-  if (!segment || !joins(piece)) add_call(piece);
-  Call& call = calls_[call_count_ - 1];
-  call.packets += piece.packets();
-  call.bytes += piece.bytes.size();
-  if (!segment && piece.packets() == 1) call.segment = 0;  // nothing may be joined to it
+  if (!segment || !joins(piece)) add_message(piece);
+  Message& message = messages_[message_count_ - 1];
+  message.packets += piece.packets();
+  message.bytes += piece.bytes.size();
+  if (!segment && piece.packets() == 1) message.segment = 0;  // nothing may be joined to it
   // The socket API takes a writable pointer to what it only reads.
   parts_[part_count_++] = {const_cast<std::uint8_t*>(piece.bytes.data()), piece.bytes.size()};
-  ++headers_[call_count_ - 1].msg_hdr.msg_iovlen;
+  ++headers_[message_count_ - 1].msg_hdr.msg_iovlen;
 }
 
-void UdpSender::add_call(const UdpPiece& piece) {
-  Call& call = calls_[call_count_];
-  call.packets = 0;
-  call.bytes = 0;
-  call.segment = piece.segment;
-  msghdr& header = headers_[call_count_].msg_hdr;
+void UdpSender::add_message(const UdpPiece& piece) {
+  Message& message = messages_[message_count_];
+  message.packets = 0;
+  message.bytes = 0;
+  message.segment = piece.segment;
+  msghdr& header = headers_[message_count_].msg_hdr;
   header = {};
   header.msg_iov = &parts_[part_count_];
   if (to_length_ != 0) {
     header.msg_name = &to_;
     header.msg_namelen = to_length_;
   }
-  ++call_count_;
+  ++message_count_;
 }
 
 void UdpSender::write_control(std::size_t index) {
-  Call& call = calls_[index];
-  std::memcpy(call.control.data(), source_.data(), source_length_);
+  Message& message = messages_[index];
+  std::memcpy(message.control.data(), source_.data(), source_length_);
   std::size_t length = source_length_;
-  if (call.packets > 1) {
-    length += put_control(call.control.data() + length, SOL_UDP, UDP_SEGMENT,
-                          static_cast<std::uint16_t>(call.segment));
+  if (message.packets > 1) {
+    length += put_control(message.control.data() + length, SOL_UDP, UDP_SEGMENT,
+                          static_cast<std::uint16_t>(message.segment));
   }
   msghdr& header = headers_[index].msg_hdr;
-  header.msg_control = length == 0 ? nullptr : call.control.data();
+  header.msg_control = length == 0 ? nullptr : message.control.data();
   header.msg_controllen = length;
 }
 
 void UdpSender::flush(UdpSent& out) {
-  for (std::size_t i = 0; i < call_count_; ++i) write_control(i);
+  for (std::size_t i = 0; i < message_count_; ++i) write_control(i);
   bool asked_again = false;
-  for (std::size_t at = 0; at < call_count_;) {
-    const int n = ::sendmmsg(fd_, &headers_[at], static_cast<unsigned>(call_count_ - at),
+  for (std::size_t at = 0; at < message_count_;) {
+    const int n = ::sendmmsg(fd_, &headers_[at], static_cast<unsigned>(message_count_ - at),
                              MSG_DONTWAIT | MSG_NOSIGNAL);
     for (int i = 0; i < n; ++i, ++at) {
-      out.packets += calls_[at].packets;
-      out.bytes += calls_[at].bytes;
+      out.packets += messages_[at].packets;
+      out.bytes += messages_[at].bytes;
       asked_again = false;
     }
     if (n > 0 || errno == EINTR) continue;
@@ -224,32 +224,32 @@ void UdpSender::flush(UdpSent& out) {
       out.refused = asked_again = true;
       continue;
     }
-    const bool segmented = calls_[at].packets > 1;
+    const bool segmented = messages_[at].packets > 1;
     if (segmented && (errno == EINVAL || errno == EIO || errno == EMSGSIZE || errno == EOPNOTSUPP ||
                       errno == ENOPROTOOPT)) {
       // The device cannot sum segments up, or they are larger than the path's MTU.
       out.cannot_segment = true;
       send_plain(at, out);
     } else {
-      out.dropped += calls_[at].packets;
+      out.dropped += messages_[at].packets;
     }
     ++at;
     asked_again = false;
   }
-  call_count_ = 0;
+  message_count_ = 0;
   part_count_ = 0;
 }
 
 void UdpSender::send_plain(std::size_t index, UdpSent& out) {
-  const Call& call = calls_[index];
+  const Message& message = messages_[index];
   msghdr header = headers_[index].msg_hdr;
   header.msg_controllen = source_length_;
   if (source_length_ == 0) header.msg_control = nullptr;
   const std::span<const iovec> parts(header.msg_iov, header.msg_iovlen);
   for (const iovec& part : parts) {
     auto* bytes = static_cast<std::uint8_t*>(part.iov_base);
-    for (std::size_t at = 0; at < part.iov_len; at += call.segment) {
-      iovec one{bytes + at, std::min(call.segment, part.iov_len - at)};
+    for (std::size_t at = 0; at < part.iov_len; at += message.segment) {
+      iovec one{bytes + at, std::min(message.segment, part.iov_len - at)};
       header.msg_iov = &one;
       header.msg_iovlen = 1;
       if (::sendmsg(fd_, &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {

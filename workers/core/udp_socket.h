@@ -77,12 +77,12 @@ class UdpSender {
   UdpSent send(const UdpPath& path, std::span<const UdpPiece> pieces, bool segment);
 
  private:
-  static constexpr std::size_t kCalls = 64;
+  static constexpr std::size_t kMessages = 64;
   static constexpr std::size_t kParts = 256;
   // Room for an address and for a segment size.
   static constexpr std::size_t kControlBytes =
       CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(std::uint16_t));
-  struct Call {
+  struct Message {
     std::size_t packets = 0;
     std::size_t bytes = 0;
     std::size_t segment = 0;
@@ -93,21 +93,21 @@ class UdpSender {
   bool room_for(const UdpPiece& piece) const;
   bool joins(const UdpPiece& piece) const;
   void add(const UdpPiece& piece, bool segment);
-  void add_call(const UdpPiece& piece);
+  void add_message(const UdpPiece& piece);
   void flush(UdpSent& out);
-  void send_plain(std::size_t call, UdpSent& out);
-  void write_control(std::size_t call);
+  void send_plain(std::size_t index, UdpSent& out);
+  void write_control(std::size_t index);
 
   int fd_ = -1;
   sockaddr_storage to_{};
   socklen_t to_length_ = 0;
   std::array<std::uint8_t, kControlBytes> source_{};  // control message with the source address
   std::size_t source_length_ = 0;
-  std::size_t call_count_ = 0;
+  std::size_t message_count_ = 0;
   std::size_t part_count_ = 0;
   std::array<iovec, kParts> parts_{};
-  std::array<Call, kCalls> calls_{};
-  std::array<mmsghdr, kCalls> headers_{};
+  std::array<Message, kMessages> messages_{};
+  std::array<mmsghdr, kMessages> headers_{};
 };
 
 }  // namespace weir

@@ -28,7 +28,7 @@ std::string text_of(const char (&text)[ipc::kTextBytes]) {
 }  // namespace
 
 // One origin's part of a call.
-struct ApiCalls::Leg {
+struct ApiCalls::OriginCall {
   enum class State : std::uint8_t { kWaiting, kConnecting, kAnswering, kDone };
   State state = State::kWaiting;
   std::vector<ConnectTarget> addresses;
@@ -47,13 +47,13 @@ struct ApiCalls::Call {
   ApiPlan plan;
   std::string authorization;
   Method method = Method::kGet;
-  std::vector<Leg> legs;
-  std::vector<OriginAnswer> answers;  // of legs
-  std::size_t next = 0;               // the first leg that was not begun
+  std::vector<OriginCall> parts;
+  std::vector<OriginAnswer> answers;  // of parts
+  std::size_t next = 0;               // the first part that was not begun
   std::size_t open = 0;
   std::size_t bytes = 0;
-  bool removing = false;  // kRemove: the DELETE is under way, `owner_leg` has it
-  std::size_t owner_leg = 0;
+  bool removing = false;  // kRemove: the DELETE is under way, `owner_part` has it
+  std::size_t owner_part = 0;
   std::uint64_t deadline_ms = 0;
   std::uint64_t timer_at_ms = 0;
   EventPtr timer;  // the deadline, or an address whose time is over
@@ -84,13 +84,13 @@ ApiCalls::Started ApiCalls::start(ApiPlan plan, std::string_view authorization) 
   call->authorization = authorization;
   call->owner = this;
   choose_origins(*call);
-  if (call->legs.empty()) {
+  if (call->parts.empty()) {
     return {0, call->plan.origin.empty()
                    ? api_error(503, api_code::kNoOrigin, "no origin has an API endpoint")
                    : api_error(404, api_code::kNotFound,
                                "there is no such origin, or it has no API endpoint")};
   }
-  // {generation, index of the call, index of the leg}: 32, 16 and 16 bits.
+  // {generation, index of the call, index of the part}: 32, 16 and 16 bits.
   const auto index = static_cast<std::size_t>(slot - calls_.begin());
   if (generations_[index] == UINT32_MAX) generations_[index] = 0;
   call->id = (static_cast<std::uint64_t>(++generations_[index]) << 32) | (index << 16);
@@ -102,7 +102,7 @@ ApiCalls::Started ApiCalls::start(ApiPlan plan, std::string_view authorization) 
       },
       call.get()));
   call->deadline_ms = monotonic_ms() + timeout_ms_;
-  start_legs(*call);
+  start_parts(*call);
   if (auto answer = progress(*call)) return {0, std::move(answer)};
   arm_timer(*call);
   ++active_;
@@ -118,80 +118,80 @@ void ApiCalls::choose_origins(Call& call) const {
     ipc::OriginRecord record;
     if (!state_.read_origin(slot, record)) continue;
     --left;
-    if (record.endpoint_count[kApi] > 0) add_leg(call, slot, record);
+    if (record.endpoint_count[kApi] > 0) add_part(call, slot, record);
   }
 }
 
-void ApiCalls::add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const {
+void ApiCalls::add_part(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const {
   OriginAnswer answer;
   answer.name = text_of(record.name);
   answer.id = std::to_string(slot) + "-" + std::to_string(record.generation);
   const std::string& wanted = call.plan.origin;
   if (!wanted.empty() && wanted != answer.name && wanted != answer.id) return;
-  Leg leg;
+  OriginCall part;
   if (record.takes(ipc::EndpointKind::kApi)) {
     for (std::size_t i = 0; i < record.endpoint_count[kApi]; ++i) {
-      leg.addresses.push_back(
+      part.addresses.push_back(
           target_of(record, ipc::EndpointKind::kApi, record.endpoints[kApi][i]));
     }
   } else {
     answer.failure = record.state == ipc::OriginState::kUp ? "ejected" : "dead";
-    leg.state = Leg::State::kDone;
+    part.state = OriginCall::State::kDone;
   }
-  call.legs.push_back(std::move(leg));
+  call.parts.push_back(std::move(part));
   call.answers.push_back(std::move(answer));
 }
 
-void ApiCalls::start_legs(Call& call) {
-  while (call.next < call.legs.size() && call.open < kOpenMax) {
-    Leg& leg = call.legs[call.next++];
-    if (leg.state == Leg::State::kWaiting) begin(call, leg);
+void ApiCalls::start_parts(Call& call) {
+  while (call.next < call.parts.size() && call.open < kOpenMax) {
+    OriginCall& part = call.parts[call.next++];
+    if (part.state == OriginCall::State::kWaiting) begin(call, part);
   }
 }
 
-void ApiCalls::begin(Call& call, Leg& leg) {
+void ApiCalls::begin(Call& call, OriginCall& part) {
   ++call.open;
-  leg.state = Leg::State::kConnecting;
-  leg.response = std::make_unique<CollectedResponse>(call.method, kAnswerMax);
-  connect(call, leg);
+  part.state = OriginCall::State::kConnecting;
+  part.response = std::make_unique<CollectedResponse>(call.method, kAnswerMax);
+  connect(call, part);
 }
 
 // To one of its addresses.
-void ApiCalls::connect(Call& call, Leg& leg) {
-  leg.connect_until_ms =
-      address_until_ms(monotonic_ms(), call.deadline_ms, leg.addresses.size() - leg.address);
-  const auto index = static_cast<std::size_t>(&leg - call.legs.data());
-  after_connect(call, leg, connect_.start(leg.side, leg.target(), [&](int fd) {
+void ApiCalls::connect(Call& call, OriginCall& part) {
+  part.connect_until_ms =
+      address_until_ms(monotonic_ms(), call.deadline_ms, part.addresses.size() - part.address);
+  const auto index = static_cast<std::size_t>(&part - call.parts.data());
+  after_connect(call, part, connect_.start(part.side, part.target(), [&](int fd) {
     return poller_.add(fd, kSideEvents, call.id | index);
   }));
 }
 
-void ApiCalls::after_connect(Call& call, Leg& leg, const ConnectStep& step) {
+void ApiCalls::after_connect(Call& call, OriginCall& part, const ConnectStep& step) {
   if (step.state == ConnectStep::State::kFailed) {
-    address_failed(call, leg, step.why, step.outcome != ipc::DialOutcome::kOk);
+    address_failed(call, part, step.why, step.outcome != ipc::DialOutcome::kOk);
   } else if (step.state == ConnectStep::State::kOpen) {
-    leg.state = Leg::State::kAnswering;
-    const std::string request = request_for(call, leg);
-    leg.side.out.append(request);
-    if (request.empty()) end_leg(call, leg, "the request cannot be passed on");
+    part.state = OriginCall::State::kAnswering;
+    const std::string request = request_for(call, part);
+    part.side.out.append(request);
+    if (request.empty()) end_part(call, part, "the request cannot be passed on");
   }
 }
 
-// The next address, or the leg has failed. `theirs`: the cause is not that we lack something.
-void ApiCalls::address_failed(Call& call, Leg& leg, std::string_view why, bool theirs) {
-  if (!theirs || leg.address + 1 >= leg.addresses.size()) {
-    end_leg(call, leg, why);
+// The next address, or the part has failed. `theirs`: the cause is not that we lack something.
+void ApiCalls::address_failed(Call& call, OriginCall& part, std::string_view why, bool theirs) {
+  if (!theirs || part.address + 1 >= part.addresses.size()) {
+    end_part(call, part, why);
     return;
   }
-  ++leg.address;
-  connect(call, leg);
+  ++part.address;
+  connect(call, part);
 }
 
-std::string ApiCalls::request_for(const Call& call, const Leg& leg) const {
+std::string ApiCalls::request_for(const Call& call, const OriginCall& part) const {
   std::string out;
   HeadWriter writer(out);
   writer.request(to_string(call.method), call.plan.target)
-      .field(HeaderId::kHost, to_string(leg.target().endpoint))
+      .field(HeaderId::kHost, to_string(part.target().endpoint))
       .field(HeaderId::kAccept, "application/json")
       .field(HeaderId::kConnection, "close");
   if (!call.authorization.empty()) writer.field(HeaderId::kAuthorization, call.authorization);
@@ -209,20 +209,20 @@ void ApiCalls::on_ready(std::uint64_t token, std::uint32_t events) {
   const CallId id = token & ~std::uint64_t{0xFFFF};
   Call* call = find(id);
   const std::size_t index = token & 0xFFFF;
-  if (call == nullptr || index >= call->legs.size()) return;
-  Leg& leg = call->legs[index];
-  if (!leg.open()) return;
-  leg.side.note(events);
-  if (leg.state == Leg::State::kConnecting) {
-    after_connect(*call, leg, connect_.go_on(leg.side, leg.target()));
+  if (call == nullptr || index >= call->parts.size()) return;
+  OriginCall& part = call->parts[index];
+  if (!part.open()) return;
+  part.side.note(events);
+  if (part.state == OriginCall::State::kConnecting) {
+    after_connect(*call, part, connect_.go_on(part.side, part.target()));
   }
-  if (leg.state == Leg::State::kAnswering) exchange(*call, leg);
+  if (part.state == OriginCall::State::kAnswering) exchange(*call, part);
   go_on(*call);
 }
 
-// Some leg may have ended, or wait for its next address. The call may be gone afterwards.
+// Some part may have ended, or wait for its next address. The call may be gone afterwards.
 void ApiCalls::go_on(Call& call) {
-  start_legs(call);
+  start_parts(call);
   const auto answer = progress(call);
   if (!answer) {
     arm_timer(call);
@@ -233,63 +233,63 @@ void ApiCalls::go_on(Call& call) {
   on_answer_(id, *answer);
 }
 
-// Writes and reads until the socket blocks or the leg has ended.
-void ApiCalls::exchange(Call& call, Leg& leg) {
+// Writes and reads until the socket blocks or the part has ended.
+void ApiCalls::exchange(Call& call, OriginCall& part) {
   std::size_t moved = 0;
-  if (leg.side.flush(moved) == IoStatus::kEnded) {
-    leg.side.out.clear();  // it may have said why: what it sent is read below
-    leg.side.readable = true;
+  if (part.side.flush(moved) == IoStatus::kEnded) {
+    part.side.out.clear();  // it may have said why: what it sent is read below
+    part.side.readable = true;
   }
-  while (leg.side.readable) {
+  while (part.side.readable) {
     ssize_t n = 0;
-    const IoStatus status = leg.side.read(read_buffer_, n);
+    const IoStatus status = part.side.read(read_buffer_, n);
     if (status == IoStatus::kBlocked) return;
     if (status == IoStatus::kEnded) {
       const std::string error = n == 0 ? std::string() : std::strerror(errno);
-      if (error.empty() && leg.response->on_close() == ParseStatus::kComplete) {
-        end_leg(call, leg, {});
+      if (error.empty() && part.response->on_close() == ParseStatus::kComplete) {
+        end_part(call, part, {});
       } else {
-        end_leg(call, leg, error.empty() ? leg.response->error() : error);
+        end_part(call, part, error.empty() ? part.response->error() : error);
       }
       return;
     }
-    take(call, leg, ByteView(read_buffer_.data(), static_cast<std::size_t>(n)));
+    take(call, part, ByteView(read_buffer_.data(), static_cast<std::size_t>(n)));
   }
 }
 
-void ApiCalls::take(Call& call, Leg& leg, ByteView bytes) {
-  CollectedResponse& response = *leg.response;
+void ApiCalls::take(Call& call, OriginCall& part, ByteView bytes) {
+  CollectedResponse& response = *part.response;
   const std::size_t before = response.body().size();
   const ParseStatus status = response.feed(bytes);
   call.bytes += response.body().size() - before;
   if (status == ParseStatus::kInvalid) {
-    end_leg(call, leg, response.error());
+    end_part(call, part, response.error());
   } else if (call.bytes > kCallMax) {
-    end_leg(call, leg, "answer is too large");
+    end_part(call, part, "answer is too large");
   } else if (status == ParseStatus::kComplete) {
-    end_leg(call, leg, {});
+    end_part(call, part, {});
   }
 }
 
-// Closes the leg. Without `failure`, what it sent is its answer.
-void ApiCalls::end_leg(Call& call, Leg& leg, std::string_view failure) {
-  OriginAnswer& answer = call.answers[static_cast<std::size_t>(&leg - call.legs.data())];
+// Closes the part. Without `failure`, what it sent is its answer.
+void ApiCalls::end_part(Call& call, OriginCall& part, std::string_view failure) {
+  OriginAnswer& answer = call.answers[static_cast<std::size_t>(&part - call.parts.data())];
   if (failure.empty()) {
-    read_answer(answer, leg.response->head().status, leg.response->body());
+    read_answer(answer, part.response->head().status, part.response->body());
   } else {
     answer.failure = failure;
   }
-  if (leg.open()) --call.open;
-  leg.state = Leg::State::kDone;
-  leg.side = Side{};
-  leg.response.reset();
+  if (part.open()) --call.open;
+  part.state = OriginCall::State::kDone;
+  part.side = Side{};
+  part.response.reset();
 }
 
 // At the deadline, or when the first address has had its time.
 void ApiCalls::arm_timer(Call& call) {
   std::uint64_t at = call.deadline_ms;
-  for (const Leg& leg : call.legs) {
-    if (leg.state == Leg::State::kConnecting) at = std::min(at, leg.connect_until_ms);
+  for (const OriginCall& part : call.parts) {
+    if (part.state == OriginCall::State::kConnecting) at = std::min(at, part.connect_until_ms);
   }
   if (at == call.timer_at_ms) return;
   call.timer_at_ms = at;
@@ -306,18 +306,18 @@ void ApiCalls::on_timer(CallId id) {
     on_timeout(*call);
     return;
   }
-  for (Leg& leg : call->legs) {
-    if (leg.state == Leg::State::kConnecting && leg.connect_until_ms <= now) {
-      address_failed(*call, leg, "no connection in its share of the time", true);
+  for (OriginCall& part : call->parts) {
+    if (part.state == OriginCall::State::kConnecting && part.connect_until_ms <= now) {
+      address_failed(*call, part, "no connection in its share of the time", true);
     }
   }
   go_on(*call);
 }
 
 void ApiCalls::on_timeout(Call& call) {
-  call.next = call.legs.size();
-  for (Leg& leg : call.legs) {
-    if (leg.state != Leg::State::kDone) end_leg(call, leg, "no answer in time");
+  call.next = call.parts.size();
+  for (OriginCall& part : call.parts) {
+    if (part.state != OriginCall::State::kDone) end_part(call, part, "no answer in time");
   }
   auto answer = call.removing ? std::nullopt : progress(call);
   // A DELETE is not begun any more once the time is over.
@@ -331,8 +331,8 @@ void ApiCalls::on_timeout(Call& call) {
 
 // The call's answer, if there is one by now.
 std::optional<ApiAnswer> ApiCalls::progress(Call& call) {
-  const auto done = [](const Leg& leg) { return leg.state == Leg::State::kDone; };
-  const bool all = std::all_of(call.legs.begin(), call.legs.end(), done);
+  const auto done = [](const OriginCall& part) { return part.state == OriginCall::State::kDone; };
+  const bool all = std::all_of(call.parts.begin(), call.parts.end(), done);
   if (call.plan.kind == ApiKind::kItem) {
     const auto found = std::find_if(call.answers.begin(), call.answers.end(),
                                     [](const OriginAnswer& a) { return a.json != nullptr; });
@@ -350,21 +350,21 @@ std::optional<ApiAnswer> ApiCalls::remove_from_owner(Call& call) {
   for (std::size_t i = 0; i < call.answers.size(); ++i) {
     if (!call.answers[i].json) continue;
     owners.push_back(&call.answers[i]);
-    call.owner_leg = i;
+    call.owner_part = i;
   }
   if (owners.empty()) return item_not_found(call.plan, call.answers);
   if (owners.size() > 1) return item_conflict(call.plan, owners);
-  Leg& owner = call.legs[call.owner_leg];
-  call.answers[call.owner_leg].json.reset();
+  OriginCall& owner = call.parts[call.owner_part];
+  call.answers[call.owner_part].json.reset();
   call.removing = true;
   call.method = Method::kDelete;
   begin(call, owner);
-  if (owner.state == Leg::State::kDone) return removed(call);
+  if (owner.state == OriginCall::State::kDone) return removed(call);
   return std::nullopt;
 }
 
 ApiAnswer ApiCalls::removed(Call& call) {
-  OriginAnswer& answer = call.answers[call.owner_leg];
+  OriginAnswer& answer = call.answers[call.owner_part];
   if (answer.json) return name_item(call.plan, answer);
   return api_error(502, api_code::kOriginsFailed,
                    "origin " + answer.name + " did not remove it: " + answer.failure);

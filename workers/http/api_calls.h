@@ -51,26 +51,26 @@ class ApiCalls {
   std::size_t size() const { return active_; }
 
  private:
-  struct Leg;
+  struct OriginCall;
   struct Call;
 
   void choose_origins(Call& call) const;
-  void add_leg(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const;
-  void start_legs(Call& call);
-  void begin(Call& call, Leg& leg);
-  void connect(Call& call, Leg& leg);
-  void after_connect(Call& call, Leg& leg, const ConnectStep& step);
-  void address_failed(Call& call, Leg& leg, std::string_view why, bool theirs);
-  std::string request_for(const Call& call, const Leg& leg) const;
+  void add_part(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const;
+  void start_parts(Call& call);
+  void begin(Call& call, OriginCall& part);
+  void connect(Call& call, OriginCall& part);
+  void after_connect(Call& call, OriginCall& part, const ConnectStep& step);
+  void address_failed(Call& call, OriginCall& part, std::string_view why, bool theirs);
+  std::string request_for(const Call& call, const OriginCall& part) const;
   void on_ready(std::uint64_t token, std::uint32_t events);
   void go_on(Call& call);
   void arm_timer(Call& call);
   void on_timer(CallId id);
   void on_timeout(Call& call);
   Call* find(CallId id);
-  void exchange(Call& call, Leg& leg);
-  void take(Call& call, Leg& leg, ByteView bytes);
-  void end_leg(Call& call, Leg& leg, std::string_view failure);
+  void exchange(Call& call, OriginCall& part);
+  void take(Call& call, OriginCall& part, ByteView bytes);
+  void end_part(Call& call, OriginCall& part, std::string_view failure);
   std::optional<ApiAnswer> progress(Call& call);
   std::optional<ApiAnswer> remove_from_owner(Call& call);
   static ApiAnswer removed(Call& call);
