@@ -10,7 +10,6 @@ namespace weir {
 namespace {
 
 using ipc::FlowEndReason;
-using ipc::FlowField;
 using ipc::FlowKind;
 using ipc::FlowState;
 using ipc::kNoSlot;

@@ -11,7 +11,6 @@ namespace weir {
 namespace {
 
 using ipc::FlowEndReason;
-using ipc::FlowField;
 using ipc::FlowKind;
 using ipc::FlowRecord;
 using ipc::FlowState;
