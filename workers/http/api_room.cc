@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/base/clock.h"
 #include "common/base/version.h"
 
 namespace weir::http {
@@ -53,10 +54,14 @@ bool ApiRoom::refuse(std::uint32_t index, const RequestHead& head) {
   if (plan.kind != ApiKind::kRemove || may_change(token, conn.client, server_.trusted())) {
     return false;
   }
-  LogLine(LogLevel::kWarn, "kick refused: no http_api.token, and not from a trusted network")
-      .session(conn.id)
-      .field("client", to_string(conn.client))
-      .field("path", head.path);
+  std::uint64_t suppressed = 0;
+  if (refused_kicks_.take(monotonic_ms(), suppressed)) {
+    LogLine(LogLevel::kWarn, "kick refused: no http_api.token, and not from a trusted network")
+        .session(conn.id)
+        .field("client", to_string(conn.client))
+        .field("path", head.path)
+        .field("suppressed", suppressed);
+  }
   answer(index,
          api_error(403, api_code::kUnauthorized,
                    "set http_api.token, or ask from http.trusted_networks"),

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <unordered_map>
 
+#include "common/base/log_budget.h"
 #include "workers/core/http_room.h"
 #include "workers/http/api_calls.h"
 #include "workers/http/http_process.h"
@@ -34,6 +35,7 @@ class ApiRoom : public Room {
   Process process_;
   Server& server_;
   ApiCalls calls_;
+  LogBudget refused_kicks_{10};
   std::unordered_map<std::uint64_t, std::uint32_t> waiting_;  // call -> connection
 };
 
