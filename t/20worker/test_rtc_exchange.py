@@ -358,3 +358,13 @@ def test_redirects_are_followed_to_origins(lab):
     weir = RtcWeir(lab, [first, gone], {"origin o2": {"weight": 0}})
     moves["/rtc/v1/whip/"] = 307, f"http://127.0.0.1:{gone.api_port}/x"
     assert weir.post(WHIP, offer_sdp("abcd")).status == 503
+
+
+def test_the_next_address_of_an_api(lab):
+    """An API with several addresses is one endpoint: it answers while any of them does."""
+    origin = RtcOrigin(lab)
+    weir = RtcWeir(lab, [origin], {"balance": {"probe_interval": "0"}, "origin o1": {
+        "api": (free_port(), origin.api_port, free_port())}})
+    assert [weir.post(f"/whip/live/{n}", offer_sdp(f"abc{n}")).status for n in range(6)] == [201] * 6
+    assert weir.weir.metric("weir_dial_failures_total", protocol="http", reason="refused") >= 2
+    assert weir.weir.metric("weir_dial_retries_total", protocol="http") == 0

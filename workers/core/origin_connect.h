@@ -1,7 +1,6 @@
 // OriginConnect: one TCP connection to an origin (or to the operator's own server), from the
 // connect to the moment when the protocol may speak: TCP, then the PROXY protocol header if the
-// origin wants one, then TLS. OriginDialer, probes, calls of the API and hooks stand on it;
-// RtcSignal has connects of its own so far, and is to follow.
+// origin wants one, then TLS. OriginDialer, probes, calls of the API and hooks stand on it.
 //
 // Owner: a worker; keeps no connection, all of a connection's state is in its Side. Errors are
 // values: what a failure says about the origin, and a text for people.

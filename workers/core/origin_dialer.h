@@ -1,7 +1,7 @@
 // OriginDialer: brings a client to the origin of its stream. Route from shared memory or from the
 // master, connection (OriginConnect), the next address or the next origin when there is none, and
 // the report to the master are not the protocol's matter, nor is what counts against an origin.
-// RTMP and HTTP streams use it; RtcSignal does the same by itself and is to follow.
+// RTMP, HTTP streams and WebRTC signalling use it.
 //
 //   kRouting -> kConnecting -> open -- close(): the origin has spoken, or the client has left
 //      ^   next origin |         |

@@ -13,11 +13,10 @@
 namespace weir::http {
 
 enum class RtcSignal::Stage : std::uint8_t {
-  kAsking,      // asked the operator's own server (hooks)
-  kRouting,     // asked the master for an origin
-  kConnecting,  // connect to the origin
-  kAnswering,   // the request is (being) sent
-  kRecording,   // asked the master to record the session
+  kAsking,     // asked the operator's own server (hooks)
+  kDialing,    // OriginDialer has it
+  kAnswering,  // the request is (being) sent
+  kRecording,  // asked the master to record the session
 };
 
 struct RtcSignal::Call {
@@ -26,7 +25,7 @@ struct RtcSignal::Call {
   std::uint64_t owner = 0;
   bool silent = false;   // nobody waits for the answer
   bool removal = false;  // of a session that has ended here
-  Stage stage = Stage::kRouting;
+  Stage stage = Stage::kDialing;
   RtcRequest request;
   std::string offer;       // the client's SDP
   SrsOffer srs_offer;      // SRS's JSON: the whole body
@@ -36,10 +35,9 @@ struct RtcSignal::Call {
   bool creating = false;   // the master has been asked for it, and tells of its end
   ipc::OriginRef origin;
   Endpoint endpoint;
-  std::vector<ipc::OriginRef> failed;
-  std::int64_t attempts = 0;
   std::size_t redirects = 0;  // that were followed
   HookClient::Ticket hook = 0;
+  OriginDialer::Ticket dial = 0;  // kDialing
   std::uint32_t master_request = 0;
   Side side;
   std::unique_ptr<CollectedResponse> response;

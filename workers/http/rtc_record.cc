@@ -481,6 +481,7 @@ void RtcSignal::finish(Call& call, RtcAnswer answer) {
   answer.origin = call.origin;
   forget_master_request(call);
   if (call.hook != 0) process_.hooks.cancel(call.hook);
+  dialer_.close(call.dial);
   if (call.let_in && !call.creating) tell_stop(call);
   const std::uint64_t owner = call.owner;
   const bool silent = call.silent;

@@ -1,29 +1,33 @@
 // RtcSignal, from the request to the origin's answer.
 #include "workers/http/rtc_signal.h"
 
-#include <sys/epoll.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "common/net/tcp.h"
 #include "common/proto/http/target.h"
 #include "common/proto/sdp/sdp.h"
-#include "workers/core/dial.h"
+#include "workers/http/http_process.h"
 #include "workers/http/rtc_call.h"
 
 namespace weir::http {
 namespace {
 
-using ipc::Counter;
-
 constexpr std::size_t kCallsMax = 4096;
 constexpr std::size_t kReadBytes = 16 * 1024;
-constexpr std::uint64_t kMasterTimeoutMs = 3000;
 constexpr std::uint64_t kLateAnswerMs = 30000;
 constexpr std::uint16_t kDiscardPort = 9;  // RFC 863
 constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
+
+OriginDialer::Settings dial_settings(const Config& config) {
+  OriginDialer::Settings out;
+  out.kind = ipc::EndpointKind::kApi;
+  out.attempts = config.http.dial_attempts;
+  out.timeout_ms = config.http.dial_timeout;
+  out.tcp = {0, config.http.stall_timeout};
+  out.counters = kDialCounters;
+  return out;
+}
 
 }  // namespace
 
@@ -34,6 +38,12 @@ RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnA
       addresses_(process.config, process.resolver),
       poller_(process.base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
+      dialer_(process.base, dial_settings(process.config), process.state, process.link,
+              process.counters, process.tls,
+              {[this](std::uint64_t call, int fd) { return poller_.add(fd, kSideEvents, call); },
+               [this](std::uint64_t call, const OriginDialer::Step& step) {
+                 on_dial(*find(call), step);
+               }}),
       read_buffer_(kReadBytes) {}
 
 RtcSignal::~RtcSignal() = default;
@@ -197,20 +207,7 @@ void RtcSignal::find_origin(Call& call) {
     dial(call, call.origin);
     return;
   }
-  const ipc::Role role = plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
-  const auto route = plan.key.empty()
-                         ? std::nullopt
-                         : process_.state.find_route(plan.key, role, ipc::EndpointKind::kApi);
-  if (route) {
-    process_.counters.add(Counter::kRouteHits);
-    dial(call, *route);
-  } else if (plan.step == RtcStep::kOffer) {
-    process_.counters.add(Counter::kRouteMisses);
-    ask_master(call);
-  } else {
-    // No origin is chosen for what must be there already.
-    fail(call, 404, "there is no such session");
-  }
+  dial(call, std::nullopt);
 }
 
 // OPTIONS: the stream's origin says what ICE servers there are, or any other that is up. No origin
@@ -231,7 +228,7 @@ void RtcSignal::find_adviser(Call& call) {
     if (!process_.state.read_origin(slot, record)) continue;
     --left;
     if (!record.takes(ipc::EndpointKind::kApi)) continue;
-    dial(call, {slot, record.generation});
+    dial(call, ipc::OriginRef{slot, record.generation});
     return;
   }
   fail(call, 503, "no origin can serve this stream");
@@ -273,24 +270,6 @@ bool RtcSignal::find_by_username(Call& call) const {
   return true;
 }
 
-void RtcSignal::ask_master(Call& call) {
-  ipc::RouteRequest request;
-  request.session = call.request.session;
-  request.protocol = ipc::EndpointKind::kApi;
-  request.role = call.request.plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
-  request.failed_count = static_cast<std::uint16_t>(std::min(call.failed.size(), ipc::kMaxFailed));
-  std::copy_n(call.failed.begin(), request.failed_count, request.failed);
-  request.key.assign(call.request.plan.key);
-  request.header.request = call.master_request = process_.link.next_request();
-  call.stage = Stage::kRouting;
-  if (!process_.link.send(request)) {
-    fail(call, 503, "the routing service is not available");
-    return;
-  }
-  master_requests_.emplace(call.master_request, call.id);
-  arm(call, kMasterTimeoutMs);
-}
-
 RtcSignal::Call* RtcSignal::take_master_request(std::uint32_t request) {
   const auto found = master_requests_.find(request);
   if (found == master_requests_.end()) return nullptr;
@@ -301,89 +280,77 @@ RtcSignal::Call* RtcSignal::take_master_request(std::uint32_t request) {
 }
 
 bool RtcSignal::on_route_answer(const ipc::RouteAnswer& message) {
-  Call* call = take_master_request(message.header.request);
-  if (call == nullptr) return false;
-  if (message.status == ipc::RouteStatus::kOk) {
-    dial(*call, message.origin);
-    return true;
-  }
-  process_.counters.add(Counter::kRouteRefused);
-  LogLine(LogLevel::kWarn, "webrtc request refused")
-      .session(call->request.session)
-      .field("client", to_string(call->request.client))
-      .field("stream", call->request.plan.key)
-      .field("reason", to_string(message.status));
-  fail(*call, 503, "no origin can serve this stream");
-  return true;
+  return dialer_.on_route_answer(message);
 }
 
-void RtcSignal::dial(Call& call, ipc::OriginRef origin) {
-  ipc::OriginRecord record;
-  ++call.attempts;
-  const bool known = process_.state.read_origin(origin, record);
-  const bool same = call.origin == origin && !call.endpoint.empty();
-  call.origin = origin;
-  if (!known || record.endpoint_count[kApi] == 0) {
-    // kOk: nothing that speaks against the origin's health.
-    dial_failed(call, ipc::DialOutcome::kOk, "the origin has left, or has no API");
-    return;
+// Nothing: where the stream is, or, for an offer, where the master wants it. Last of all that is
+// done with the call: it may be over.
+void RtcSignal::dial(Call& call, std::optional<ipc::OriginRef> known) {
+  const RtcPlan& plan = call.request.plan;
+  OriginDialer::Want want;
+  want.owner = call.id;
+  want.session = call.request.session;
+  want.role = plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+  want.key = plan.key;
+  want.client = call.request.client;
+  want.known = known;
+  if (known == call.origin) want.endpoint = call.endpoint;
+  // Whom the origin has named is asked, and nobody else.
+  want.only_known = plan.step != RtcStep::kOffer || call.redirects > 0;
+  call.stage = Stage::kDialing;
+  const OriginDialer::Started started = dialer_.start(want);
+  call.dial = started.ticket;
+  on_dial(call, started.step);
+}
+
+void RtcSignal::on_dial(Call& call, const OriginDialer::Step& step) {
+  call.origin = step.origin;
+  call.endpoint = step.endpoint;
+  switch (step.state) {
+    case OriginDialer::Step::State::kWaiting:
+      break;
+    case OriginDialer::Step::State::kOpen:
+      // From here on the origin may have made a session: no other one is asked.
+      call.side = dialer_.take(call.dial);
+      dialer_.close(std::exchange(call.dial, 0));
+      send_request(call);
+      serve(call);
+      break;
+    case OriginDialer::Step::State::kFailed:
+      call.dial = 0;
+      on_no_origin(call, step);
+      break;
   }
-  if (!same) call.endpoint = record.endpoints[kApi][0];
-  process_.counters.add(Counter::kHttpDials);
-  auto dialed = net::start_connect(call.endpoint, {0, process_.config.http.stall_timeout});
-  if (!dialed) {
-    const int code = dialed.error().sys_errno;
-    dial_failed(call, is_local_shortage(code) ? ipc::DialOutcome::kOk : dial_outcome(code),
-                dialed.error().text);
-    return;
+}
+
+void RtcSignal::on_no_origin(Call& call, const OriginDialer::Step& step) {
+  const RtcStep what = call.request.plan.step;
+  if (step.end != OriginDialer::End::kNoOrigin) {
+    if (what == RtcStep::kRemove) end_flow(call);
+    fail(call, 503, describe(step));
+  } else if (what != RtcStep::kOffer) {
+    // No origin is chosen for what must be there already.
+    fail(call, 404, "there is no such session");
+  } else {
+    LogLine(LogLevel::kWarn, "webrtc request refused")
+        .session(call.request.session)
+        .field("client", to_string(call.request.client))
+        .field("stream", call.request.plan.key)
+        .field("reason", to_string(step.status));
+    fail(call, 503, "no origin can serve this stream");
   }
-  call.side = Side{};
-  call.side.fd = std::move(*dialed);
-  if (is_tls(call.endpoint)) {
-    call.side.tls = process_.tls.connect(call.side.fd.get(), call.endpoint,
-                                         std::string(record.certificate_name()));
-    if (!call.side.tls) {
-      dial_failed(call, ipc::DialOutcome::kOk, "TLS to origins cannot be had");
-      return;
-    }
-  }
-  call.stage = Stage::kConnecting;
+}
+
+void RtcSignal::send_request(Call& call) {
+  call.stage = Stage::kAnswering;
   call.response =
       std::make_unique<CollectedResponse>(call.request.method, limits::kSignalBodyBytes);
-  arm(call, process_.config.http.dial_timeout);
-  if (!poller_.add(call.side.fd.get(), kSideEvents, call.id)) {
-    dial_failed(call, ipc::DialOutcome::kOk, "no place in the event set");
-  }
-}
-
-// Nothing has been sent yet, so another origin may be asked.
-void RtcSignal::dial_failed(Call& call, ipc::DialOutcome outcome, std::string_view error) {
-  call.side = Side{};
-  if (outcome != ipc::DialOutcome::kOk) {
-    ipc::DialResult result;
-    result.origin = call.origin;
-    result.endpoint = ipc::EndpointKind::kApi;
-    result.outcome = outcome;
-    process_.link.send(result);
-  }
-  const bool again = call.request.plan.step == RtcStep::kOffer && call.redirects == 0 &&
-                     call.attempts < process_.config.http.dial_attempts;
-  LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
-      .session(call.request.session)
-      .field("api", to_string(call.request.plan.api))
-      .field("stream", call.request.plan.key)
-      .field("origin", origin_text(call))
-      .field("client", to_string(call.request.client))
-      .field("error", error);
-  call.failed.push_back(call.origin);
-  call.endpoint = Endpoint{};
-  if (again) {
-    process_.counters.add(Counter::kRouteMisses);
-    ask_master(call);
-    return;
-  }
-  if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
-  fail(call, 503, "no origin could be reached");
+  const std::string body = body_for_origin(call);
+  call.side.out.append(call.request.head);
+  call.side.out.append("Content-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+  call.side.out.append(body);
+  const bool advice = call.request.plan.step == RtcStep::kPreflight;
+  arm(call, advice ? process_.config.http.dial_timeout : process_.config.http.answer_timeout);
 }
 
 RtcSignal::Call* RtcSignal::find(CallId id) {
@@ -391,35 +358,15 @@ RtcSignal::Call* RtcSignal::find(CallId id) {
   return found == calls_.end() ? nullptr : found->second.get();
 }
 
-// False: it goes on with the next event, or has failed.
-bool RtcSignal::finish_connect(Call& call) {
-  if (const int error = net::take_socket_error(call.side.fd.get()); error != 0) {
-    dial_failed(call, dial_outcome(error), std::strerror(error));
-    return false;
-  }
-  if (!call.side.writable) return false;
-  const IoStatus status = call.side.shaking() ? call.side.handshake() : IoStatus::kOk;
-  if (status == IoStatus::kBlocked) return false;
-  if (status == IoStatus::kEnded) {
-    dial_failed(call, ipc::DialOutcome::kTls, tls_failure_text(*call.side.tls));
-    return false;
-  }
-  call.stage = Stage::kAnswering;
-  const std::string body = body_for_origin(call);
-  call.side.out.append(call.request.head);
-  call.side.out.append("Content-Length: " + std::to_string(body.size()) + "\r\n\r\n");
-  call.side.out.append(body);
-  const bool advice = call.request.plan.step == RtcStep::kPreflight;
-  arm(call, advice ? process_.config.http.dial_timeout : process_.config.http.answer_timeout);
-  return true;
-}
-
 void RtcSignal::on_ready(std::uint64_t token, std::uint32_t events) {
   Call* call = find(token);
-  if (call == nullptr || !call->side.fd) return;
-  call->side.note(events);
-  if (call->stage == Stage::kConnecting && !finish_connect(*call)) return;
-  if (call->stage == Stage::kAnswering) serve(*call);
+  if (call == nullptr) return;
+  if (call->stage == Stage::kDialing) {
+    on_dial(*call, dialer_.on_ready(call->dial, events));
+  } else if (call->stage == Stage::kAnswering && call->side.fd) {
+    call->side.note(events);
+    serve(*call);
+  }
 }
 
 // Writes and reads until the socket blocks, or the answer is there.
@@ -472,13 +419,8 @@ void RtcSignal::on_timeout(CallId id) {
   Call* call = find(id);
   if (call == nullptr) return;
   switch (call->stage) {
-    case Stage::kAsking:  // HookClient has the deadline
-      break;
-    case Stage::kRouting:
-      fail(*call, 503, "the routing service did not answer");
-      break;
-    case Stage::kConnecting:
-      dial_failed(*call, ipc::DialOutcome::kTimeout, "no connection within http.dial_timeout");
+    case Stage::kAsking:  // HookClient and OriginDialer have deadlines of their own
+    case Stage::kDialing:
       break;
     case Stage::kAnswering:
       LogLine(LogLevel::kWarn, "origin did not answer in time")
@@ -519,10 +461,7 @@ void RtcSignal::cancel(CallId id) {
 }
 
 std::string RtcSignal::origin_text(const Call& call) const {
-  ipc::OriginRecord record;
-  if (!process_.state.read_origin(call.origin, record)) return "";
-  const std::string name(record.name);
-  return call.endpoint.empty() ? name : name + "@" + to_string(call.endpoint);
+  return weir::origin_text(process_.state, call.origin, call.endpoint);
 }
 
 }  // namespace weir::http

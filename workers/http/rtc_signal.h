@@ -3,9 +3,9 @@
 // answer makes, and only then gives the answer, rewritten, back. Owner: HttpWorker. A call belongs
 // to this object from start() until it is answered or cancelled.
 //
-//   kAsking -> kRouting -> kConnecting -> kAnswering -> kRecording -> answered
-//                 ^  next origin |             an offer goes to one origin only: it may have made a
-//                 +--------------+             session even if the answer never came
+//   kAsking -> kDialing -> kAnswering -> kRecording -> answered
+//              OriginDialer    an offer goes to one origin only: it may have made a session even if
+//                              the answer never came
 //
 // A session that the origin has made and nobody can use is ended there by DELETE at once, so that
 // the next try finds its place free: the answer cannot be used, came too late, or found its client
@@ -36,6 +36,7 @@
 #include "workers/core/event_ptr.h"
 #include "workers/core/hook_client.h"
 #include "workers/core/master_link.h"
+#include "workers/core/origin_dialer.h"
 #include "workers/core/origin_tls.h"
 #include "workers/core/poller.h"
 #include "workers/http/rtc_addresses.h"
@@ -120,14 +121,14 @@ class RtcSignal {
   void find_adviser(Call& call);
   bool find_by_hint(Call& call) const;
   bool find_by_username(Call& call) const;
-  void ask_master(Call& call);
-  void dial(Call& call, ipc::OriginRef origin);
+  void dial(Call& call, std::optional<ipc::OriginRef> known);
+  void on_dial(Call& call, const OriginDialer::Step& step);
+  void on_no_origin(Call& call, const OriginDialer::Step& step);
+  void send_request(Call& call);
   void on_ready(std::uint64_t token, std::uint32_t events);
-  bool finish_connect(Call& call);
   void serve(Call& call);
   void unreadable(Call& call);
   void answer_late(Call& call);
-  void dial_failed(Call& call, ipc::DialOutcome outcome, std::string_view error);
   void on_timeout(CallId id);
   void arm(Call& call, std::uint64_t ms);
   Call* find(CallId id);
@@ -176,6 +177,7 @@ class RtcSignal {
   OnAnswer on_answer_;
   RtcAddressBook addresses_;
   Poller poller_;
+  OriginDialer dialer_;
   std::unordered_map<CallId, std::unique_ptr<Call>> calls_;
   std::unordered_map<std::uint32_t, CallId> master_requests_;
   std::vector<std::uint8_t> read_buffer_;
