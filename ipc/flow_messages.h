@@ -43,7 +43,7 @@ struct FlowCreate {
   SessionId group = 0;
   FlowKind kind = FlowKind::kRtc;  // http workers: kRtc, srt workers: kSrt
   Role role = Role::kPlayer;
-  std::uint8_t reserved[2] = {};
+  std::uint8_t reserved[6] = {};
   OriginRef origin;
   Endpoint origin_endpoint;              // of the media: what the upstream socket connects to
   Endpoint signaller;                    // the client's address as the signalling saw it
@@ -58,6 +58,7 @@ struct FlowCreated {
   static constexpr auto kType = MessageType::kFlowCreated;
   MessageHeader header;
   FlowStatus status = FlowStatus::kInvalid;
+  std::uint8_t reserved[7] = {};
   FlowRef flow;
   SessionId session = 0;
   std::uint8_t token[16] = {};  // FlowRecord::token
@@ -126,6 +127,7 @@ struct FlowRelease {
   FlowRef flow;
   SessionId session = 0;
   FlowEndReason reason = FlowEndReason::kMoved;
+  std::uint8_t reserved[7] = {};
 };
 
 // Counters since the last row of the same session. From its owner, or from its last one.
@@ -153,6 +155,7 @@ struct FlowEnd {
   MessageHeader header;
   FlowRef flow;
   FlowEndReason reason = FlowEndReason::kIdle;
+  std::uint8_t reserved[3] = {};
 };
 
 // To the control worker, if hooks.on_stop or on_unpublish wants to hear of it: the last flow of a
@@ -163,7 +166,7 @@ struct FlowEnded {
   SessionId session = 0;  // of the group
   FlowKind kind = FlowKind::kRtc;
   Role role = Role::kPlayer;
-  std::uint8_t reserved[6] = {};
+  std::uint8_t reserved[2] = {};
   Endpoint client;
   FlowText texts;  // kKey, kParam
 };

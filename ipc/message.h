@@ -71,11 +71,13 @@ using KeyTail = Tail<512>;
 template <typename M>
 ByteView encode(M& message) {
   static_assert(std::is_trivially_copyable_v<M> && sizeof(M) <= limits::kIpcMessageBytes);
+  static_assert(std::has_unique_object_representations_v<M>,
+                "padding would carry what the sender's stack held; name it, as reserved bytes");
   std::size_t size = sizeof(M);
   if constexpr (requires { message.key.length; }) {
     size = offsetof(M, key) + offsetof(KeyTail, text) + message.key.length;
   } else if constexpr (requires { message.text.length; }) {
-    size = offsetof(M, text) + offsetof(Tail<256>, text) + message.text.length;
+    size = offsetof(M, text) + offsetof(Tail<254>, text) + message.text.length;
   } else if constexpr (requires { message.row_count; }) {
     size = offsetof(M, rows) + message.row_count * sizeof message.rows[0];
   }
@@ -92,7 +94,7 @@ bool decode(ByteView bytes, M& out) {
   if constexpr (requires { out.key.length; }) {
     fixed = offsetof(M, key) + offsetof(KeyTail, text);
   } else if constexpr (requires { out.text.length; }) {
-    fixed = offsetof(M, text) + offsetof(Tail<256>, text);
+    fixed = offsetof(M, text) + offsetof(Tail<254>, text);
   } else if constexpr (requires { out.row_count; }) {
     fixed = offsetof(M, rows);
   }

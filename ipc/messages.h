@@ -32,6 +32,7 @@ struct RouteRequest {
   std::uint16_t failed_count = 0;
   OriginRef failed[kMaxFailed] = {};  // origins that this client has tried already
   KeyTail key;
+  std::uint8_t reserved[2] = {};
 };
 
 // A session has reached this origin. Sent once before its SessionClose.
@@ -60,6 +61,7 @@ struct DialResult {
   OriginRef origin;
   EndpointKind endpoint = EndpointKind::kRtmp;
   DialOutcome outcome = DialOutcome::kOk;
+  std::uint8_t reserved[2] = {};
 };
 
 struct ProbeResult {
@@ -68,6 +70,7 @@ struct ProbeResult {
   OriginRef origin;
   EndpointKind endpoint = EndpointKind::kRtmp;
   DialOutcome outcome = DialOutcome::kOk;
+  std::uint8_t reserved[2] = {};
 };
 
 // To the control worker: a client could not reach that endpoint, or its ejection is over. Answered
@@ -77,6 +80,7 @@ struct ProbeNow {
   MessageHeader header;
   OriginRef origin;
   EndpointKind endpoint = EndpointKind::kRtmp;
+  std::uint8_t reserved[3] = {};
 };
 
 struct OriginRegister {
@@ -89,6 +93,7 @@ struct OriginRegister {
   HostNames hosts;
   Endpoint ip;  // this and the endpoints may have Family::kName
   std::uint8_t endpoint_count[kEndpointKinds] = {};
+  std::uint8_t reserved[3] = {};
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
 };
 
@@ -107,6 +112,7 @@ struct OriginCommand {
   MessageHeader header;
   OriginRef origin;
   OriginAction action = OriginAction::kDrain;
+  std::uint8_t reserved[3] = {};
 };
 
 enum class RouteStatus : std::uint8_t { kOk, kNoOrigin, kTableFull, kStreamElsewhere };
@@ -115,6 +121,7 @@ struct RouteAnswer {
   static constexpr auto kType = MessageType::kRouteAnswer;
   MessageHeader header;
   RouteStatus status = RouteStatus::kNoOrigin;
+  std::uint8_t reserved[3] = {};
   OriginRef origin;  // for kOk
 };
 
@@ -124,8 +131,9 @@ struct Reply {
   static constexpr auto kType = MessageType::kReply;
   MessageHeader header;
   ReplyCode code = ReplyCode::kOk;
+  std::uint8_t reserved[2] = {};
   OriginRef origin;
-  Tail<256> text;  // for people, when code is not kOk
+  Tail<254> text;  // for people, when code is not kOk
 };
 
 // Stop accepting, go on with what is there, leave when it is empty. deadline_ms: when the rest is
@@ -148,6 +156,7 @@ struct ReopenLog {
   static constexpr auto kType = MessageType::kReopenLog;
   MessageHeader header;
   LogKind log = LogKind::kError;
+  std::uint8_t reserved[3] = {};
 };
 
 enum class SessionEndReason : std::uint8_t { kAddressLimit, kStreamLimit, kKicked };
@@ -156,6 +165,7 @@ struct SessionEnd {
   MessageHeader header;
   SessionId session = 0;
   SessionEndReason reason = SessionEndReason::kKicked;
+  std::uint8_t reserved[7] = {};
 };
 
 struct MessageRule {

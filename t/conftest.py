@@ -11,6 +11,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
 import weirtest  # noqa: E402
 from weirtest import media as media_module  # noqa: E402
 
+collect_ignore = ["60fault/test_memcheck.py"] if weirtest.sanitized() else []
+
 
 def _raise_descriptor_limit():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

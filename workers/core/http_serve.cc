@@ -16,15 +16,20 @@ constexpr std::string_view kText = "text/plain; charset=utf-8";
 }  // namespace
 
 void Server::serve(std::uint32_t index) {
-  static constexpr int kRoundsMax = 64;  // then other connections get their turn
-  if (serving_) {                        // only from a room that forgot to wake()
+  // Then other connections get their turn.
+  static constexpr int kRoundsMax = 64;
+  static constexpr int kRequestsMax = 4;
+  if (serving_) {  // only from a room that forgot to wake()
     wake(index);
     return;
   }
   if (conns_[index].side.shaking() && !shake(index)) return;
   serving_ = index;
+  begun_ = 0;
   bool more = true;
-  for (int round = 0; more && round < kRoundsMax; ++round) more = step(index);
+  for (int round = 0; more && round < kRoundsMax && begun_ < kRequestsMax; ++round) {
+    more = step(index);
+  }
   serving_.reset();
   // Edge-triggered sets do not say twice that more is there.
   if (more) wake(index);
@@ -166,6 +171,7 @@ void Server::next_request(std::uint32_t index, bool& progress) {
   if (!conn.head_begun) conn.deadline_ms = monotonic_ms() + settings_.request_timeout;
   conn.head_begun = false;
   counters_.add(meters_.requests);
+  ++begun_;
   if (status == ParseStatus::kInvalid) {
     const HeadError error = conn.parser.error();
     note_refused(index, {}, to_string(error));

@@ -138,12 +138,20 @@ void Server::wake(std::uint32_t index) {
 }
 
 void Server::on_turn() {
-  // Those that wake meanwhile have the next turn, so that events get theirs.
-  for (const ConnHandle& waiting : std::exchange(ready_, {})) {
-    if (!valid(waiting)) continue;
-    conns_[waiting.index].queued = false;
-    if (!conns_[waiting.index].detached) serve(waiting.index);
+  static constexpr int kRequestsMax = 8;  // then events get their turn
+  // Those that wake meanwhile have the next turn, too.
+  const std::vector<ConnHandle> waiting = std::exchange(ready_, {});
+  auto next = waiting.begin();
+  for (int begun = 0; next != waiting.end() && begun < kRequestsMax; ++next) {
+    if (!valid(*next)) continue;
+    conns_[next->index].queued = false;
+    if (conns_[next->index].detached) continue;
+    serve(next->index);
+    begun += begun_;
   }
+  if (next == waiting.end()) return;
+  ready_.insert(ready_.begin(), next, waiting.end());
+  arm(turn_, 0);
 }
 
 void Server::drain() {

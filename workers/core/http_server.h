@@ -194,6 +194,7 @@ class Server {
   BusyList busy_{conns_};          // all but the detached ones
   std::vector<ConnHandle> ready_;  // to be served in the next turn
   std::optional<std::uint32_t> serving_;
+  int begun_ = 0;  // requests, since serving_ was set
   std::vector<std::uint8_t> read_buffer_;
   bool draining_ = false;
   LogBudget refusals_{20};

@@ -67,12 +67,14 @@ class Weir:
     http      True: serve HTTP streams on .http_port, and name the origins' http_port as endpoint;
               a dict: the same with these options of the http section. Off by default
     env       environment variables
+    wrapper   argv of a program that runs it, such as valgrind; must keep its pid
     start     False: only write the file
     """
 
     def __init__(self, lab, origins=(), config=None, text=None, env=None, start=True, workers=1,
-                 name="weir", args=(), rtmp_port=None, api_port=None, http=False):
+                 name="weir", args=(), rtmp_port=None, api_port=None, http=False, wrapper=()):
         self.lab = lab
+        self.wrapper = list(wrapper)
         self.name = name
         self.env = env or {}
         self.args = list(args)
@@ -149,7 +151,7 @@ class Weir:
     # ---- process
 
     def start(self, ready=True):
-        self.process = self.lab.start([self.binary, "-c", self.conf, *self.args], self.name,
+        self.process = self.lab.start([*self.wrapper, self.binary, "-c", self.conf, *self.args], self.name,
                                       env=self.env)
         if ready:
             self.wait_ready()
