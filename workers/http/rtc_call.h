@@ -61,4 +61,13 @@ struct RtcSignal::Call {
 // The value of a field in the head of a request, up to its line's end; empty if there is none.
 std::string_view field_of(std::string_view head, std::string_view name);
 
+// The origin's answer without what is of one connection only, and without its body.
+RtcAnswer copy_answer(const RtcSignal::Call& call);
+
+inline bool is_success(int status) {
+  return status >= 200 && status < 300;
+}
+// WHEP: the origin offers instead of answering, and takes the client's answer by PATCH.
+inline constexpr int kNotAcceptable = 406;
+
 }  // namespace weir::http

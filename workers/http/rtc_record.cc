@@ -1,11 +1,12 @@
-// RtcSignal, from the origin's answer to the client: the session is recorded by the master first.
-#include <algorithm>
+#include "workers/http/rtc_record.h"
+
 #include <array>
 #include <utility>
 
 #include "common/base/limits.h"
 #include "common/base/secret.h"
 #include "workers/http/rtc_call.h"
+#include "workers/http/rtc_removal.h"
 
 namespace weir::http {
 namespace {
@@ -14,27 +15,6 @@ using ipc::Counter;
 
 constexpr std::uint64_t kMasterTimeoutMs = 3000;
 constexpr std::size_t kRtc = static_cast<std::size_t>(ipc::EndpointKind::kRtc);
-constexpr std::string_view kExpose = "Access-Control-Expose-Headers";
-
-bool is_success(int status) {
-  return status >= 200 && status < 300;
-}
-
-// Fields of one connection, of the body's framing, and those that are written anew.
-bool is_passed_on(const Fields& fields, const Field& field) {
-  static constexpr FieldSet kOwn =
-      kHopByHop | FieldSet{HeaderId::kContentLength, HeaderId::kContentType, HeaderId::kLocation};
-  return !kOwn.has(field.id) && !equal_ignoring_case(field.name, kExpose) &&
-         !fields.has_token(HeaderId::kConnection, field.name);
-}
-
-// WHEP: the origin offers instead of answering, and takes the client's answer by PATCH.
-constexpr int kNotAcceptable = 406;
-bool is_counter_offer(const ResponseHead& head, RtcApi api) {
-  return head.status == kNotAcceptable && api == RtcApi::kWhep &&
-         head.fields.has(HeaderId::kLocation) &&
-         has_media_type(head.fields.get(HeaderId::kContentType), "application/sdp");
-}
 
 std::string without_query(std::string_view url) {
   return std::string(url.substr(0, url.find('?')));
@@ -42,88 +22,50 @@ std::string without_query(std::string_view url) {
 
 }  // namespace
 
-RtcAnswer rtc_error(RtcApi api, int status, std::string_view why) {
-  RtcAnswer answer;
-  answer.status = status;
-  if (status == 503) answer.fields.emplace_back("Retry-After", "2");
-  if (!is_json(api)) {
-    answer.content_type = "text/plain; charset=utf-8";
-    answer.body = std::string(why) + "\n";
-    return answer;
-  }
-  const int code = status == 404   ? api_code::kNotFound
-                   : status == 405 ? api_code::kBadMethod
-                   : status == 503 ? api_code::kNoOrigin
-                   : status >= 500 ? api_code::kOriginsFailed
-                                   : api_code::kBadParameter;
-  answer.content_type = "application/json";
-  answer.body = api_error(status, code, why).body;
-  return answer;
+// Where the session that the offer has made can be ended.
+void RtcRecord::note_location(Call& call) const {
+  const ResponseHead& head = call.response->head();
+  if (is_json(call.request.plan.api)) return;
+  if (!is_success(head.status) && head.status != kNotAcceptable) return;
+  const std::string_view written = head.fields.get(HeaderId::kLocation);
+  call.location = resolve_location(written, call.request.plan.target);
+  const std::string_view path = std::string_view(call.location).substr(0, call.location.find('?'));
+  if (is_resource_path(path)) return;
+  LogLine(LogLevel::kWarn, "origin's Location cannot be passed on")
+      .session(call.request.session)
+      .field("stream", call.request.plan.key)
+      .field("origin", signal_.origin_text(call))
+      .field("client", to_string(call.request.client))
+      .field("location", written);
 }
 
-// 200 and not 204: RFC 9725 names that status for OPTIONS.
-RtcAnswer rtc_preflight(std::string_view allow) {
-  RtcAnswer answer;
-  answer.allow = allow;
-  answer.fields = {{"Allow", std::string(allow)}, {"Accept-Post", "application/sdp"}};
-  if (allow.find("PATCH") != std::string_view::npos) {
-    answer.fields.emplace_back("Accept-Patch", "application/trickle-ice-sdpfrag");
+Result<RtcMade> RtcRecord::read_made(Call& call, std::string_view sdp) const {
+  const ResponseHead& head = call.response->head();
+  if (head.fields.has(HeaderId::kContentEncoding)) return weir::fail("it is compressed");
+  RtcAddresses addresses = addresses_for(call);
+  const Endpoint wanted =
+      signal_.process_.config.rtc.eip
+          ? wanted_address(call.request.plan.eip, signal_.process_.config.rtc.listen.port)
+          : Endpoint{};
+  Endpoint wanted_tcp = wanted;
+  if (!wanted.empty()) {
+    addresses.udp = {&wanted, 1};
+    if (!signal_.addresses_.tcp().empty()) {
+      wanted_tcp.port = signal_.addresses_.tcp().front().port;  // a port in ?eip= is that of UDP
+      addresses.tcp = {&wanted_tcp, 1};
+    }
   }
-  return answer;
+  return head.status == kNotAcceptable ? read_counter_offer(sdp, addresses)
+                                       : read_answer(call.offer, sdp, addresses);
 }
 
-void RtcSignal::on_response(Call& call) {
-  const int status = call.response->head().status;
-  if (status >= 300 && status < 400) {
-    on_redirect(call);
-    return;
-  }
-  switch (call.request.plan.step) {
-    case RtcStep::kOffer:
-      if (is_success(status) || is_counter_offer(call.response->head(), call.request.plan.api)) {
-        on_offer_answer(call);
-      } else {
-        pass_on(call);
-      }
-      return;
-    case RtcStep::kPatch:
-      on_patch_answer(call);
-      return;
-    case RtcStep::kRemove:
-      if (call.searching) {
-        on_publishers(call);
-        return;
-      }
-      if (call.removal) {
-        LogLine(LogLevel::kInfo, "origin was told of the session's end")
-            .session(call.request.session)
-            .field("stream", call.request.plan.key)
-            .field("origin", origin_text(call))
-            .field("status", status);
-      }
-      // What the origin does not know (any more) is over here, too.
-      if (is_success(status) || status == 404 || status == 410) end_flow(call);
-      pass_on(call);
-      return;
-    case RtcStep::kPreflight:
-      on_advice(call);
-      return;
-    case RtcStep::kElsewhere:
-    case RtcStep::kRefused:
-    case RtcStep::kEmpty:
-    case RtcStep::kNack:
-      pass_on(call);
-      return;
-  }
-}
-
-RtcAddresses RtcSignal::addresses_for(const Call& call) const {
+RtcAddresses RtcRecord::addresses_for(const Call& call) const {
   RtcAddresses out;
-  out.udp = addresses_.udp();
-  out.tcp = addresses_.tcp();
+  out.udp = signal_.addresses_.udp();
+  out.tcp = signal_.addresses_.tcp();
   out.origin_api = call.endpoint;
   ipc::OriginRecord record;
-  if (!process_.state.read_origin(call.origin, record)) return out;
+  if (!signal_.process_.state.read_origin(call.origin, record)) return out;
   for (std::size_t i = 0; i < record.endpoint_count[kRtc]; ++i) {
     const Endpoint& media = record.endpoints[kRtc][i];
     if (media.scheme == Scheme::kTcp || media.scheme == Scheme::kTls) continue;
@@ -135,63 +77,27 @@ RtcAddresses RtcSignal::addresses_for(const Call& call) const {
 
 // The ICE servers that the origin names (RFC 9725, section 4.6), and with http.cors origin what it
 // allows pages of other sites.
-void RtcSignal::on_advice(Call& call) {
+void RtcRecord::on_advice(Call& call) {
   RtcAnswer answer = rtc_preflight(call.request.plan.allow);
   const ResponseHead& head = call.response->head();
   for (const Field& field : head.fields) {
     const std::string_view name = field.name;
-    const bool cors = process_.config.http.cors == "origin" &&
+    const bool cors = signal_.process_.config.http.cors == "origin" &&
                       equal_ignoring_case(name.substr(0, 15), "Access-Control-");
     if (is_success(head.status) && (cors || equal_ignoring_case(name, "Link"))) {
       answer.fields.emplace_back(field.name, field.value);
     }
   }
-  finish(call, answer);
+  signal_.finish(call, answer);
 }
 
-// Where the session that the offer has made can be ended.
-void RtcSignal::note_location(Call& call) const {
-  const ResponseHead& head = call.response->head();
-  if (is_json(call.request.plan.api)) return;
-  if (!is_success(head.status) && head.status != kNotAcceptable) return;
-  const std::string_view written = head.fields.get(HeaderId::kLocation);
-  call.location = resolve_location(written, call.request.plan.target);
-  const std::string_view path = std::string_view(call.location).substr(0, call.location.find('?'));
-  if (is_resource_path(path)) return;
-  LogLine(LogLevel::kWarn, "origin's Location cannot be passed on")
-      .session(call.request.session)
-      .field("stream", call.request.plan.key)
-      .field("origin", origin_text(call))
-      .field("client", to_string(call.request.client))
-      .field("location", written);
-}
-
-Result<RtcMade> RtcSignal::read_made(Call& call, std::string_view sdp) const {
-  const ResponseHead& head = call.response->head();
-  if (head.fields.has(HeaderId::kContentEncoding)) return weir::fail("it is compressed");
-  RtcAddresses addresses = addresses_for(call);
-  const Endpoint wanted = process_.config.rtc.eip ? wanted_address(call.request.plan.eip,
-                                                                   process_.config.rtc.listen.port)
-                                                  : Endpoint{};
-  Endpoint wanted_tcp = wanted;
-  if (!wanted.empty()) {
-    addresses.udp = {&wanted, 1};
-    if (!addresses_.tcp().empty()) {
-      wanted_tcp.port = addresses_.tcp().front().port;  // a port in ?eip= is that of UDP
-      addresses.tcp = {&wanted_tcp, 1};
-    }
-  }
-  return head.status == kNotAcceptable ? read_counter_offer(sdp, addresses)
-                                       : read_answer(call.offer, sdp, addresses);
-}
-
-void RtcSignal::on_offer_answer(Call& call) {
+void RtcRecord::on_offer_answer(Call& call) {
   note_location(call);
   std::string_view sdp = call.response->body();
   if (is_json(call.request.plan.api)) {
     auto answer = read_srs_answer(call.response->body());
     if (!answer || !answer->ok) {  // an error in SRS's own form
-      pass_on(call);
+      signal_.pass_on(call);
       return;
     }
     call.srs = std::move(*answer);
@@ -200,7 +106,7 @@ void RtcSignal::on_offer_answer(Call& call) {
     if (call.request.plan.publisher) call.location = without_query(call.stream_url);
   }
   if (call.silent) {  // came too late
-    remove_at_origin(call);
+    signal_.remover_->remove_at_origin(call);
     return;
   }
   auto made = read_made(call, sdp);
@@ -208,10 +114,10 @@ void RtcSignal::on_offer_answer(Call& call) {
     LogLine(LogLevel::kWarn, "origin's webrtc answer cannot be used")
         .session(call.request.session)
         .field("stream", call.request.plan.key)
-        .field("origin", origin_text(call))
+        .field("origin", signal_.origin_text(call))
         .field("client", to_string(call.request.client))
         .field("reason", made.error().text);
-    give_up(call, 502, "the origin's answer cannot be used");
+    signal_.remover_->give_up(call, 502, "the origin's answer cannot be used");
     return;
   }
   call.made = std::move(*made);
@@ -219,10 +125,10 @@ void RtcSignal::on_offer_answer(Call& call) {
 }
 
 // One FlowCreate after the other: those behind the first name its group.
-void RtcSignal::record_next(Call& call) {
+void RtcRecord::record_next(Call& call) {
   const RtcFlow& flow = call.made.flows[call.recorded];
   ipc::FlowCreate create;
-  create.session = call.recorded == 0 ? call.session : process_.next_session++;
+  create.session = call.recorded == 0 ? call.session : signal_.process_.next_session++;
   create.group = call.group;
   create.role = call.request.plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
   create.origin = call.origin;
@@ -238,12 +144,12 @@ void RtcSignal::record_next(Call& call) {
   const HookAction at_end =
       call.request.plan.publisher ? HookAction::kUnpublish : HookAction::kStop;
   const std::string param = http_hook_param(call.request.plan.param);
-  if (process_.hooks.wants(at_end) && param.size() <= limits::kFlowParamBytes) {
+  if (signal_.process_.hooks.wants(at_end) && param.size() <= limits::kFlowParamBytes) {
     create.texts.set(ipc::FlowField::kParam, param);  // where it does not fit, the end goes without
   }
   call.stage = Stage::kRecording;
-  create.header.request = call.master_request = process_.link.next_request();
-  if (!fits || !process_.link.send(create)) {
+  create.header.request = call.master_request = signal_.process_.link.next_request();
+  if (!fits || !signal_.process_.link.send(create)) {
     if (fits) {
       refuse_record(call, 503, "the master is gone");
     } else {
@@ -253,13 +159,13 @@ void RtcSignal::record_next(Call& call) {
   }
   if (call.group == 0) call.group = create.session;
   call.creating = true;
-  master_requests_.emplace(call.master_request, call.id);
-  arm(call, kMasterTimeoutMs);
+  signal_.master_requests_.emplace(call.master_request, call.id);
+  signal_.arm(call, kMasterTimeoutMs);
 }
 
-void RtcSignal::on_flow_created(const ipc::FlowCreated& message) {
-  const bool mine = master_requests_.count(message.header.request) != 0;
-  Call* call = take_master_request(message.header.request);
+void RtcRecord::on_flow_created(const ipc::FlowCreated& message) {
+  const bool mine = signal_.master_requests_.count(message.header.request) != 0;
+  Call* call = signal_.take_master_request(message.header.request);
   const bool made = message.status == ipc::FlowStatus::kOk ||
                     // A restart that names the pair that is in use changes nothing.
                     (call != nullptr && call->request.plan.step == RtcStep::kPatch &&
@@ -290,19 +196,19 @@ void RtcSignal::on_flow_created(const ipc::FlowCreated& message) {
   }
 }
 
-void RtcSignal::recorded(Call& call) {
+void RtcRecord::recorded(Call& call) {
   RtcAnswer answer = copy_answer(call);
   answer.body = is_json(call.request.plan.api) && call.srs.json ? with_sdp(call.srs, call.made.sdp)
                                                                 : call.made.sdp;
   if (call.request.plan.step == RtcStep::kOffer) {
-    process_.counters.add(Counter::kRtcSignalSessions);
+    signal_.process_.counters.add(Counter::kRtcSignalSessions);
     const std::string_view path =
         std::string_view(call.location).substr(0, call.location.find('?'));
     if (is_resource_path(path)) {
       answer.fields.emplace_back(
-          "Location",
-          public_location(call.request.base, call.location, hint_key_,
-                          route::origin_fingerprint(hint_key_, call.endpoint), call.flow_name));
+          "Location", public_location(call.request.base, call.location, signal_.hint_key_,
+                                      route::origin_fingerprint(signal_.hint_key_, call.endpoint),
+                                      call.flow_name));
     }
   }
   LogLine(LogLevel::kInfo, call.request.plan.step == RtcStep::kOffer ? "webrtc session signalled"
@@ -311,46 +217,46 @@ void RtcSignal::recorded(Call& call) {
       .field("api", to_string(call.request.plan.api))
       .field("role", call.request.plan.publisher ? "publisher" : "player")
       .field("stream", call.request.plan.key)
-      .field("origin", origin_text(call))
+      .field("origin", signal_.origin_text(call))
       .field("media", call.made.flows.empty() ? "" : to_string(call.made.flows.front().media))
       .field("client", to_string(call.request.client))
       .field("ufrag", call.made.flows.empty() ? std::string()
                                               : call.made.flows.front().username.substr(0, 8));
-  finish(call, answer);
+  signal_.finish(call, answer);
 }
 
 // The answer would lead the client to a session that no worker knows.
-void RtcSignal::refuse_record(Call& call, int status, std::string_view why) {
+void RtcRecord::refuse_record(Call& call, int status, std::string_view why) {
   LogLine(LogLevel::kWarn, "webrtc session cannot be recorded")
       .session(call.request.session)
       .field("stream", call.request.plan.key)
-      .field("origin", origin_text(call))
+      .field("origin", signal_.origin_text(call))
       .field("client", to_string(call.request.client))
       .field("reason", why);
   if (call.request.plan.step != RtcStep::kOffer) {
-    fail(call, 503, "the session cannot be changed now");
+    signal_.fail(call, 503, "the session cannot be changed now");
   } else {
-    give_up(call, status, "the session cannot be recorded");
+    signal_.remover_->give_up(call, status, "the session cannot be recorded");
   }
 }
 
-void RtcSignal::on_patch_answer(Call& call) {
+void RtcRecord::on_patch_answer(Call& call) {
   const int status = call.response->head().status;
   if (call.request.plan.sdp && is_success(status)) {
     on_sdp_accepted(call);
   } else if (status == 200 && !call.response->body().empty()) {
     on_restart_answer(call);
   } else {
-    pass_on(call);
+    signal_.pass_on(call);
   }
 }
 
 // The client has answered a counter-offer: now its half of the names is known.
-void RtcSignal::on_sdp_accepted(Call& call) {
+void RtcRecord::on_sdp_accepted(Call& call) {
   call.made.sdp = call.response->body();
   ipc::FlowRecord record;
   const std::string ufrag = offered_ufrag(call.offer);
-  if (!find_flow(call) || !process_.flows->read(call.flow, record) || ufrag.empty()) {
+  if (!find_flow(call) || !signal_.process_.flows->read(call.flow, record) || ufrag.empty()) {
     recorded(call);
     return;
   }
@@ -361,15 +267,15 @@ void RtcSignal::on_sdp_accepted(Call& call) {
   send_credentials(call, flow);
 }
 
-void RtcSignal::on_restart_answer(Call& call) {
+void RtcRecord::on_restart_answer(Call& call) {
   auto made = read_restart(call.request.body, call.response->body(), addresses_for(call));
   if (!made) {
     LogLine(LogLevel::kWarn, "origin's answer to an ICE restart cannot be used")
         .session(call.request.session)
-        .field("origin", origin_text(call))
+        .field("origin", signal_.origin_text(call))
         .field("client", to_string(call.request.client))
         .field("reason", made.error().text);
-    fail(call, 502, "the origin's answer cannot be used");
+    signal_.fail(call, 502, "the origin's answer cannot be used");
     return;
   }
   call.made = std::move(*made);
@@ -383,28 +289,28 @@ void RtcSignal::on_restart_answer(Call& call) {
   send_credentials(call, flow);
 }
 
-void RtcSignal::send_credentials(Call& call, const RtcFlow& flow) {
+void RtcRecord::send_credentials(Call& call, const RtcFlow& flow) {
   ipc::FlowCredentials credentials;
   credentials.flow = call.flow;
   credentials.origin_endpoint = flow.media;
   const bool fits = credentials.texts.set(ipc::FlowField::kUsername, flow.username) &&
                     credentials.texts.set(ipc::FlowField::kPassword, flow.password);
   call.stage = Stage::kRecording;
-  credentials.header.request = call.master_request = process_.link.next_request();
-  if (!fits || !process_.link.send(credentials)) {
+  credentials.header.request = call.master_request = signal_.process_.link.next_request();
+  if (!fits || !signal_.process_.link.send(credentials)) {
     refuse_record(call, 503, fits ? "the master is gone" : "its credentials are too long");
     return;
   }
-  master_requests_.emplace(call.master_request, call.id);
-  arm(call, kMasterTimeoutMs);
+  signal_.master_requests_.emplace(call.master_request, call.id);
+  signal_.arm(call, kMasterTimeoutMs);
 }
 
 // The flow that the resource's address names, if its token is right.
-bool RtcSignal::find_flow(Call& call) const {
+bool RtcRecord::find_flow(Call& call) const {
   const auto name = parse_flow_name(call.request.plan.flow);
   ipc::FlowRecord record;
   const ipc::FlowRef flow = name ? ipc::FlowRef{name->slot, name->generation} : ipc::FlowRef{};
-  if (!name || !process_.flows || !process_.flows->read(flow, record)) return false;
+  if (!name || !signal_.process_.flows || !signal_.process_.flows->read(flow, record)) return false;
   if (!equal_secrets(as_text(name->token), as_text(record.token))) return false;
   call.flow = flow;
   // A Location need not name these; the logs do.
@@ -415,83 +321,15 @@ bool RtcSignal::find_flow(Call& call) const {
   return true;
 }
 
-void RtcSignal::end_flow(Call& call) {
+void RtcRecord::end_flow(Call& call) {
   if (find_flow(call)) end_flow(call.flow);
 }
 
-void RtcSignal::end_flow(ipc::FlowRef flow) {
+void RtcRecord::end_flow(ipc::FlowRef flow) {
   ipc::FlowEnd end;
   end.flow = flow;
   end.reason = ipc::FlowEndReason::kDeleted;
-  process_.link.send(end);
-}
-
-void RtcSignal::pass_on(Call& call) {
-  RtcAnswer answer = copy_answer(call);
-  answer.body = std::move(call.response->body());
-  finish(call, answer);
-}
-
-RtcAnswer RtcSignal::copy_answer(const Call& call) const {
-  const ResponseHead& head = call.response->head();
-  RtcAnswer answer;
-  answer.status = head.status;
-  answer.content_type = head.fields.get(HeaderId::kContentType);
-  std::string expose = "Location, ETag, Link";
-  for (const Field& field : head.fields) {
-    if (equal_ignoring_case(field.name, kExpose)) expose.append(", ").append(field.value);
-    if (is_passed_on(head.fields, field)) answer.fields.emplace_back(field.name, field.value);
-  }
-  answer.fields.emplace_back(kExpose, expose);
-  return answer;
-}
-
-void RtcSignal::fail(Call& call, int status, std::string_view why) {
-  if (call.request.plan.step == RtcStep::kPreflight) {  // what Weir knows itself is an answer, too
-    finish(call, rtc_preflight(call.request.plan.allow));
-    return;
-  }
-  if (!call.silent) process_.counters.add(Counter::kRtcSignalFailed);
-  finish(call, rtc_error(call.request.plan.api, status, why));
-}
-
-// The error now; what is left to do goes on without the client.
-void RtcSignal::tell_client(Call& call, int status, std::string_view why) {
-  process_.counters.add(Counter::kRtcSignalFailed);
-  RtcAnswer answer = rtc_error(call.request.plan.api, status, why);
-  answer.key = call.request.plan.key;
-  answer.origin = call.origin;
-  call.silent = true;
-  on_answer_(call.owner, answer);
-}
-
-void RtcSignal::forget_master_request(Call& call) {
-  if (call.master_request == 0) return;
-  // A session that is being recorded must be ended when its answer comes; see on_flow_created.
-  if (call.stage == Stage::kRecording && call.request.plan.step == RtcStep::kOffer) {
-    master_requests_[call.master_request] = 0;
-  } else {
-    master_requests_.erase(call.master_request);
-  }
-  call.master_request = 0;
-}
-
-void RtcSignal::finish(Call& call, RtcAnswer answer) {
-  answer.key = call.request.plan.key;
-  answer.origin = call.origin;
-  forget_master_request(call);
-  if (call.hook != 0) process_.hooks.cancel(call.hook);
-  dialer_.close(call.dial);
-  if (call.let_in && !call.creating) tell_stop(call);
-  const std::uint64_t owner = call.owner;
-  const bool silent = call.silent;
-  const bool removal = call.removal;
-  calls_.erase(call.id);
-  if (!silent) on_answer_(owner, answer);
-  if (removal) {
-    --removing_;
-    start_removals();
-  }
+  signal_.process_.link.send(end);
 }
 
 }  // namespace weir::http

@@ -44,13 +44,15 @@ std::string_view field_of(std::string_view head, std::string_view name) {
   return {};
 }
 
+namespace {
+
 // False: `wrong` says why not.
-bool RtcSignal::find_redirect(Call& call, std::string_view location, std::string_view& wrong) {
+bool find_redirect(const ipc::StateView& state, RtcSignal::Call& call, std::string_view location,
+                   std::string_view& wrong) {
   const std::string target = resolve_location(location, call.request.plan.target);
   const Authority there = authority_of(location);
-  const auto known = there.text.empty()
-                         ? std::nullopt
-                         : find_origin_at(process_.state, ipc::EndpointKind::kApi, there);
+  const auto known =
+      there.text.empty() ? std::nullopt : find_origin_at(state, ipc::EndpointKind::kApi, there);
   if (++call.redirects > kRedirectsMax) {
     wrong = "it redirects too often";
   } else if (!is_resource_path(std::string_view(target).substr(0, target.find('?')))) {
@@ -69,6 +71,8 @@ bool RtcSignal::find_redirect(Call& call, std::string_view location, std::string
   return false;
 }
 
+}  // namespace
+
 void RtcSignal::on_redirect(Call& call) {
   const ResponseHead& head = call.response->head();
   const std::string location(head.fields.get(HeaderId::kLocation));
@@ -79,7 +83,8 @@ void RtcSignal::on_redirect(Call& call) {
   }
   std::string_view wrong = "it redirects with a status that is not followed";
   const std::string from = origin_text(call);
-  const bool found = is_followed(head.status) && find_redirect(call, location, wrong);
+  const bool found =
+      is_followed(head.status) && find_redirect(process_.state, call, location, wrong);
   LogLine(found ? LogLevel::kInfo : LogLevel::kWarn,
           found ? "origin's redirect is followed" : "origin's redirect cannot be followed")
       .session(call.request.session)

@@ -1,17 +1,12 @@
-// RtcSignal: sessions that an origin has made and nobody uses (any more) are ended there.
-//
-//   WHIP, WHEP           DELETE what its Location named
-//   SRS's JSON, publish  names no such address: the publisher is looked for among the clients that
-//                        the origin's API tells, by the address that it publishes to, and kicked.
-//                        One address has one publisher; a later one than ours is left alone
-//   SRS's JSON, play     is left to the origin's timeout: nobody waits for its place, and it cannot
-//                        be told from other players
+#include "workers/http/rtc_removal.h"
+
 #include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/limits.h"
 #include "common/proto/http/target.h"
 #include "workers/http/rtc_call.h"
+#include "workers/http/rtc_record.h"
 
 namespace weir::http {
 namespace {
@@ -45,17 +40,17 @@ std::string head_of(std::string_view method, std::string_view target, std::strin
 }  // namespace
 
 // The origin has made a session that nobody can use.
-void RtcSignal::give_up(Call& call, int status, std::string_view why) {
-  if (!call.silent) tell_client(call, status, why);
+void RtcRemover::give_up(Call& call, int status, std::string_view why) {
+  if (!call.silent) signal_.tell_client(call, status, why);
   remove_at_origin(call);
 }
 
 // Nobody waits for this call any more. The client's own Authorization is what the origin asks for.
-void RtcSignal::remove_at_origin(Call& call) {
-  if (call.recorded > 0) end_flow(call.flow);
-  forget_master_request(call);
+void RtcRemover::remove_at_origin(Call& call) {
+  if (call.recorded > 0) signal_.record_->end_flow(call.flow);
+  signal_.forget_master_request(call);
   if (call.location.empty()) {
-    finish(call, {});
+    signal_.finish(call, {});
     return;
   }
   call.request.plan.step = RtcStep::kRemove;
@@ -72,24 +67,24 @@ void RtcSignal::remove_at_origin(Call& call) {
 }
 
 // `call.location` says where. `fields`: lines of a DELETE there.
-void RtcSignal::begin_removal(Call& call, std::string_view fields) {
+void RtcRemover::begin_removal(Call& call, std::string_view fields) {
   if (!call.location.starts_with('/')) {
     find_publisher(call, 0);
     return;
   }
   call.request.method = Method::kDelete;
   call.request.head = head_of("DELETE", call.location, fields);
-  dial(call, call.origin);
+  signal_.dial(call, call.origin);
 }
 
-void RtcSignal::on_flow_abandoned(const ipc::FlowAbandoned& message) {
+void RtcRemover::on_flow_abandoned(const ipc::FlowAbandoned& message) {
   if (removals_.size() >= limits::kAbandonedFlows) return;
   removals_.push_back(message);
   start_removals();
 }
 
 // A few at a time: a thousand sessions may end in the same second, and each takes a connection.
-void RtcSignal::start_removals() {
+void RtcRemover::start_removals() {
   if (std::exchange(starting_removals_, true)) return;
   while (removing_ < kRemovalsAtOnce && !removals_.empty()) {
     const ipc::FlowAbandoned next = removals_.front();
@@ -99,18 +94,23 @@ void RtcSignal::start_removals() {
   starting_removals_ = false;
 }
 
-void RtcSignal::start_removal(const ipc::FlowAbandoned& message) {
+void RtcRemover::on_finished() {
+  --removing_;
+  start_removals();
+}
+
+void RtcRemover::start_removal(const ipc::FlowAbandoned& message) {
   if (!message.texts.valid()) return;
   const std::string_view resource = message.texts.get(ipc::FlowField::kResource);
   const std::string_view key = message.texts.get(ipc::FlowField::kKey);
   ipc::OriginRecord record;
-  if (resource.empty() || !process_.state.read_origin(message.origin, record) ||
+  if (resource.empty() || !signal_.process_.state.read_origin(message.origin, record) ||
       record.endpoint_count[kApi] == 0) {
     return;
   }
   // Where the stream has a publisher, ours has left it.
   ipc::StreamRecord stream;
-  if (!resource.starts_with('/') && process_.state.find_stream(key, stream) &&
+  if (!resource.starts_with('/') && signal_.process_.state.find_stream(key, stream) &&
       stream.publishers > 0) {
     return;
   }
@@ -120,7 +120,7 @@ void RtcSignal::start_removal(const ipc::FlowAbandoned& message) {
   request.plan.publisher = message.role == ipc::Role::kPublisher;
   request.plan.api = request.plan.publisher ? RtcApi::kWhip : RtcApi::kWhep;
   request.plan.key = key;
-  Call& call = make_call(0, std::move(request));
+  Call& call = signal_.make_call(0, std::move(request));
   call.silent = call.removal = true;
   call.location = resource;
   call.created_ms = message.created_ms;
@@ -131,17 +131,17 @@ void RtcSignal::start_removal(const ipc::FlowAbandoned& message) {
 }
 
 // Asks for one page of the origin's clients after the other.
-void RtcSignal::find_publisher(Call& call, std::size_t from) {
+void RtcRemover::find_publisher(Call& call, std::size_t from) {
   call.searching = true;
   call.searched = from;
   call.request.method = Method::kGet;
   const std::string target =
       "/api/v1/clients/?start=" + std::to_string(from) + "&count=" + std::to_string(kPageClients);
   call.request.head = head_of("GET", target, host_line(call.endpoint));
-  dial(call, call.origin);
+  signal_.dial(call, call.origin);
 }
 
-void RtcSignal::on_publishers(Call& call) {
+void RtcRemover::on_publishers(Call& call) {
   const auto clients = find_srs_publisher(call.response->body(), call.location);
   std::string_view wrong;
   if (call.response->head().status != 200) {
@@ -162,10 +162,10 @@ void RtcSignal::on_publishers(Call& call) {
     LogLine(LogLevel::kInfo, "session is not ended at its origin")
         .session(call.request.session)
         .field("stream", call.request.plan.key)
-        .field("origin", origin_text(call))
+        .field("origin", signal_.origin_text(call))
         .field("status", call.response->head().status)
         .field("reason", wrong);
-    finish(call, {});
+    signal_.finish(call, {});
     return;
   }
   call.searching = false;

@@ -9,6 +9,8 @@
 #include "common/proto/sdp/sdp.h"
 #include "workers/http/http_process.h"
 #include "workers/http/rtc_call.h"
+#include "workers/http/rtc_record.h"
+#include "workers/http/rtc_removal.h"
 
 namespace weir::http {
 namespace {
@@ -36,6 +38,8 @@ RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnA
       hint_key_(hint_key),
       on_answer_(std::move(on_answer)),
       addresses_(process.config, process.resolver),
+      record_(std::make_unique<RtcRecord>(*this)),
+      remover_(std::make_unique<RtcRemover>(*this)),
       poller_(process.base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
       dialer_(process.base, dial_settings(process.config), process.state, process.link,
@@ -47,6 +51,14 @@ RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnA
       read_buffer_(kReadBytes) {}
 
 RtcSignal::~RtcSignal() = default;
+
+void RtcSignal::on_flow_created(const ipc::FlowCreated& message) {
+  record_->on_flow_created(message);
+}
+
+void RtcSignal::on_flow_abandoned(const ipc::FlowAbandoned& message) {
+  remover_->on_flow_abandoned(message);
+}
 
 RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
   if (calls_.size() >= kCallsMax) {
@@ -326,7 +338,7 @@ void RtcSignal::on_dial(Call& call, const OriginDialer::Step& step) {
 void RtcSignal::on_no_origin(Call& call, const OriginDialer::Step& step) {
   const RtcStep what = call.request.plan.step;
   if (step.end != OriginDialer::End::kNoOrigin) {
-    if (what == RtcStep::kRemove) end_flow(call);
+    if (what == RtcStep::kRemove) record_->end_flow(call);
     fail(call, 503, describe(step));
   } else if (what != RtcStep::kOffer) {
     // No origin is chosen for what must be there already.
@@ -401,10 +413,10 @@ void RtcSignal::unreadable(Call& call) {
       .field("origin", origin_text(call))
       .field("client", to_string(call.request.client))
       .field("reason", call.response->error());
-  if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
+  if (call.request.plan.step == RtcStep::kRemove) record_->end_flow(call);
   if (call.request.plan.step == RtcStep::kOffer && call.response->has_head()) {
-    note_location(call);
-    give_up(call, 502, "the origin's answer cannot be read");
+    record_->note_location(call);
+    remover_->give_up(call, 502, "the origin's answer cannot be read");
   } else {
     fail(call, 502, "the origin's answer cannot be read");
   }
@@ -431,7 +443,7 @@ void RtcSignal::on_timeout(CallId id) {
       answer_late(*call);
       break;
     case Stage::kRecording:
-      refuse_record(*call, 503, "the master did not answer");
+      record_->refuse_record(*call, 503, "the master did not answer");
       break;
   }
 }
@@ -439,7 +451,7 @@ void RtcSignal::on_timeout(CallId id) {
 // The client waits no longer. The answer to an offer is still waited for, to take back what it
 // made.
 void RtcSignal::answer_late(Call& call) {
-  if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
+  if (call.request.plan.step == RtcStep::kRemove) record_->end_flow(call);
   if (call.request.plan.step != RtcStep::kOffer || call.silent) {
     fail(call, 504, "the origin did not answer in time");
     return;
@@ -454,7 +466,7 @@ void RtcSignal::cancel(CallId id) {
   call->silent = true;
   const bool offer = call->request.plan.step == RtcStep::kOffer;
   if (offer && call->stage == Stage::kRecording) {
-    remove_at_origin(*call);
+    remover_->remove_at_origin(*call);
   } else if (!offer || call->stage != Stage::kAnswering) {
     finish(*call, {});
   }

@@ -71,6 +71,9 @@ RtcAnswer rtc_error(RtcApi api, int status, std::string_view why);
 // To OPTIONS, without CORS.
 RtcAnswer rtc_preflight(std::string_view allow);
 
+class RtcRecord;
+class RtcRemover;
+
 class RtcSignal {
  public:
   using CallId = std::uint64_t;  // never 0
@@ -103,9 +106,13 @@ class RtcSignal {
   void on_flow_abandoned(const ipc::FlowAbandoned& message);
   std::size_t size() const { return calls_.size(); }
 
- private:
+  // rtc_call.h
   struct Call;
   enum class Stage : std::uint8_t;
+
+ private:
+  friend class RtcRecord;
+  friend class RtcRemover;
 
   // rtc_signal.cc: from the request to the origin's answer
   bool needs_addresses(const RtcPlan& plan) const;
@@ -135,56 +142,29 @@ class RtcSignal {
   Call* take_master_request(std::uint32_t request);
   std::string origin_text(const Call& call) const;
 
-  // rtc_record.cc: what the answer means
+  // rtc_answer.cc: what the client is told, and the end
   void on_response(Call& call);
-  void on_offer_answer(Call& call);
-  void on_advice(Call& call);
-  void on_patch_answer(Call& call);
-  void on_sdp_accepted(Call& call);
-  Result<RtcMade> read_made(Call& call, std::string_view sdp) const;
-  void send_credentials(Call& call, const RtcFlow& flow);
-  void note_location(Call& call) const;
-  void on_restart_answer(Call& call);
-  RtcAddresses addresses_for(const Call& call) const;
-  void record_next(Call& call);
-  void recorded(Call& call);
-  void refuse_record(Call& call, int status, std::string_view why);
-  bool find_flow(Call& call) const;
-  void end_flow(Call& call);
-  void end_flow(ipc::FlowRef flow);
   void pass_on(Call& call);
-  RtcAnswer copy_answer(const Call& call) const;
   void tell_client(Call& call, int status, std::string_view why);
   void forget_master_request(Call& call);
   void finish(Call& call, RtcAnswer answer);
   void fail(Call& call, int status, std::string_view why);
 
   // rtc_redirect.cc: the origin sends us elsewhere
-  bool find_redirect(Call& call, std::string_view location, std::string_view& wrong);
   void on_redirect(Call& call);
-
-  // rtc_removal.cc: what an origin has made and nobody uses
-  void give_up(Call& call, int status, std::string_view why);
-  void remove_at_origin(Call& call);
-  void begin_removal(Call& call, std::string_view fields);
-  void find_publisher(Call& call, std::size_t from);
-  void on_publishers(Call& call);
-  void start_removals();
-  void start_removal(const ipc::FlowAbandoned& message);
 
   Process process_;
   route::HintKey hint_key_;
   OnAnswer on_answer_;
   RtcAddressBook addresses_;
+  std::unique_ptr<RtcRecord> record_;
+  std::unique_ptr<RtcRemover> remover_;
   Poller poller_;
   OriginDialer dialer_;
   std::unordered_map<CallId, std::unique_ptr<Call>> calls_;
   std::unordered_map<std::uint32_t, CallId> master_requests_;
   std::vector<std::uint8_t> read_buffer_;
   CallId last_call_ = 0;
-  std::deque<ipc::FlowAbandoned> removals_;  // not begun yet
-  std::size_t removing_ = 0;
-  bool starting_removals_ = false;
 };
 
 }  // namespace weir::http
