@@ -190,18 +190,32 @@ def send_all(caller, chunks, close=True):
         caller.close()
 
 
+def arrived(got, sent, caller):
+    """Whether all that `caller` has `sent` is among what the other end `got`; see receive()."""
+    if len(got) >= len(sent):
+        return got[:len(sent)] == sent
+    if not caller.unsent():
+        return False
+    caller.send(b"more")
+    return False
+
+
 def receive(caller, count, words=1):
     """That many messages of an SrtOrigin, joined. It waits for a word of ours: what a listener
     sends before its caller knows that it is connected may be lost, with or without Weir. On a link
-    that loses packets say several words: nobody misses a last packet."""
+    that loses packets say several words. Nobody misses a last packet (libsrt does not send it again
+    by itself when tlpktdrop is off): where all is quiet one more word makes either end ask."""
     for _ in range(words):
         caller.send(b"go")
     out = []
-    while len(out) < count:
-        message = caller.recv()
-        if not message:
-            break
-        out.append(message)
+    caller.set(rcvtimeo=2000)
+    give_up = time.monotonic() + 30
+    while len(out) < count and caller.connected and time.monotonic() < give_up:
+        if message := caller.recv():
+            out.append(message)
+        elif caller.connected:
+            caller.send(b"more")
+    caller.set(rcvtimeo=30000)
     return b"".join(out)
 
 
@@ -287,7 +301,7 @@ class SrtOrigin:
             for chunk in self.media:
                 accepted.send(chunk)
             while accepted.recv():  # until the player leaves
-                pass
+                accepted.send(b"more")  # so that it misses what was lost of the media's end
         except SrtError:
             pass
         finally:
