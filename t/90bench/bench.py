@@ -104,6 +104,14 @@ RTMP_PEERS = {
 PEERS = {"rtmp": RTMP_PEERS, **http_peers.PEERS}
 
 
+def add_before(build):
+    for peers in PEERS.values():
+        for name, title in (("weir", "before, relay_delay 20ms"), ("weir0", "before, relay_delay 0")):
+            start = peers[name][1]
+            peers[name.replace("weir", "before")] = (
+                title, lambda lab, _build, port, origin, start=start: start(lab, build, port, origin))
+
+
 # ---- runs
 
 class Bench:
@@ -390,6 +398,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=pathlib.Path, default=REPO / "build")
     parser.add_argument("--load-tool", type=pathlib.Path)
+    parser.add_argument("--before", type=pathlib.Path, help="build of another commit, measured as a peer in the same run")
     parser.add_argument("--peers", default="", help="all but these are left out")
     parser.add_argument("--only", default="", help="ids of rows, by comma: "
                         + ", ".join(row["id"] for row in ROWS) + ", micro")
@@ -400,6 +409,8 @@ def parse_arguments():
     parser.add_argument("--json", type=pathlib.Path, help="result file (BUILD/bench.json)")
     options = parser.parse_args()
     options.build = options.build.resolve()
+    if options.before:
+        add_before(options.before.resolve())
     if options.quick:
         options.runs, options.seconds = 1, 2.0
     return options

@@ -69,6 +69,16 @@ RELAYS = {"nginx": ("nginx stream", start_nginx, 1),
           "weir1": ("Weir, 1 worker", start_weir_anywhere, 1),
           "weir2": ("Weir, 2 workers", start_weir_anywhere, 2)}
 
+COMPARED = ["nginx", "weir", "weir0"]
+
+
+def add_before(build):
+    for name, title in (("weir", "before, relay_delay 2ms"), ("weir0", "before, relay_delay 0")):
+        start = RELAYS[name][1]
+        RELAYS[name.replace("weir", "before")] = (
+            title, lambda lab, _build, *rest, start=start: start(lab, build, *rest), 1)
+        COMPARED.append(name.replace("weir", "before"))
+
 
 def run(options, relay, mode, **arguments):
     """The callers' report, with what the origin saw of the publishers as "up"."""
@@ -134,7 +144,7 @@ def media_rows(options):
              for how, burst in (("even", 1), ("frames", FRAME))
              for verb, publishers in (("play", 0), ("publish", n))}
     for load, (publishers, burst) in loads.items():
-        found = medians(options, ("nginx", "weir", "weir0"),
+        found = medians(options, COMPARED,
                         lambda relay: media(options, relay, publishers, burst, n))
         for relay, m in found.items():
             ratio = f"{m['us'] / found['nginx']['us']:.2f}" if relay != "nginx" else ""
@@ -155,7 +165,7 @@ def worker_rows(options):
 
 
 def setup_rows(options):
-    found = medians(options, ("nginx", "weir", "weir0"), lambda relay: setup(options, relay))
+    found = medians(options, COMPARED, lambda relay: setup(options, relay))
     print(f"\n**SRT set-ups, {options.setups} from induction to the listener's yes, 16 at a time**\n")
     table(("relay", "per CPU s", "× nginx", "per s", "p50 ms", "p99 ms"), ("---",) * 6)
     for relay, m in found.items():
@@ -171,6 +181,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=REPO / "build")
+    parser.add_argument("--before", type=pathlib.Path, help="build of another commit, measured beside")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="counted window of a run")
     parser.add_argument("--sessions", type=int, default=50)
@@ -178,6 +189,8 @@ def main():
     parser.add_argument("--only", default="", help="parts, by comma: " + ", ".join(PARTS))
     options = parser.parse_args()
     options.build = options.build.resolve()
+    if options.before:
+        add_before(options.before.resolve())
     raise_descriptor_limit()
     about = machine()
     print(f"{len(cores())} cores of {about['cpu']}, kernel {about['kernel']}, {about['nginx']}; "

@@ -57,12 +57,12 @@ class Nginx:
 
 class Weir:
     title = "Weir, relay_delay 4ms"
-    delay, workers = "4ms", 1
+    delay, workers, build = "4ms", 1, None
 
     def __init__(self, lab, origin_port, sessions):
         api = RtcOrigin(lab, media_port=origin_port)
         weir = RtcWeir(lab, [api], {"log": {"level": "warn"}, "rtc": {"relay_delay": self.delay}},
-                       workers=self.workers)
+                       workers=self.workers, build=self.build)
         self.port, self.pids = weir.rtc_port, weir.weir.pids("rtc")
         if self.workers == 1 and len(cores()) > 1:
             os.sched_setaffinity(self.pids[0], {cores()[0]})
@@ -77,6 +77,11 @@ class Weir:
 class WeirAtOnce(Weir):
     title = "Weir, relay_delay 0"
     delay = "0"
+
+
+class Before(Weir):
+    """Another commit's build, by --before."""
+    title = "before, relay_delay 4ms"
 
 
 class WeirFree(Weir):
@@ -187,6 +192,7 @@ def media_rows(options):
             (20, 17, 30, (Direct, Nginx, Weir, WeirAtOnce), options.runs),
             (100, 17, 30, (Direct, Nginx, Weir), options.runs),
             (2000, 2, 10, (Nginx, Weir), 1)):
+        makers += (Before,) if options.before else ()
         for segmented in (0, 1) if packets > 2 else (0,):
             found = medians(runs, makers, lambda make, s=segmented, n=sessions, p=packets, f=fps:
                             media(options, make, n, p, f, s))
@@ -268,12 +274,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=REPO / "build")
+    parser.add_argument("--before", type=pathlib.Path, help="build of another commit, measured beside")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="counted window of a run")
     parser.add_argument("--limit-fps", type=int, default=400)
     parser.add_argument("--only", default="", help="parts, by comma: " + ", ".join(PARTS))
     options = parser.parse_args()
     options.build = options.build.resolve()
+    Before.build = options.before and options.before.resolve()
     raise_descriptor_limit()
     about = machine()
     print(f"{len(cores())} cores of {about['cpu']}, kernel {about['kernel']}, {about['nginx']}; "

@@ -67,13 +67,15 @@ class Weir:
     http      True: serve HTTP streams on .http_port, and name the origins' http_port as endpoint;
               a dict: the same with these options of the http section. Off by default
     env       environment variables
+    build     directory of its binary, if it is not the build under test
     wrapper   argv of a program that runs it, such as valgrind; must keep its pid
     start     False: only write the file
     """
 
     def __init__(self, lab, origins=(), config=None, text=None, env=None, start=True, workers=1,
-                 name="weir", args=(), rtmp_port=None, api_port=None, http=False, wrapper=()):
+                 name="weir", args=(), rtmp_port=None, api_port=None, http=False, build=None, wrapper=()):
         self.lab = lab
+        self.build = build or build_dir()
         self.wrapper = list(wrapper)
         self.name = name
         self.env = env or {}
@@ -95,7 +97,7 @@ class Weir:
 
     @property
     def binary(self):
-        return build_dir() / "weir"
+        return self.build / "weir"
 
     # ---- configuration
 
