@@ -51,7 +51,7 @@ enum class FlowField : std::uint8_t {
   kSecondPassword,
   kKey,       // stream key
   kResource,  // path and query at the origin's API that ends the session there, or the address that
-              // it publishes to (rtc_removal.cc); may be empty
+              // it publishes to (rtc_removal.h); may be empty
   kParam,     // what hooks get as `param` when the session ends; may be empty
 };
 inline constexpr std::size_t kFlowFields = 7;

@@ -1,6 +1,6 @@
 // RtcAddressBook: the public addresses of WebRTC media, UDP and TCP, that answers name. The names
 // among rtc.candidate and rtc.tcp_candidate are followed; those of this host are as they were when
-// the worker started. Owner: RtcSignal; the resolver outlives it.
+// the worker started. Owner: RtcReader; the resolver outlives it.
 #pragma once
 
 #include <span>

@@ -1,5 +1,5 @@
 // What the origin's answer means for us: which sessions the master must know before the client may
-// have it, where their media goes, and what the client is told instead. Pure. Owner: RtcSignal.
+// have it, where their media goes, and what the client is told instead. Pure. Owner: RtcReader.
 // Errors: a text that names what is missing; the client gets a 502 then.
 #pragma once
 

@@ -1,71 +1,72 @@
-// RtcSignal, from the request to the origin's answer.
 #include "workers/http/rtc_signal.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "common/net/tcp.h"
-#include "common/proto/http/target.h"
-#include "common/proto/sdp/sdp.h"
-#include "workers/http/http_process.h"
-#include "workers/http/rtc_call.h"
-#include "workers/http/rtc_record.h"
-#include "workers/http/rtc_removal.h"
+#include "common/base/clock.h"
+#include "workers/http/rtc_route.h"
 
 namespace weir::http {
 namespace {
 
-constexpr std::size_t kCallsMax = 4096;
-constexpr std::size_t kReadBytes = 16 * 1024;
-constexpr std::uint64_t kLateAnswerMs = 30000;
-constexpr std::uint16_t kDiscardPort = 9;  // RFC 863
-constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
+using ipc::Counter;
 
-OriginDialer::Settings dial_settings(const Config& config) {
-  OriginDialer::Settings out;
-  out.kind = ipc::EndpointKind::kApi;
-  out.attempts = config.http.dial_attempts;
-  out.timeout_ms = config.http.dial_timeout;
-  out.tcp = {0, config.http.stall_timeout};
-  out.counters = kDialCounters;
-  return out;
+constexpr std::size_t kCallsMax = 4096;
+constexpr std::uint64_t kLateAnswerMs = 30000;
+
+ipc::Role role_of(const RtcPlan& plan) {
+  return plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
+}
+
+std::string without_query(std::string_view url) {
+  return std::string(url.substr(0, url.find('?')));
 }
 
 }  // namespace
+
+struct RtcSignal::Call {
+  CallId id = 0;
+  std::uint64_t owner = 0;
+  bool silent = false;  // nobody waits for the answer
+  RtcRequest request;
+  RtcOffer offer;
+  SessionId session = 0;  // of what the offer makes
+  bool let_in = false;    // the operator's server is told when it is over
+  bool recorded = false;  // or the master tells of its end
+  // One of them while that is asked.
+  HookClient::Ticket hook = 0;
+  RtcOrigin::Ticket ask = 0;
+  RtcRecord::Ticket recording = 0;
+  // The origin's answer, and what it has made.
+  RtcOrigin::Outcome reply;
+  SrsAnswer srs;
+  RtcMade made;
+  // Path and query of the session at the origin; of one that SRS's JSON has made, the address that
+  // it publishes to.
+  std::string location;
+  SessionId group = 0;                   // its session in the table
+  std::optional<RtcRecord::Found> flow;  // of a resource
+};
 
 RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnAnswer on_answer)
     : process_(process),
       hint_key_(hint_key),
       on_answer_(std::move(on_answer)),
-      addresses_(process.config, process.resolver),
-      record_(std::make_unique<RtcRecord>(*this)),
-      remover_(std::make_unique<RtcRemover>(*this)),
-      poller_(process.base, 0,
-              [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
-      dialer_(process.base, dial_settings(process.config), process.state, process.link,
-              process.counters, process.tls,
-              {[this](std::uint64_t call, int fd) { return poller_.add(fd, kSideEvents, call); },
-               [this](std::uint64_t call, const OriginDialer::Step& step) {
-                 on_dial(*find(call), step);
-               }}),
-      read_buffer_(kReadBytes) {}
+      reader_(process.config, process.resolver, process.state),
+      origins_(process.base, process.config, process.state, process.link, process.counters,
+               process.tls),
+      record_(process.base, process.link, process.flows, process.next_session),
+      remover_(origins_, process.state, process.config.http.answer_timeout) {}
 
 RtcSignal::~RtcSignal() = default;
 
-void RtcSignal::on_flow_created(const ipc::FlowCreated& message) {
-  record_->on_flow_created(message);
-}
-
-void RtcSignal::on_flow_abandoned(const ipc::FlowAbandoned& message) {
-  remover_->on_flow_abandoned(message);
-}
+// ---- from the request to the origin
 
 RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
   if (calls_.size() >= kCallsMax) {
     on_answer_(owner, rtc_error(request.plan.api, 503, "too many requests at once"));
     return 0;
   }
-  if (!addresses_.known() && needs_addresses(request.plan)) {
+  if (!reader_.can_answer(request.plan)) {
     LogLine(LogLevel::kWarn, "webrtc request refused, no name of rtc.candidate is known yet")
         .session(request.session)
         .field("client", to_string(request.client))
@@ -73,57 +74,22 @@ RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
     on_answer_(owner, rtc_error(request.plan.api, 503, "no public address is known yet"));
     return 0;
   }
-  Call& call = make_call(owner, std::move(request));
-  const CallId id = call.id;
-  begin(call);
-  return calls_.count(id) != 0 ? id : 0;
-}
-
-RtcSignal::Call& RtcSignal::make_call(std::uint64_t owner, RtcRequest request) {
   const CallId id = ++last_call_;
   Call& call = *calls_.emplace(id, std::make_unique<Call>()).first->second;
-  call.signal = this;
   call.id = id;
   call.owner = owner;
   call.request = std::move(request);
-  call.timer.reset(event_new(
-      process_.base, -1, 0,
-      [](evutil_socket_t, short, void* which) {
-        const auto* late = static_cast<Call*>(which);
-        late->signal->on_timeout(late->id);
-      },
-      &call));
-  return call;
-}
-
-// The answer will name where the client is to send.
-bool RtcSignal::needs_addresses(const RtcPlan& plan) const {
-  if (plan.step != RtcStep::kOffer && plan.step != RtcStep::kPatch) return false;
-  return !process_.config.rtc.eip ||
-         wanted_address(plan.eip, process_.config.rtc.listen.port).empty();
-}
-
-void RtcSignal::begin(Call& call) {
-  if (const std::string wrong = read_body(call); !wrong.empty()) {
+  if (const std::string wrong = read_offer(call.request, call.offer); !wrong.empty()) {
     fail(call, 400, wrong);
-    return;
+  } else {
+    ask_hook(call);
   }
-  ask_hook(call);
+  return calls_.count(id) != 0 ? id : 0;
 }
 
-// Empty, or what is wrong.
-std::string RtcSignal::read_body(Call& call) {
-  const RtcPlan& plan = call.request.plan;
-  const bool offer = plan.step == RtcStep::kOffer;
-  if (plan.step == RtcStep::kPatch && !plan.sdp) {
-    return is_fragment(call.request.body) ? "" : "the body is no SDP fragment";
-  }
-  if (!offer && plan.step != RtcStep::kPatch) return {};
-  call.offer = call.request.body;
-  if (offer && is_json(plan.api)) {
-    if (std::string wrong = read_srs_body(call); !wrong.empty()) return wrong;
-  }
-  return std::string(check_offer(call.offer));
+RtcSignal::Call* RtcSignal::find(CallId id) {
+  const auto found = calls_.find(id);
+  return found == calls_.end() ? nullptr : found->second.get();
 }
 
 // The operator's server decides about offers; what was let in may be changed and ended.
@@ -133,14 +99,13 @@ void RtcSignal::ask_hook(Call& call) {
   if (plan.step == RtcStep::kOffer) call.session = process_.next_session++;
   if (plan.step != RtcStep::kOffer || !process_.hooks.wants(action)) {
     call.let_in = plan.step == RtcStep::kOffer;
-    find_origin(call);
+    ask_origin(call);
     return;
   }
   HookEvent event = udp_hook_event(action, call.session, call.request.client, plan.key,
                                    http_hook_param(plan.param));
   event.tc_url = call.request.base + "/" + event.app;
   event.page_url = call.request.page;
-  call.stage = Stage::kAsking;
   const HookClient::Asked asked =
       process_.hooks.ask(event, [this, id = call.id](const HookVerdict& verdict) {
         Call* waiting = find(id);
@@ -155,7 +120,7 @@ void RtcSignal::ask_hook(Call& call) {
 void RtcSignal::on_verdict(Call& call, const HookVerdict& verdict) {
   if (verdict.allowed) {
     call.let_in = true;
-    find_origin(call);
+    ask_origin(call);
     return;
   }
   LogLine(LogLevel::kWarn, "webrtc request refused by the operator's server")
@@ -176,170 +141,75 @@ void RtcSignal::tell_stop(const Call& call) {
   process_.hooks.tell(event);
 }
 
-std::string RtcSignal::read_srs_body(Call& call) {
-  auto offer = read_srs_offer(call.request.body);
-  if (!offer) return offer.error().text;
-  call.offer = offer->sdp;
-  call.srs_offer = std::move(*offer);
-  RtcPlan& plan = call.request.plan;
-  call.stream_url = plan_stream_url(plan, call.srs_offer.stream_url);
-  return plan.step == RtcStep::kRefused ? std::string(plan.error) : std::string();
-}
-
-// What the origin gets. It is not told where the client may be reached: its checks and media would
-// else go round Weir. One that begins nothing without a candidate gets an address of this host at
-// the port that nobody serves; it learns the true one from the client's checks.
-std::string RtcSignal::body_for_origin(const Call& call) const {
+// Last of all that is done with the call: it may be over.
+void RtcSignal::ask_origin(Call& call) {
   const RtcPlan& plan = call.request.plan;
-  std::string sdp;
-  if (plan.step == RtcStep::kPatch) {
-    if (plan.sdp) {
-      sdp::conceal_description(call.offer, {}, sdp);
-    } else {
-      sdp::conceal_fragment(call.request.body, sdp);
-    }
-    return sdp;
-  }
-  if (plan.step != RtcStep::kOffer) return call.request.body;
-  Endpoint stand_in = unmapped(net::local_address(call.side.fd.get()));
-  stand_in.port = kDiscardPort;
-  sdp::conceal_description(call.offer, stand_in, sdp);
-  if (!is_json(plan.api)) return sdp;
-  return print_srs_offer(call.srs_offer, call.stream_url, sdp, ip_to_string(call.request.client));
-}
-
-void RtcSignal::find_origin(Call& call) {
-  const RtcPlan& plan = call.request.plan;
+  const Config& config = process_.config;
+  RtcOrigin::Want want;
+  want.time_limit_ms = config.http.answer_timeout;
   if (plan.step == RtcStep::kPreflight) {
-    find_adviser(call);
-    return;
-  }
-  if ((plan.origin && find_by_hint(call)) ||
-      (plan.step == RtcStep::kNack && find_by_username(call))) {
-    dial(call, call.origin);
-    return;
-  }
-  dial(call, std::nullopt);
-}
-
-// OPTIONS: the stream's origin says what ICE servers there are, or any other that is up. No origin
-// is chosen for the stream.
-void RtcSignal::find_adviser(Call& call) {
-  const RtcPlan& plan = call.request.plan;
-  const ipc::Role role = plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
-  const auto route = plan.key.empty()
-                         ? std::nullopt
-                         : process_.state.find_route(plan.key, role, ipc::EndpointKind::kApi);
-  if (route) {
-    dial(call, *route);
-    return;
-  }
-  std::uint32_t left = process_.state.header().origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < process_.state.header().origin_capacity && left > 0; ++slot) {
-    ipc::OriginRecord record;
-    if (!process_.state.read_origin(slot, record)) continue;
-    --left;
-    if (!record.takes(ipc::EndpointKind::kApi)) continue;
-    dial(call, ipc::OriginRef{slot, record.generation});
-    return;
-  }
-  fail(call, 503, "no origin can serve this stream");
-}
-
-// The origin whose API endpoint has the fingerprint of the resource's hint, whatever its state: the
-// session is there or nowhere.
-bool RtcSignal::find_by_hint(Call& call) const {
-  std::uint32_t left = process_.state.header().origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < process_.state.header().origin_capacity && left > 0; ++slot) {
-    ipc::OriginRecord record;
-    if (!process_.state.read_origin(slot, record)) continue;
-    --left;
-    for (std::size_t i = 0; i < record.endpoint_count[kApi]; ++i) {
-      if (route::origin_fingerprint(hint_key_, record.endpoints[kApi][i]) !=
-          *call.request.plan.origin) {
-        continue;
-      }
-      call.origin = {slot, record.generation};
-      call.endpoint = record.endpoints[kApi][i];
-      return true;
+    want.known = find_adviser(process_.state, plan);
+    want.time_limit_ms = config.http.dial_timeout;
+    if (!want.known) {
+      fail(call, 503, "no origin can serve this stream");
+      return;
     }
+  } else if (const auto found =
+                 find_session_origin(process_.state, process_.flows, hint_key_, plan)) {
+    want.known = found->origin;
+    want.endpoint = found->endpoint;
   }
-  return false;
-}
-
-// SRS's nack names a session by its USERNAME.
-bool RtcSignal::find_by_username(Call& call) const {
-  const std::string& target = call.request.plan.target;
-  const auto value = find_param(
-      std::string_view(target).substr(std::min(target.find('?') + 1, target.size())), "username");
-  std::string username;
-  ipc::FlowRecord record;
-  if (!value || !process_.flows || !percent_decode(*value, username) ||
-      !process_.flows->find_username(username, record)) {
-    return false;
-  }
-  call.origin = record.origin;
-  return true;
-}
-
-RtcSignal::Call* RtcSignal::take_master_request(std::uint32_t request) {
-  const auto found = master_requests_.find(request);
-  if (found == master_requests_.end()) return nullptr;
-  Call* call = find(found->second);
-  master_requests_.erase(found);
-  if (call != nullptr) call->master_request = 0;
-  return call;
-}
-
-bool RtcSignal::on_route_answer(const ipc::RouteAnswer& message) {
-  return dialer_.on_route_answer(message);
-}
-
-// Nothing: where the stream is, or, for an offer, where the master wants it. Last of all that is
-// done with the call: it may be over.
-void RtcSignal::dial(Call& call, std::optional<ipc::OriginRef> known) {
-  const RtcPlan& plan = call.request.plan;
-  OriginDialer::Want want;
-  want.owner = call.id;
   want.session = call.request.session;
-  want.role = plan.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
-  want.key = plan.key;
   want.client = call.request.client;
-  want.known = known;
-  if (known == call.origin) want.endpoint = call.endpoint;
-  // Whom the origin has named is asked, and nobody else.
-  want.only_known = plan.step != RtcStep::kOffer || call.redirects > 0;
-  call.stage = Stage::kDialing;
-  const OriginDialer::Started started = dialer_.start(want);
-  call.dial = started.ticket;
-  on_dial(call, started.step);
+  want.role = role_of(plan);
+  want.key = plan.key;
+  want.only_known = plan.step != RtcStep::kOffer;
+  want.method = call.request.method;
+  want.target = plan.target;
+  want.head = call.request.head;
+  want.body = [&call](const Endpoint& local) {
+    return body_for_origin(call.request, call.offer, local);
+  };
+  // The answer to an offer is waited for longer than its client does, to take back what it made.
+  if (plan.step == RtcStep::kOffer) want.late_limit_ms = kLateAnswerMs;
+  RtcOrigin::Asked asked =
+      origins_.ask(std::move(want), [this, id = call.id](RtcOrigin::Outcome&& outcome) {
+        on_outcome(*find(id), std::move(outcome));
+      });
+  call.ask = asked.ticket;
+  if (asked.outcome) on_outcome(call, std::move(*asked.outcome));
 }
 
-void RtcSignal::on_dial(Call& call, const OriginDialer::Step& step) {
-  call.origin = step.origin;
-  call.endpoint = step.endpoint;
-  switch (step.state) {
-    case OriginDialer::Step::State::kWaiting:
+// ---- what has come of it
+
+void RtcSignal::on_outcome(Call& call, RtcOrigin::Outcome&& outcome) {
+  if (outcome.last) call.ask = 0;
+  call.reply = std::move(outcome);
+  switch (call.reply.state) {
+    case RtcOrigin::Outcome::State::kAnswered:
+      on_answer(call);
       break;
-    case OriginDialer::Step::State::kOpen:
-      // From here on the origin may have made a session: no other one is asked.
-      call.side = dialer_.take(call.dial);
-      dialer_.close(std::exchange(call.dial, 0));
-      send_request(call);
-      serve(call);
+    case RtcOrigin::Outcome::State::kNoOrigin:
+      on_no_origin(call);
       break;
-    case OriginDialer::Step::State::kFailed:
-      call.dial = 0;
-      on_no_origin(call, step);
+    case RtcOrigin::Outcome::State::kUnreadable:
+      on_unreadable(call);
+      break;
+    case RtcOrigin::Outcome::State::kLate:
+      on_late(call);
+      break;
+    case RtcOrigin::Outcome::State::kMisdirected:
+      on_misdirected(call);
       break;
   }
 }
 
-void RtcSignal::on_no_origin(Call& call, const OriginDialer::Step& step) {
+void RtcSignal::on_no_origin(Call& call) {
   const RtcStep what = call.request.plan.step;
-  if (step.end != OriginDialer::End::kNoOrigin) {
-    if (what == RtcStep::kRemove) record_->end_flow(call);
-    fail(call, 503, describe(step));
+  const OriginDialer::Step& dial = call.reply.dial;
+  if (dial.end != OriginDialer::End::kNoOrigin) {
+    if (what == RtcStep::kRemove) end_flow(call);
+    fail(call, 503, describe(dial));
   } else if (what != RtcStep::kOffer) {
     // No origin is chosen for what must be there already.
     fail(call, 404, "there is no such session");
@@ -348,132 +218,338 @@ void RtcSignal::on_no_origin(Call& call, const OriginDialer::Step& step) {
         .session(call.request.session)
         .field("client", to_string(call.request.client))
         .field("stream", call.request.plan.key)
-        .field("reason", to_string(step.status));
+        .field("reason", to_string(dial.status));
     fail(call, 503, "no origin can serve this stream");
   }
 }
 
-void RtcSignal::send_request(Call& call) {
-  call.stage = Stage::kAnswering;
-  call.response =
-      std::make_unique<CollectedResponse>(call.request.method, limits::kSignalBodyBytes);
-  const std::string body = body_for_origin(call);
-  call.side.out.append(call.request.head);
-  call.side.out.append("Content-Length: " + std::to_string(body.size()) + "\r\n\r\n");
-  call.side.out.append(body);
-  const bool advice = call.request.plan.step == RtcStep::kPreflight;
-  arm(call, advice ? process_.config.http.dial_timeout : process_.config.http.answer_timeout);
-}
-
-RtcSignal::Call* RtcSignal::find(CallId id) {
-  const auto found = calls_.find(id);
-  return found == calls_.end() ? nullptr : found->second.get();
-}
-
-void RtcSignal::on_ready(std::uint64_t token, std::uint32_t events) {
-  Call* call = find(token);
-  if (call == nullptr) return;
-  if (call->stage == Stage::kDialing) {
-    on_dial(*call, dialer_.on_ready(call->dial, events));
-  } else if (call->stage == Stage::kAnswering && call->side.fd) {
-    call->side.note(events);
-    serve(*call);
-  }
-}
-
-// Writes and reads until the socket blocks, or the answer is there.
-void RtcSignal::serve(Call& call) {
-  std::size_t moved = 0;
-  if (call.side.flush(moved) == IoStatus::kEnded) {
-    call.side.out.clear();  // it may have said why: what it sent is read below
-    call.side.readable = true;
-  }
-  ParseStatus status = ParseStatus::kNeedMore;
-  while (call.side.readable && status == ParseStatus::kNeedMore) {
-    ssize_t n = 0;
-    const IoStatus io = call.side.read(read_buffer_, n);
-    if (io == IoStatus::kBlocked) return;
-    status = io == IoStatus::kEnded
-                 ? call.response->on_close()
-                 : call.response->feed(ByteView(read_buffer_.data(), static_cast<std::size_t>(n)));
-  }
-  if (status == ParseStatus::kNeedMore) return;
-  call.side = Side{};
-  if (status == ParseStatus::kComplete) {
-    on_response(call);
-  } else {
-    unreadable(call);
-  }
-}
-
-void RtcSignal::unreadable(Call& call) {
-  LogLine(LogLevel::kWarn, "origin broke off or broke the protocol")
-      .session(call.request.session)
-      .field("stream", call.request.plan.key)
-      .field("origin", origin_text(call))
-      .field("client", to_string(call.request.client))
-      .field("reason", call.response->error());
-  if (call.request.plan.step == RtcStep::kRemove) record_->end_flow(call);
-  if (call.request.plan.step == RtcStep::kOffer && call.response->has_head()) {
-    record_->note_location(call);
-    remover_->give_up(call, 502, "the origin's answer cannot be read");
+void RtcSignal::on_unreadable(Call& call) {
+  if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
+  if (call.request.plan.step == RtcStep::kOffer && call.reply.response->has_head()) {
+    call.location = reader_.read_location(call.request, call.reply);
+    give_up(call, 502, "the origin's answer cannot be read");
   } else {
     fail(call, 502, "the origin's answer cannot be read");
   }
 }
 
-void RtcSignal::arm(Call& call, std::uint64_t ms) {
-  const timeval wait = to_timeval(ms);
-  add_or_end(call.timer.get(), &wait);
-}
-
-void RtcSignal::on_timeout(CallId id) {
-  Call* call = find(id);
-  if (call == nullptr) return;
-  switch (call->stage) {
-    case Stage::kAsking:  // HookClient and OriginDialer have deadlines of their own
-    case Stage::kDialing:
-      break;
-    case Stage::kAnswering:
-      LogLine(LogLevel::kWarn, "origin did not answer in time")
-          .session(call->request.session)
-          .field("stream", call->request.plan.key)
-          .field("origin", origin_text(*call))
-          .field("client", to_string(call->request.client));
-      answer_late(*call);
-      break;
-    case Stage::kRecording:
-      record_->refuse_record(*call, 503, "the master did not answer");
-      break;
+// The client waits no longer.
+void RtcSignal::on_late(Call& call) {
+  constexpr std::string_view kWhy = "the origin did not answer in time";
+  if (call.request.plan.step == RtcStep::kRemove) end_flow(call);
+  if (call.reply.last) {
+    fail(call, 504, kWhy);
+  } else {
+    tell_client(call, 504, kWhy);
   }
 }
 
-// The client waits no longer. The answer to an offer is still waited for, to take back what it
-// made.
-void RtcSignal::answer_late(Call& call) {
-  if (call.request.plan.step == RtcStep::kRemove) record_->end_flow(call);
-  if (call.request.plan.step != RtcStep::kOffer || call.silent) {
-    fail(call, 504, "the origin did not answer in time");
+void RtcSignal::on_misdirected(Call& call) {
+  if (call.silent) {
+    finish(call, {});
+  } else {
+    fail(call, 502, "the origin redirects to where it cannot be followed");
+  }
+}
+
+void RtcSignal::on_answer(Call& call) {
+  const ResponseHead& head = call.reply.response->head();
+  switch (call.request.plan.step) {
+    case RtcStep::kOffer:
+      on_offer_answer(call);
+      return;
+    case RtcStep::kPatch:
+      on_patch_answer(call);
+      return;
+    case RtcStep::kRemove:
+      // What the origin does not know (any more) is over here, too.
+      if (is_success(head.status) || head.status == 404 || head.status == 410) end_flow(call);
+      pass_on(call);
+      return;
+    case RtcStep::kPreflight:
+      finish(call,
+             rtc_advice(call.request.plan.allow, head, process_.config.http.cors == "origin"));
+      return;
+    case RtcStep::kElsewhere:
+    case RtcStep::kRefused:
+    case RtcStep::kEmpty:
+    case RtcStep::kNack:
+      pass_on(call);
+      return;
+  }
+}
+
+void RtcSignal::on_offer_answer(Call& call) {
+  const RtcPlan& plan = call.request.plan;
+  if (!RtcReader::is_session(call.reply.response->head(), plan.api)) {
+    pass_on(call);
     return;
   }
-  arm(call, kLateAnswerMs);
-  tell_client(call, 504, "the origin did not answer in time");
+  call.location = reader_.read_location(call.request, call.reply);
+  std::string_view sdp = call.reply.response->body();
+  if (is_json(plan.api)) {
+    auto answer = read_srs_answer(sdp);
+    if (!answer || !answer->ok) {  // an error in SRS's own form
+      pass_on(call);
+      return;
+    }
+    call.srs = std::move(*answer);
+    sdp = call.srs.sdp;
+    // There is no address to end it at: a publisher is found by what it publishes to.
+    if (plan.publisher) call.location = without_query(call.offer.stream_url);
+  }
+  if (call.silent) {  // came too late
+    remove_at_origin(call);
+    return;
+  }
+  auto made = reader_.read_session(plan, call.offer.sdp, sdp, call.reply);
+  if (!made) {
+    LogLine(LogLevel::kWarn, "origin's webrtc answer cannot be used")
+        .session(call.request.session)
+        .field("stream", plan.key)
+        .field("origin", origin_text(call))
+        .field("client", to_string(call.request.client))
+        .field("reason", made.error().text);
+    give_up(call, 502, "the origin's answer cannot be used");
+    return;
+  }
+  call.made = std::move(*made);
+  record(call);
+}
+
+void RtcSignal::on_patch_answer(Call& call) {
+  const int status = call.reply.response->head().status;
+  if (call.request.plan.sdp && is_success(status)) {
+    on_sdp_accepted(call);
+  } else if (status == 200 && !call.reply.response->body().empty()) {
+    on_restart_answer(call);
+  } else {
+    pass_on(call);
+  }
+}
+
+// The client has answered a counter-offer: now its half of the names is known.
+void RtcSignal::on_sdp_accepted(Call& call) {
+  call.made.sdp = call.reply.response->body();
+  const std::string ufrag = offered_ufrag(call.offer.sdp);
+  if (!find_flow(call) || ufrag.empty()) {
+    answer_recorded(call, {});
+    return;
+  }
+  const std::string_view names = call.flow->username;
+  RtcFlow flow;
+  flow.username = std::string(names.substr(0, names.find(':'))) + ":" + ufrag;
+  flow.password = call.flow->password;
+  change(call, flow);
+}
+
+void RtcSignal::on_restart_answer(Call& call) {
+  auto made = reader_.read_new_credentials(call.request.body, call.reply);
+  if (!made) {
+    LogLine(LogLevel::kWarn, "origin's answer to an ICE restart cannot be used")
+        .session(call.request.session)
+        .field("origin", origin_text(call))
+        .field("client", to_string(call.request.client))
+        .field("reason", made.error().text);
+    fail(call, 502, "the origin's answer cannot be used");
+    return;
+  }
+  call.made = std::move(*made);
+  // Without credentials nothing must be known here. Without a flow it was signalled by another
+  // Weir, or is over: its media is none of ours.
+  if (call.made.flows.empty() || !find_flow(call)) {
+    answer_recorded(call, {});
+    return;
+  }
+  change(call, call.made.flows.front());
+}
+
+// ---- the master's record
+
+// The flow that the resource's address names. A Location need not name stream and role; the logs
+// do.
+bool RtcSignal::find_flow(Call& call) const {
+  RtcPlan& plan = call.request.plan;
+  call.flow = record_.find(plan.flow);
+  if (!call.flow) return false;
+  call.group = call.flow->session;
+  plan.key = call.flow->key;
+  plan.publisher = call.flow->role == ipc::Role::kPublisher;
+  plan.api = plan.publisher ? RtcApi::kWhip : RtcApi::kWhep;
+  return true;
+}
+
+void RtcSignal::end_flow(Call& call) {
+  if (find_flow(call)) record_.end(call.flow->flow);
+}
+
+void RtcSignal::record(Call& call) {
+  const RtcPlan& plan = call.request.plan;
+  RtcRecord::Session session;
+  session.session = call.group = call.session;
+  session.role = role_of(plan);
+  session.key = plan.key;
+  session.location = call.location;
+  if (process_.hooks.wants(plan.publisher ? HookAction::kUnpublish : HookAction::kStop)) {
+    session.param = http_hook_param(plan.param);
+  }
+  session.origin = call.reply.origin;
+  session.client = call.request.client;
+  session.flows = call.made.flows;
+  call.recorded = true;
+  recording(call, record_.create(std::move(session), when_recorded(call.id)));
+}
+
+void RtcSignal::change(Call& call, const RtcFlow& credentials) {
+  recording(call, record_.change(call.flow->flow, credentials, when_recorded(call.id)));
+}
+
+void RtcSignal::recording(Call& call, const RtcRecord::Asked& asked) {
+  call.recording = asked.ticket;
+  if (asked.outcome) on_recorded(call, *asked.outcome);
+}
+
+RtcRecord::OnOutcome RtcSignal::when_recorded(CallId id) {
+  return [this, id](const RtcRecord::Outcome& outcome) { on_recorded(*find(id), outcome); };
+}
+
+void RtcSignal::on_recorded(Call& call, const RtcRecord::Outcome& outcome) {
+  call.recording = 0;
+  call.recorded = outcome.known;
+  if (outcome.ok) {
+    answer_recorded(call, outcome.name);
+  } else {
+    refuse_record(call, outcome);
+  }
+}
+
+// The answer would lead the client to a session that no worker knows.
+void RtcSignal::refuse_record(Call& call, const RtcRecord::Outcome& outcome) {
+  LogLine(LogLevel::kWarn, "webrtc session cannot be recorded")
+      .session(call.request.session)
+      .field("stream", call.request.plan.key)
+      .field("origin", origin_text(call))
+      .field("client", to_string(call.request.client))
+      .field("reason", outcome.why);
+  if (call.request.plan.step != RtcStep::kOffer) {
+    fail(call, 503, "the session cannot be changed now");
+  } else {
+    give_up(call, outcome.status, "the session cannot be recorded");
+  }
+}
+
+// ---- answers
+
+// To an offer or a PATCH, with our addresses; the master knows of it what it must.
+void RtcSignal::answer_recorded(Call& call, std::string_view flow_name) {
+  const RtcPlan& plan = call.request.plan;
+  const bool offer = plan.step == RtcStep::kOffer;
+  RtcAnswer answer = copy_answer(call.reply.response->head());
+  answer.body =
+      is_json(plan.api) && call.srs.json ? with_sdp(call.srs, call.made.sdp) : call.made.sdp;
+  if (offer) {
+    process_.counters.add(Counter::kRtcSignalSessions);
+    const std::string_view path =
+        std::string_view(call.location).substr(0, call.location.find('?'));
+    if (is_resource_path(path)) {
+      answer.fields.emplace_back(
+          "Location",
+          public_location(call.request.base, call.location, hint_key_,
+                          route::origin_fingerprint(hint_key_, call.reply.endpoint), flow_name));
+    }
+  }
+  LogLine(LogLevel::kInfo, offer ? "webrtc session signalled" : "webrtc session restarted")
+      .session(call.group != 0 ? call.group : call.request.session)
+      .field("api", to_string(plan.api))
+      .field("role", plan.publisher ? "publisher" : "player")
+      .field("stream", plan.key)
+      .field("origin", origin_text(call))
+      .field("media", call.made.flows.empty() ? "" : to_string(call.made.flows.front().media))
+      .field("client", to_string(call.request.client))
+      .field("ufrag", call.made.flows.empty() ? std::string()
+                                              : call.made.flows.front().username.substr(0, 8));
+  finish(call, answer);
+}
+
+void RtcSignal::pass_on(Call& call) {
+  RtcAnswer answer = copy_answer(call.reply.response->head());
+  answer.body = std::move(call.reply.response->body());
+  finish(call, answer);
+}
+
+// The origin has made a session that nobody can use.
+void RtcSignal::give_up(Call& call, int status, std::string_view why) {
+  if (!call.silent) tell_client(call, status, why);
+  remove_at_origin(call);
+}
+
+// Nobody waits for this call any more. The client's own Authorization is what the origin asks for.
+void RtcSignal::remove_at_origin(Call& call) {
+  const RtcRequest& request = call.request;
+  RtcLeftover what;
+  what.session = request.session;
+  what.client = request.client;
+  what.role = role_of(request.plan);
+  what.key = request.plan.key;
+  what.origin = call.reply.origin;
+  what.endpoint = call.reply.endpoint;
+  what.location = call.location;
+  what.created_ms = monotonic_ms();
+  what.host = field_of(request.head, "Host");
+  what.authorization = field_of(request.head, "Authorization");
+  const auto done = [this, id = call.id] { finish(*find(id), {}); };
+  if (!remover_.remove(std::move(what), done)) finish(call, {});
+}
+
+void RtcSignal::fail(Call& call, int status, std::string_view why) {
+  if (call.request.plan.step == RtcStep::kPreflight) {  // what Weir knows itself is an answer, too
+    finish(call, rtc_preflight(call.request.plan.allow));
+    return;
+  }
+  if (!call.silent) process_.counters.add(Counter::kRtcSignalFailed);
+  finish(call, rtc_error(call.request.plan.api, status, why));
+}
+
+// The error now; what is left to do goes on without the client.
+void RtcSignal::tell_client(Call& call, int status, std::string_view why) {
+  process_.counters.add(Counter::kRtcSignalFailed);
+  RtcAnswer answer = rtc_error(call.request.plan.api, status, why);
+  answer.key = call.request.plan.key;
+  answer.origin = call.reply.origin;
+  call.silent = true;
+  on_answer_(call.owner, answer);
 }
 
 void RtcSignal::cancel(CallId id) {
   Call* call = find(id);
-  if (call == nullptr) return;
+  if (call == nullptr || call->silent) return;  // what is left of it ends by itself
   call->silent = true;
-  const bool offer = call->request.plan.step == RtcStep::kOffer;
-  if (offer && call->stage == Stage::kRecording) {
-    remover_->remove_at_origin(*call);
-  } else if (!offer || call->stage != Stage::kAnswering) {
-    finish(*call, {});
+  if (call->request.plan.step == RtcStep::kOffer) {
+    if (call->recording != 0) {
+      record_.cancel(std::exchange(call->recording, 0));
+      remove_at_origin(*call);
+      return;
+    }
+    if (origins_.abandon(call->ask)) return;
   }
+  finish(*call, {});
+}
+
+void RtcSignal::finish(Call& call, RtcAnswer answer) {
+  answer.key = call.request.plan.key;
+  answer.origin = call.reply.origin;
+  process_.hooks.cancel(call.hook);
+  origins_.cancel(call.ask);
+  record_.cancel(call.recording);
+  if (call.let_in && !call.recorded) tell_stop(call);
+  const std::uint64_t owner = call.owner;
+  const bool silent = call.silent;
+  calls_.erase(call.id);
+  if (!silent) on_answer_(owner, answer);
 }
 
 std::string RtcSignal::origin_text(const Call& call) const {
-  return weir::origin_text(process_.state, call.origin, call.endpoint);
+  return weir::origin_text(process_.state, call.reply.origin, call.reply.endpoint);
 }
 
 }  // namespace weir::http
