@@ -227,7 +227,7 @@ void FlowBook::note_client(std::uint32_t slot, const ipc::FlowClaim& m, std::uin
   LogLine(LogLevel::kInfo, first ? "session connected" : "client has a new address")
       .session(record.session)
       .field("stream", record.get(FlowField::kKey))
-      .field("client", to_string(record.client))
+      .field("client", record.client)
       .field("before", first || from.empty() ? std::string() : to_string(from))
       .field("upstream", to_string(record.upstream_local))
       .field("origin", to_string(record.origin_endpoint))

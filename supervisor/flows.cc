@@ -204,7 +204,7 @@ void Flows::create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m
     LogLine(LogLevel::kWarn, "session refused")
         .session(m.session)
         .field("protocol", to_string(kind_of(kind)))
-        .field("client", to_string(m.signaller))
+        .field("client", m.signaller)
         .field("reason", to_string(status))
         .field("suppressed", suppressed);
   }

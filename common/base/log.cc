@@ -1,4 +1,5 @@
 #include "common/base/log.h"
+#include "common/base/endpoint.h"
 
 #include <fcntl.h>
 #include <syslog.h>
@@ -139,6 +140,10 @@ LogLine& LogLine::field(std::string_view name, std::string_view value) {
     }
   }
   return *this;
+}
+
+LogLine& LogLine::field(std::string_view name, const Endpoint& value) {
+  return on_ ? field(name, to_string(value)) : *this;
 }
 
 LogLine& LogLine::number(std::string_view name, std::string_view digits) {

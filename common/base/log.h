@@ -45,6 +45,8 @@ Result<LogLevel> parse_log_level(std::string_view text);
 using SessionId = std::uint64_t;
 std::string session_text(SessionId id);
 
+struct Endpoint;  // common/base/endpoint.h
+
 class LogLine {
  public:
   LogLine(LogLevel level, std::string_view event);
@@ -57,9 +59,15 @@ class LogLine {
   LogLine& field(std::string_view name, const char* value) {
     return field(name, std::string_view(value));
   }
+  LogLine& field(std::string_view name, const Endpoint& value);
   template <typename Integer>
   requires std::is_integral_v<Integer> LogLine& field(std::string_view name, Integer value) {
-    return number(name, std::to_string(value));
+    return on_ ? number(name, std::to_string(value)) : *this;
+  }
+  // A text that costs something, made only when the line is written.
+  template <typename Make>
+  requires std::is_invocable_v<Make> LogLine& field(std::string_view name, Make make) {
+    return on_ ? field(name, std::string_view(make())) : *this;
   }
 
  private:

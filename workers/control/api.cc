@@ -98,7 +98,7 @@ void Api::finish(const HttpRequest& request, http::ConnHandle token, const HttpR
   if (response.status >= 400) counters_.add(Counter::kApiErrors);
   if (log_enabled(LogLevel::kDebug)) {
     LogLine(LogLevel::kDebug, "api request")
-        .field("client", to_string(request.peer))
+        .field("client", request.peer)
         .field("method", to_string(request.method))
         .field("path", request.path)
         .field("status", response.status)
@@ -111,7 +111,7 @@ void Api::log_refused(const weir::Endpoint& peer, std::string_view why) {
   std::uint64_t suppressed = 0;
   if (!refusals_.take(monotonic_ms(), suppressed)) return;
   LogLine(LogLevel::kWarn, "registration refused")
-      .field("client", to_string(peer))
+      .field("client", peer)
       .field("error", why)
       .field("suppressed", suppressed);
 }

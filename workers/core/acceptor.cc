@@ -104,7 +104,7 @@ void Acceptor::hand_on(UniqueFd fd, const Accepted& who) {
   std::uint64_t suppressed = 0;
   if (denials_.take(monotonic_ms(), suppressed)) {
     LogLine(LogLevel::kWarn, "connection refused, the access option denies it")
-        .field("client", to_string(who.client))
+        .field("client", who.client)
         .field("listener", to_string(at.address))
         .field("suppressed", suppressed);
   }

@@ -282,7 +282,7 @@ OriginDialer::Step OriginDialer::origin_failed(Dial& dial, const Broken& broken)
       .session(dial.want.session)
       .field("stream", dial.key)
       .field("origin", origin_text(state_, dial.origin, dial.target.endpoint))
-      .field("client", to_string(dial.want.client))
+      .field("client", dial.want.client)
       .field("error", broken.why)
       .field("attempt", dial.attempts);
   dial.failed.push_back(dial.origin);

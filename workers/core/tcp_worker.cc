@@ -88,7 +88,7 @@ void log_ended_by_master(const ipc::SessionEnd& order, std::string_view section,
   LogLine(LogLevel::kWarn, "session ended by the master")
       .session(order.session)
       .field("stream", stream)
-      .field("client", to_string(client))
+      .field("client", client)
       .field("reason", reason);
 }
 
@@ -97,7 +97,7 @@ void log_refused(LogBudget& budget, std::string_view event, const Endpoint& clie
   std::uint64_t suppressed = 0;
   if (!budget.take(monotonic_ms(), suppressed)) return;
   LogLine(LogLevel::kWarn, event)
-      .field("client", to_string(client))
+      .field("client", client)
       .field("limit", limit)
       .field("suppressed", suppressed);
 }

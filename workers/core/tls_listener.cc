@@ -54,7 +54,7 @@ void note_tls_failure(ipc::Counters& counters, LogBudget& budget, SessionId sess
   if (!budget.take(monotonic_ms(), suppressed)) return;
   LogLine(LogLevel::kWarn, "TLS handshake failed")
       .session(session)
-      .field("client", to_string(client))
+      .field("client", client)
       .field("reason", to_string(why))
       .field("error", text)
       .field("suppressed", suppressed);

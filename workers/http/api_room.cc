@@ -58,7 +58,7 @@ bool ApiRoom::refuse(std::uint32_t index, const RequestHead& head) {
   if (refused_kicks_.take(monotonic_ms(), suppressed)) {
     LogLine(LogLevel::kWarn, "kick refused: no http_api.token, and not from a trusted network")
         .session(conn.id)
-        .field("client", to_string(conn.client))
+        .field("client", conn.client)
         .field("path", head.path)
         .field("suppressed", suppressed);
   }

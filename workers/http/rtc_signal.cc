@@ -69,7 +69,7 @@ RtcSignal::CallId RtcSignal::start(std::uint64_t owner, RtcRequest request) {
   if (!reader_.can_answer(request.plan)) {
     LogLine(LogLevel::kWarn, "webrtc request refused, no name of rtc.candidate is known yet")
         .session(request.session)
-        .field("client", to_string(request.client))
+        .field("client", request.client)
         .field("stream", request.plan.key);
     on_answer_(owner, rtc_error(request.plan.api, 503, "no public address is known yet"));
     return 0;
@@ -125,7 +125,7 @@ void RtcSignal::on_verdict(Call& call, const HookVerdict& verdict) {
   }
   LogLine(LogLevel::kWarn, "webrtc request refused by the operator's server")
       .session(call.request.session)
-      .field("client", to_string(call.request.client))
+      .field("client", call.request.client)
       .field("stream", call.request.plan.key)
       .field("reason", verdict.why);
   fail(call, 403, "not allowed");
@@ -216,7 +216,7 @@ void RtcSignal::on_no_origin(Call& call) {
   } else {
     LogLine(LogLevel::kWarn, "webrtc request refused")
         .session(call.request.session)
-        .field("client", to_string(call.request.client))
+        .field("client", call.request.client)
         .field("stream", call.request.plan.key)
         .field("reason", to_string(dial.status));
     fail(call, 503, "no origin can serve this stream");
@@ -308,7 +308,7 @@ void RtcSignal::on_offer_answer(Call& call) {
         .session(call.request.session)
         .field("stream", plan.key)
         .field("origin", origin_text(call))
-        .field("client", to_string(call.request.client))
+        .field("client", call.request.client)
         .field("reason", made.error().text);
     give_up(call, 502, "the origin's answer cannot be used");
     return;
@@ -349,7 +349,7 @@ void RtcSignal::on_restart_answer(Call& call) {
     LogLine(LogLevel::kWarn, "origin's answer to an ICE restart cannot be used")
         .session(call.request.session)
         .field("origin", origin_text(call))
-        .field("client", to_string(call.request.client))
+        .field("client", call.request.client)
         .field("reason", made.error().text);
     fail(call, 502, "the origin's answer cannot be used");
     return;
@@ -429,7 +429,7 @@ void RtcSignal::refuse_record(Call& call, const RtcRecord::Outcome& outcome) {
       .session(call.request.session)
       .field("stream", call.request.plan.key)
       .field("origin", origin_text(call))
-      .field("client", to_string(call.request.client))
+      .field("client", call.request.client)
       .field("reason", outcome.why);
   if (call.request.plan.step != RtcStep::kOffer) {
     fail(call, 503, "the session cannot be changed now");
@@ -465,7 +465,7 @@ void RtcSignal::answer_recorded(Call& call, std::string_view flow_name) {
       .field("stream", plan.key)
       .field("origin", origin_text(call))
       .field("media", call.made.flows.empty() ? "" : to_string(call.made.flows.front().media))
-      .field("client", to_string(call.request.client))
+      .field("client", call.request.client)
       .field("ufrag", call.made.flows.empty() ? std::string()
                                               : call.made.flows.front().username.substr(0, 8));
   finish(call, answer);

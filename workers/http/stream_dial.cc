@@ -163,7 +163,7 @@ void StreamDial::refuse(std::uint32_t index, const OriginDialer::Step& step) {
   if (step.end == End::kNoOrigin) {
     LogLine(LogLevel::kWarn, "request refused")
         .session(process_.server[index].id)
-        .field("client", to_string(x.identity.client))
+        .field("client", x.identity.client)
         .field("stream", x.key)
         .field("reason", to_string(step.status));
     if (step.origin != ipc::OriginRef{}) status = 502;  // one was tried

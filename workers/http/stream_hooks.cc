@@ -58,7 +58,7 @@ void StreamRoom::on_verdict(std::uint32_t index, const HookEvent& event,
   if (!verdict.allowed) {
     LogLine(LogLevel::kWarn, "request refused by the operator's server")
         .session(conn.id)
-        .field("client", to_string(x.identity.client))
+        .field("client", x.identity.client)
         .field("stream", x.key)
         .field("reason", verdict.why);
     server_.answer(index, {403, kText, "not allowed\n"});

@@ -28,8 +28,8 @@ void StreamRoom::start_relay(std::uint32_t index) {
   LogLine(LogLevel::kInfo, "player connected")
       .session(conn.id)
       .field("stream", x.key)
-      .field("origin", dial_.origin_text(x))
-      .field("client", to_string(x.identity.client))
+      .field("origin", [&] { return dial_.origin_text(x); })
+      .field("client", x.identity.client)
       .field("path", x.path)
       .field("setup_ms", monotonic_ms() - conn.mark.started_ms);
   conn.mark.media = true;

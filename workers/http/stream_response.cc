@@ -354,7 +354,7 @@ void StreamRoom::origin_broke(std::uint32_t index, EndReason reason, std::string
       .session(conn.id)
       .field("stream", x.key)
       .field("origin", dial_.origin_text(x))
-      .field("client", to_string(x.identity.client))
+      .field("client", x.identity.client)
       .field("reason", why);
   x.upstream = Side{};
   x.collected.clear();

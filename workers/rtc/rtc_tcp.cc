@@ -96,7 +96,7 @@ void TcpLegs::close_unproven(std::uint64_t before_ms) {
     if (!leg.used) continue;
     if (leg.unwatched) {
       LogLine(LogLevel::kError, "a connection ends, the kernel does not watch its socket")
-          .field("client", to_string(leg.client));
+          .field("client", leg.client);
     }
     const bool late = leg.flow == 0xFFFFFFFF && leg.opened_ms < before_ms;
     if (late || leg.unwatched) lost({i, leg.generation});

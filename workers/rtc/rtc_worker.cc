@@ -266,7 +266,7 @@ void RtcWorker::on_begin(std::uint32_t index) {
       .session(flow.session)
       .field("stream", flow.key)
       .field("client", client != nullptr ? to_string(client->key.address) : "")
-      .field("origin", origin_text(flow));
+      .field("origin", [&] { return origin_text(flow); });
   const auto waiting = waiting_legs_.find(flow.ref.slot);
   if (waiting == waiting_legs_.end()) return;
   const LegRef ref = waiting->second;
@@ -295,6 +295,7 @@ void RtcWorker::on_end(std::uint32_t index, const UdpEnd& end) {
 }
 
 void RtcWorker::log_end(const UdpFlow& flow, const UdpEnd& end) {
+  if (!log_enabled(LogLevel::kInfo) && !access_log_enabled()) return;
   const UdpClientPath* client = flow.client();
   const std::string origin = origin_text(flow);
   LogLine(LogLevel::kInfo, "WebRTC session ended")

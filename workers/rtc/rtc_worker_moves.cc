@@ -139,7 +139,7 @@ bool RtcWorker::take_back(std::uint32_t index, const Mover& mover) {
   counters_.add(Counter::kRtcMovesUndone);
   LogLine(LogLevel::kInfo, "client speaks from its old address, media goes there again")
       .session(flow.session)
-      .field("client", to_string(mover.before.key.address))
+      .field("client", mover.before.key.address)
       .field("other", to_string(mover.way.key.address));
   return true;
 }

@@ -370,7 +370,7 @@ void RtmpWorker::refuse(std::uint32_t index, EndReason reason, std::string_view 
   LogLine(LogLevel::kWarn, "client refused")
       .session(conn.id)
       .field("stream", conn.key)
-      .field("client", to_string(conn.client))
+      .field("client", conn.client)
       .field("role", conn.publisher ? "publisher" : "player")
       .field("reason", description);
   p.side[kOrigin] = Leg{};
@@ -401,7 +401,7 @@ void RtmpWorker::on_protocol_failure(std::uint32_t index) {
                                                         : "client broke the protocol, session ends")
       .session(conn.id)
       .field("stream", conn.key)
-      .field("client", to_string(conn.client))
+      .field("client", conn.client)
       .field("reason", to_string(failure))
       .field("detail", p.session.failure_detail());
   p.side[kOrigin].out = {};
@@ -432,8 +432,8 @@ void RtmpWorker::open_session(std::uint32_t index) {
   LogLine(LogLevel::kInfo, conn.publisher ? "publisher connected" : "player connected")
       .session(conn.id)
       .field("stream", conn.key)
-      .field("origin", origin_text(state_, conn.origin, conn.endpoint))
-      .field("client", to_string(conn.client))
+      .field("origin", [&] { return origin_text(state_, conn.origin, conn.endpoint); })
+      .field("client", conn.client)
       .field("setup_ms", monotonic_ms() - conn.accepted_ms);
 }
 
@@ -458,7 +458,7 @@ bool RtmpWorker::on_watched(std::uint32_t index, ByteView bytes) const {
   LogLine(LogLevel::kInfo, "client left its stream, session ends")
       .session(conn.id)
       .field("stream", conn.key)
-      .field("client", to_string(conn.client))
+      .field("client", conn.client)
       .field("reason", to_string(conn.watch->failure()));
   return false;
 }

@@ -63,7 +63,7 @@ void SrtDoor::on_handshake(const ClientPacket& packet) {
   std::uint64_t suppressed = 0;
   if (!process_.refusals.take(now, suppressed)) return;
   LogLine(LogLevel::kWarn, "SRT caller refused")
-      .field("client", to_string(packet.key.address))
+      .field("client", packet.key.address)
       .field("reason", to_string(entry.failure))
       .field("suppressed", suppressed);
 }
@@ -178,7 +178,7 @@ void SrtDoor::deny(const ClientPacket& packet, std::uint64_t now) {
   std::uint64_t suppressed = 0;
   if (!process_.refusals.take(now, suppressed)) return;
   LogLine(LogLevel::kWarn, "SRT caller refused, the access option denies it")
-      .field("client", to_string(packet.key.address))
+      .field("client", packet.key.address)
       .field("suppressed", suppressed);
 }
 
@@ -190,7 +190,7 @@ void SrtDoor::overload(const ClientPacket& packet, DialTable::Room room, std::ui
   const bool share = room == DialTable::Room::kShareTaken;
   LogLine(LogLevel::kWarn, share ? "SRT caller refused, too many handshakes of its address"
                                  : "SRT caller refused, too many handshakes are under way")
-      .field("client", to_string(packet.key.address))
+      .field("client", packet.key.address)
       .field("max_half_open", process_.config.srt.max_half_open)
       .field("suppressed", suppressed);
 }

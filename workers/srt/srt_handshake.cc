@@ -138,9 +138,9 @@ void SrtDialer::on_established(Dial& dial) {
       .session(dial.id)
       .field("stream", handshake.key().text)
       .field("role", to_string(role_of(dial)))
-      .field("client", to_string(dial.key.address))
+      .field("client", dial.key.address)
       .field("user", handshake.user())
-      .field("origin", process_.origin_text(dial.origin, dial.endpoint))
+      .field("origin", [&] { return process_.origin_text(dial.origin, dial.endpoint); })
       .field("ms", dial.done_ms - dial.started_ms);
 }
 
@@ -154,7 +154,7 @@ void SrtDialer::on_rejected(Dial& dial) {
   if (process_.refusals.take(now, suppressed)) {
     LogLine(LogLevel::kWarn, by_origin ? "SRT caller rejected by the origin" : "SRT caller refused")
         .session(dial.id)
-        .field("client", to_string(dial.key.address))
+        .field("client", dial.key.address)
         .field("stream_id", handshake.stream_id())
         .field("origin",
                by_origin ? process_.origin_text(dial.origin, dial.endpoint) : std::string())
@@ -215,7 +215,7 @@ void SrtDialer::origin_failed(Dial& dial, ipc::DialOutcome outcome, std::string_
       .session(dial.id)
       .field("stream", dial.handshake.key().text)
       .field("origin", process_.origin_text(dial.origin, dial.endpoint))
-      .field("client", to_string(dial.key.address))
+      .field("client", dial.key.address)
       .field("error", error)
       .field("attempt", dial.failed.size() + 1);
   leave_origin(dial);

@@ -56,8 +56,11 @@ void KeyLengths::on_round() {
   const std::uint64_t now = monotonic_ms();
   for (Known& row : known_) row.present = false;
   ipc::OriginRecord record;
-  for (std::uint32_t slot = 0; slot < state_.header().origin_capacity; ++slot) {
+  const auto& header = state_.header();
+  std::uint32_t left = header.origins_used.load(std::memory_order_relaxed);
+  for (std::uint32_t slot = 0; slot < header.origin_capacity && left > 0; ++slot) {
     if (!state_.read_origin(slot, record)) continue;
+    --left;
     const std::size_t count =
         std::min<std::size_t>(record.endpoint_count[kSrt], limits::kEndpointsPerKind);
     for (std::size_t i = 0; i < count; ++i) {

@@ -146,7 +146,7 @@ void SrtWorker::on_begin(std::uint32_t index) {
       .session(flow.session)
       .field("stream", flow.key)
       .field("client", flow.client() != nullptr ? to_string(flow.client()->key.address) : "")
-      .field("origin", process_.origin_text(flow.origin, flow.origin_endpoint));
+      .field("origin", [&] { return process_.origin_text(flow.origin, flow.origin_endpoint); });
 }
 
 void SrtWorker::on_end(std::uint32_t index, const UdpEnd& end) {
@@ -170,6 +170,7 @@ void SrtWorker::on_refused(std::uint32_t request, ipc::FlowStatus status) {
 }
 
 void SrtWorker::log_end(const UdpFlow& flow, const UdpEnd& end) {
+  if (!log_enabled(LogLevel::kInfo) && !access_log_enabled()) return;
   const UdpClientPath* client = flow.client();
   const std::string origin = process_.origin_text(flow.origin, flow.origin_endpoint);
   const std::uint64_t now = monotonic_ms();
