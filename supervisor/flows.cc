@@ -331,7 +331,7 @@ void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by
       .field("protocol", to_string(record.kind))
       .field("stream", record.get(FlowField::kKey))
       .field("role", to_string(record.role))
-      .field("client", to_string(record.client.empty() ? record.signaller : record.client))
+      .field("client", record.client.empty() ? record.signaller : record.client)
       .field("origin", to_string(record.origin_endpoint))
       .field("reason", to_string(reason))
       .field("age_ms", now_ms - record.created_ms)

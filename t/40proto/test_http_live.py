@@ -106,10 +106,10 @@ def test_thousand_players_leave_nothing_behind(lab):
     weir = lab.weir(origins=[origin], http=True)
     [pid] = weir.pids("http")
     warm_up(weir, 1000)
-    descriptors, memory = weir.descriptors(), weir.pss()
+    descriptors, memory = weir.descriptors(), weir.memory()
     warm_up(weir, 1000)
     assert weir.descriptors() <= descriptors + 3
-    assert weir.pss() < memory + 2 * 1024 * 1024
+    assert weir.memory() < memory + 2 * 1024 * 1024
     assert weir.pids("http") == [pid]
 
 

@@ -179,9 +179,9 @@ def test_flood_beside_a_session(lab, calm):
     player.wait_video(5)
     flood = Flood(link, weir.rtc_port)
     poll("a good deal of it", lambda: flood.sent > 20000, 60)
-    before = weir.weir.pss(), weir.weir.descriptors()
+    before = weir.weir.memory(), weir.weir.descriptors()
     player.wait_video(50, 120)
-    after = weir.weir.pss(), weir.weir.descriptors()
+    after = weir.weir.memory(), weir.weir.descriptors()
     flood.stop()
     results = {r: weir.weir.metric("weir_stun_requests_total", result=r)
                for r in ("replayed", "wrong_integrity", "malformed")}

@@ -186,7 +186,7 @@ std::optional<RtcOrigin::Outcome> RtcOrigin::unreadable(Exchange& x) const {
       .session(x.want.session)
       .field("stream", x.want.key)
       .field("origin", origin_text(x))
-      .field("client", to_string(x.want.client))
+      .field("client", x.want.client)
       .field("reason", x.response->error());
   return make_outcome(x, Outcome::State::kUnreadable);
 }
@@ -202,7 +202,7 @@ std::optional<RtcOrigin::Outcome> RtcOrigin::follow(Exchange& x) {
       .session(x.want.session)
       .field("stream", x.want.key)
       .field("origin", origin_text(x))
-      .field("client", to_string(x.want.client))
+      .field("client", x.want.client)
       .field("status", head.status)
       .field("location", head.fields.get(HeaderId::kLocation))
       .field("reason", there ? std::string_view() : there.error().text);
@@ -239,7 +239,7 @@ void RtcOrigin::on_timeout(Exchange& x) {
       .session(x.want.session)
       .field("stream", x.want.key)
       .field("origin", origin_text(x))
-      .field("client", to_string(x.want.client));
+      .field("client", x.want.client);
   Outcome outcome = make_outcome(x, Outcome::State::kLate);
   outcome.last = x.abandoned || x.want.late_limit_ms == 0;
   if (!outcome.last) {

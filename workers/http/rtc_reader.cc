@@ -43,7 +43,7 @@ std::string RtcReader::read_location(const RtcRequest& request,
       .session(request.session)
       .field("stream", request.plan.key)
       .field("origin", origin_text(state_, answer.origin, answer.endpoint))
-      .field("client", to_string(request.client))
+      .field("client", request.client)
       .field("location", written);
   return location;
 }

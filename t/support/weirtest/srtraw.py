@@ -63,7 +63,9 @@ class Listener:
     def serve(self):
         try:
             while True:
-                self.take(*self.socket.recvfrom(2000))
+                packet, peer = self.socket.recvfrom(2000)
+                if packet:  # else: somebody has found the port free
+                    self.take(packet, peer)
         except OSError:
             return  # closed
 
