@@ -7,10 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#ifndef TCP_DELACK_MAX_US  // Linux 6.15
-#define TCP_DELACK_MAX_US 46
-#endif
-
 namespace weir::net {
 namespace {
 
@@ -23,7 +19,6 @@ void set_int(int fd, int level, int name, int value) {
 
 void set_tcp_options(int fd, const TcpOptions& options) {
   set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_int(fd, IPPROTO_TCP, TCP_DELACK_MAX_US, kAckDelayUs);
   if (options.keepalive_ms > 0) {
     const int idle =
         static_cast<int>(std::clamp<std::uint64_t>(options.keepalive_ms / 1000, 1, 32767));

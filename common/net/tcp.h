@@ -9,19 +9,12 @@
 
 namespace weir::net {
 
-// How long the kernel may hold an acknowledgement of bytes that nobody has read yet. A peer with
-// Nagle (nginx-rtmp, which writes a frame chunk by chunk) keeps the rest of its frame until then;
-// the kernel's own bound is 40 ms, longer than a tick of the relay. Not less: it is the least that
-// kernels with 250 ticks a second take.
-constexpr int kAckDelayUs = 8000;
-
 struct TcpOptions {
   std::uint64_t keepalive_ms = 0;     // idle time before keep-alive probes; 0: off
   std::uint64_t user_timeout_ms = 0;  // TCP_USER_TIMEOUT; 0: the system's
 };
 
-// No Nagle, keep-alive, user timeout, and acknowledgements that wait kAckDelayUs at most (Linux
-// 6.15 and later). A kernel that refuses one of them costs nothing else.
+// No Nagle, keep-alive and user timeout. A kernel that refuses one of them costs nothing else.
 void set_tcp_options(int fd, const TcpOptions& options);
 
 // Starts a connect; it is done when the socket is writable (then take_socket_error). Errors that
