@@ -152,9 +152,9 @@ void add_block_table(std::string& out, std::span<const OriginRow> rows) {
 void add_conf_block(std::string& out, std::string_view name, std::span<const OriginRow> rows) {
   out.append("# ").append(name).append(" NAME {\n");
   for (const OriginRow& row : rows) {
-    out += "#" + comment(std::string(row.doc) + " (" + std::string(row.type) + "; " +
-                             std::string(row.range) + ")",
-                         "     ");
+    out += comment(
+        std::string(row.doc) + " (" + std::string(row.type) + "; " + std::string(row.range) + ")",
+        "#     ");
     out.append("#     ").append(row.name).append(" ").append(row.example).append(";\n");
   }
   out += "# }\n";
