@@ -276,7 +276,7 @@ TEST_CASE("what was judged is what SRS finds") {
                                                   "\n",
                                                   "..",
                                                   "."};
-  std::mt19937 random(20261126);  // NOLINT(cert-msc51-cpp): the same every time
+  std::mt19937 random(20261126);
   int passed = 0;
   for (int round = 0; round < 200'000; ++round) {
     std::string text = random() % 3 != 0 ? "#!::r=live/public," : "";

@@ -21,7 +21,7 @@ import time
 from . import amf0
 from .rtcorigin import offer_sdp
 from .rtmp import COMMAND, SET_CHUNK_SIZE, ChunkWriter
-from .srtwire import conclusion, handshake
+from .srtwire import conclusion, handshake, with_word
 
 PATIENCE = 2.0
 KINDS = []
@@ -283,10 +283,9 @@ def srt_conclusion(client, change):
 @kind
 def srt_conclusion_out_of_range(client):
     def change(packet):
-        # First sequence number, MSS, flow window: behind version and fields of a handshake.
-        at, value = client.rng.choice([(24, 0x7FFFFFFF), (24, 0xFFFFFFFF), (28, 76), (28, 0), (28, 0xFFFFFFFF),
-                                       (32, 0), (32, 1), (16, 4), (16, 6)])
-        return packet[:at] + struct.pack("!I", value) + packet[at + 4:]
+        # First sequence number, MSS, flow window; version.
+        return with_word(packet, *client.rng.choice([(8, 0x7FFFFFFF), (8, 0xFFFFFFFF), (12, 76), (12, 0),
+                                                     (12, 0xFFFFFFFF), (16, 0), (16, 1), (0, 4), (0, 6)]))
     srt_conclusion(client, change)
 
 
