@@ -33,6 +33,10 @@ def test_hostile_clients_beside_real_streams(lab, media):
     crowd.run(15)
     for viewer in viewers:
         viewer.check()
+    assert len(crowd.done) == len(crowd.kinds)
+    for reached in ("weir_session_ends_total", "weir_http_requests_total", "weir_rtc_signalling_failures_total",
+                    "weir_srt_handshakes_total", "weir_stun_requests_total"):
+        assert weir.metric(reached) > 0, reached
     rows = {row["key"]: row for row in weir.streams()}
     for key, origin in homes.items():
         assert rows[key]["origin"] == origin and rows[key]["publishers"] == 1, rows[key]

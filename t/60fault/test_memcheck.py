@@ -27,6 +27,8 @@ def test_no_process_uses_what_was_never_written(lab, media):
     viewer = Viewer(weir.rtmp_port, "live", "cam")
     viewer.wait_media(30)
     HostileCrowd(Targets(weir.rtmp_port, weir.http_port, **ports), ["cam"], seed=9).run(10, 30)
+    for reached in ("weir_srt_handshakes_total", "weir_stun_requests_total", "weir_http_requests_total"):
+        assert weir.metric(reached) > 0, reached
     for path in ("streams", "origins", "workers", "sessions", "summaries"):
         weir.request(f"/api/v1/{path}", timeout=30)
     assert weir.metric("weir_worker_deaths_total") == 0
