@@ -182,7 +182,7 @@ OriginRef Registry::choose(const ipc::RouteRequest& request, std::string_view ke
       candidates_.push_back({origin.id, record.weight, record.streams, true, origin.credit});
       candidate_slots_.push_back(slot);
     }
-    random_ = mix(random_);
+    random_ = route::mix(random_);
     const std::size_t picked =
         route::pick(policy_, candidates_, keyed_hash(HashSeed{}, key), random_);
     for (std::size_t i = 0; i < candidates_.size(); ++i) {

@@ -20,7 +20,6 @@
 #include <vector>
 
 #include "common/base/endpoint.h"
-#include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
 #include "common/route/balance.h"
@@ -79,7 +78,7 @@ class Registry {
     std::uint64_t client = 0;  // address_group()
   };
   struct KeyHash {
-    std::size_t operator()(std::uint64_t key) const { return mix(key); }
+    std::size_t operator()(std::uint64_t key) const { return route::mix(key); }
   };
   using Counts = std::unordered_map<std::uint64_t, std::uint32_t, KeyHash>;
   static void count_down(Counts& counts, std::uint64_t key);

@@ -1,4 +1,5 @@
-// Hashes for tables and choices; nothing here is a secret's guard.
+// SipHash-1-3: a keyed hash, so that a client cannot choose stream names that collide.
+// Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF".
 #pragma once
 
 #include <cstdint>
@@ -11,11 +12,6 @@ struct HashSeed {
   std::uint64_t k1 = 0;
 };
 
-// SipHash-1-3: a keyed hash, so that a client cannot choose stream names that collide.
-// Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF".
 std::uint64_t keyed_hash(HashSeed seed, std::string_view text);
-
-// Spreads a number over all bits: the finalizer of Steele, Lea and Flood's SplitMix64.
-std::uint64_t mix(std::uint64_t value);
 
 }  // namespace weir

@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "common/base/hash.h"
-
 namespace weir::route {
 namespace {
 
@@ -19,6 +17,14 @@ std::optional<Policy> parse_policy(std::string_view text) {
   if (text == "random") return Policy::kRandom;
   if (text == "hash") return Policy::kHash;
   return std::nullopt;
+}
+
+// The finalizer of Steele, Lea and Flood's SplitMix64.
+std::uint64_t mix(std::uint64_t value) {
+  value += 0x9E3779B97F4A7C15ULL;
+  value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  value = (value ^ (value >> 27)) * 0x94D049BB133111EBULL;
+  return value ^ (value >> 31);
 }
 
 std::size_t pick_least_streams(std::span<const Candidate> candidates, std::uint64_t random) {

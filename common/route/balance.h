@@ -39,4 +39,7 @@ std::size_t pick_hash(std::span<const Candidate> candidates, std::uint64_t key_h
 std::size_t pick(Policy policy, std::span<Candidate> candidates, std::uint64_t key_hash,
                  std::uint64_t random);
 
+// Mixes all bits of a value; for tie-breaks and scores, not against attackers.
+std::uint64_t mix(std::uint64_t value);
+
 }  // namespace weir::route

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
-#include "common/base/hash.h"
+#include "common/route/balance.h"
 #include "ipc/boot_id.h"
 #include "ipc/flow_file.h"
 #include "ipc/flow_reader.h"
@@ -20,7 +20,7 @@ namespace {
 
 using namespace weir;
 using namespace weir::ipc;
-using weir::mix;
+using weir::route::mix;
 
 Endpoint endpoint(std::uint32_t n) {
   Endpoint e;

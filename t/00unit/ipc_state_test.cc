@@ -9,7 +9,7 @@
 #include <set>
 #include <string>
 
-#include "common/base/hash.h"
+#include "common/route/balance.h"
 #include "ipc/counters.h"
 #include "ipc/route_reader.h"
 #include "ipc/state_writer.h"
@@ -17,7 +17,7 @@
 namespace {
 
 using namespace weir::ipc;
-using weir::mix;
+using weir::route::mix;
 
 StateWriter make_writer(std::uint32_t origins, std::uint32_t streams) {
   auto writer = StateWriter::make({origins, streams});

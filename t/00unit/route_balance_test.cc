@@ -5,13 +5,11 @@
 #include <map>
 #include <vector>
 
-#include "common/base/hash.h"
-
 namespace {
 
-using weir::mix;
 using weir::route::Candidate;
 using weir::route::kNobody;
+using weir::route::mix;
 using weir::route::Policy;
 
 std::vector<Candidate> make(std::vector<std::uint32_t> weights) {

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "common/base/hash.h"
+#include "common/route/balance.h"
 
 namespace {
 
@@ -121,7 +121,7 @@ TEST_CASE("any order of events keeps the invariants") {
     EndpointHealth h;
     std::uint64_t now = 1000;
     for (int step = 0; step < 200; ++step) {
-      random = weir::mix(random);
+      random = mix(random);
       now += random % 20000;
       const EndpointHealth before = h;
       HealthChange change = HealthChange::kNone;

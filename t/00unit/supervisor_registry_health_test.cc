@@ -1,6 +1,5 @@
 // Health as the registry uses it: each endpoint for itself, by probes alone, and never against a
 // stream that is published.
-#include "common/base/hash.h"
 #include "t/00unit/supervisor_registry_support.h"
 
 namespace {
@@ -276,7 +275,7 @@ TEST_CASE("two hundred origins whose endpoints flap") {
     rig.open(i + 1, "v/live/" + std::to_string(i), Role::kPublisher, all[i]);
   }
   for (int step = 0; step < 20000; ++step) {
-    random = weir::mix(random);
+    random = weir::route::mix(random);
     const OriginRef some = all[random % all.size()];
     const auto kind = static_cast<EndpointKind>((random >> 20) % weir::ipc::kEndpointKinds);
     if ((random >> 30) % 4 == 0) {

@@ -1,5 +1,4 @@
 // Streams and sessions of the registry; origins: supervisor_registry_origins_test.cc.
-#include "common/base/hash.h"
 #include "t/00unit/supervisor_registry_support.h"
 
 namespace {
@@ -250,7 +249,7 @@ TEST_CASE("any order of what workers say keeps the counts right") {
   weir::SessionId next = 1;
   std::vector<weir::SessionId> live;
   for (int step = 0; step < 30000; ++step) {
-    random = weir::mix(random);
+    random = weir::route::mix(random);
     const std::string key = "v/a/" + std::to_string(random % 40);
     const Role role = (random >> 20) % 4 == 0 ? Role::kPublisher : Role::kPlayer;
     const OriginRef some = origins[(random >> 24) % origins.size()];

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "common/base/hash.h"
+#include "common/route/balance.h"
 #include "ipc/flow_reader.h"
 #include "ipc/flow_writer.h"
 #include "t/support/torture.h"
@@ -16,7 +16,7 @@
 namespace {
 
 using namespace weir::ipc;
-using weir::mix;
+using weir::route::mix;
 
 constexpr std::uint32_t kCapacity = 256;
 

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
-#include "common/base/hash.h"
+#include "common/route/balance.h"
 #include "ipc/channel.h"
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
@@ -29,7 +29,7 @@
 namespace {
 
 using namespace weir::ipc;
-using weir::mix;
+using weir::route::mix;
 
 constexpr std::uint32_t kOrigins = 32;
 constexpr std::uint32_t kStreams = 128;

@@ -11,7 +11,7 @@
 #include <cstdio>
 
 #include "common/base/clock.h"
-#include "common/base/hash.h"
+#include "common/route/balance.h"
 
 namespace weir::torture {
 
@@ -26,7 +26,7 @@ pid_t start_reader(int fd, bool (*look)(const View&, std::uint64_t)) {
   auto view = View::map(fd);
   if (!view) ::_exit(1);
   for (std::uint64_t random = static_cast<std::uint64_t>(::getpid());;) {
-    random = mix(random);
+    random = route::mix(random);
     if (!look(*view, random)) ::_exit(kTorn);
   }
 }

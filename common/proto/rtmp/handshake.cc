@@ -1,15 +1,11 @@
 #include "common/proto/rtmp/handshake.h"
 
 #include <algorithm>
-#include <cstring>
-
-#include "common/base/hash.h"
 
 namespace weir::rtmp {
 namespace {
 
 constexpr std::uint8_t kVersion = 3;
-static_assert(kHandshakeBytes % sizeof(std::uint64_t) == 0);
 constexpr std::size_t kHalfBytes = 764;  // key part and digest part of a block
 constexpr std::size_t kDigestRange = kHalfBytes - 4 - kDigestBytes;
 constexpr std::size_t kVersionAt = 4;  // after the time
@@ -65,19 +61,11 @@ ParseStatus discard(std::size_t& seen, ByteView& in) {
   return seen == kHandshakeBytes ? ParseStatus::kComplete : ParseStatus::kNeedMore;
 }
 
-// Grows `out` by one block of random bytes and returns a view of it. They tell this connection from
-// others and guard nothing (RTMP 1.0, section 5.2.3), so that only the first are the caller's.
+// Grows `out` by one block of random bytes and returns a view of it.
 MutableBytes append_random_block(const HandshakeCrypto& crypto, std::vector<std::uint8_t>& out) {
   out.resize(out.size() + kHandshakeBytes);
   MutableBytes block = MutableBytes(out).last(kHandshakeBytes);
-  std::array<std::uint8_t, sizeof(std::uint64_t)> bytes;
-  crypto.fill_random(bytes);
-  std::uint64_t seed = 0;
-  std::memcpy(&seed, bytes.data(), bytes.size());
-  for (std::size_t at = 0; at < kHandshakeBytes; at += sizeof seed) {
-    const std::uint64_t word = mix(seed + at);
-    std::memcpy(block.data() + at, &word, sizeof word);
-  }
+  crypto.fill_random(block);
   return block;
 }
 
