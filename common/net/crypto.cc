@@ -53,6 +53,18 @@ void fill_random(MutableBytes out) {
   }
 }
 
+void fill_random_from_stock(MutableBytes out) {
+  static std::array<std::uint8_t, std::size_t{32} * 1024> stock;
+  static std::size_t left = 0;
+  if (out.size() > stock.size()) return fill_random(out);
+  if (left < out.size()) {
+    fill_random(stock);
+    left = stock.size();
+  }
+  std::memcpy(out.data(), stock.data() + stock.size() - left, out.size());
+  left -= out.size();
+}
+
 HashSeed random_hash_seed() {
   std::array<std::uint8_t, sizeof(HashSeed)> bytes{};
   fill_random(bytes);

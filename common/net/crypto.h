@@ -12,6 +12,10 @@ void hmac_sha256(ByteView key, ByteView data, std::uint8_t* out);
 void hmac_sha1(ByteView key, ByteView head, ByteView rest, std::uint8_t* out);
 // Random bytes that a peer cannot guess. Ends the process when the system has none to give.
 void fill_random(MutableBytes out);
+// The same from a stock of this process, which is filled in one call: most of what a call to
+// OpenSSL costs is the call. For processes that do not fork any more: a child would have the same
+// stock.
+void fill_random_from_stock(MutableBytes out);
 // For tables and caches whose keys come from outside. Ends the process likewise.
 HashSeed random_hash_seed();
 

@@ -15,7 +15,7 @@ namespace {
 
 using ipc::Counter;
 
-constexpr HandshakeCrypto kCrypto{net::hmac_sha256, net::fill_random};
+constexpr HandshakeCrypto kCrypto{net::hmac_sha256, net::fill_random_from_stock};
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::uint64_t kFastTimerMs = 50;     // deadlines of preambles
 constexpr std::uint64_t kSlowTimerMs = 1000;   // idle and stalled relays, limits over all workers
