@@ -9,6 +9,11 @@
 namespace weir::route {
 namespace {
 
+// To SRS, in fields.
+bool is_separator(char c) {
+  return c == '=' || c == ',' || c == '&' || c == ';' || c == '?';
+}
+
 struct Reading {
   std::string_view host;
   std::string_view resource;
@@ -22,7 +27,8 @@ Reading read_in_pairs(std::string_view fields) {
   Reading out;
   std::string_view key;
   for (bool is_key = true;; is_key = !is_key) {
-    const std::size_t end = std::min(fields.find_first_of("=,&;?"), fields.size());
+    const auto end = static_cast<std::size_t>(
+        std::find_if(fields.begin(), fields.end(), is_separator) - fields.begin());
     const std::string_view token = fields.substr(0, end);
     if (is_key) {
       key = token;
@@ -44,6 +50,10 @@ Reading read_in_pairs(std::string_view fields) {
     const bool twice = fields.substr(end).starts_with("&&");
     fields.remove_prefix(end + (twice ? 2 : 1));
   }
+}
+
+bool has_brace(std::string_view text) {
+  return text.find('{') != std::string_view::npos || text.find('}') != std::string_view::npos;
 }
 
 bool has_escape(std::string_view text) {
@@ -88,8 +98,8 @@ srt::StreamIdError origin_stream_id(const StreamKey& key, const srt::StreamId& i
   if (has_control_byte(out)) return srt::StreamIdError::kBadSyntax;
   const bool clear = read_in_pairs(std::string_view(out).substr(4)) == meant && !has_escape(path) &&
                      path.front() != ' ' && path.back() != ' ' &&
-                     path.find_first_of("=,&;?{}") == std::string_view::npos &&
-                     id.user.find_first_of("{}") == std::string_view::npos;
+                     std::none_of(path.begin(), path.end(), is_separator) && !has_brace(path) &&
+                     !has_brace(id.user);
   // We, too, must read it as we meant it: the next one in a row may be a Weir.
   srt::StreamId again;
   const bool ours = clear && srt::parse_stream_id(out, {}, again) == srt::StreamIdError::kNone &&

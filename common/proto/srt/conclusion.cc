@@ -106,6 +106,14 @@ Fault check_extensions(const Handshake& conclusion) {
   return outside("hsreq_extensions", seen[0], 1, 1);
 }
 
+bool has_stream_id(ByteView extensions) {
+  Extension extension;
+  while (next_extension(extensions, extension)) {
+    if (extension.type == ExtensionType::kStreamId) return true;
+  }
+  return false;
+}
+
 void append_words(std::string_view text, std::vector<std::uint8_t>& out) {
   const std::size_t words = (text.size() + 3) / 4;
   std::size_t at = out.size();
@@ -145,11 +153,10 @@ bool with_stream_id(ByteView conclusion, std::string_view stream_id,
                     std::vector<std::uint8_t>& out) {
   const ByteView head = conclusion.first(kHandshakeBytes);
   ByteView rest = conclusion.subspan(kHandshakeBytes);
-  Handshake parsed;
-  parsed.extensions = rest;
-  std::string present;
-  const bool replaces = stream_id_of(parsed, present) && !present.empty();
-  out.assign(head.begin(), head.end());
+  const bool replaces = has_stream_id(rest);
+  out.clear();
+  out.reserve(conclusion.size() + stream_id.size() + 7);  // with head and padding
+  out.insert(out.end(), head.begin(), head.end());
   bool written = false;
   Extension extension;
   for (ByteView next = rest; next_extension(next, extension); rest = next) {

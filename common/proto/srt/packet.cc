@@ -181,11 +181,9 @@ bool next_extension(ByteView& extensions, Extension& out) {
 }
 
 std::string text_of_words(ByteView content) {
-  std::string out;
-  for (std::size_t i = 0; i + 4 <= content.size(); i += 4) {
-    for (std::size_t j = 4; j-- > 0;) out.push_back(static_cast<char>(content[i + j]));
-  }
-  while (out.ends_with('\0')) out.pop_back();
+  std::string out(content.size() / 4 * 4, '\0');
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<char>(content[i ^ 3]);
+  out.resize(out.find_last_not_of('\0') + 1);
   return out;
 }
 

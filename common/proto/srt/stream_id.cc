@@ -10,6 +10,12 @@ namespace {
 
 constexpr std::string_view kSeparators = ",&;?";
 
+// Asked of each byte.
+constexpr bool is_separator(char c) {
+  return c == ',' || c == '&' || c == ';' || c == '?';
+}
+static_assert(std::all_of(kSeparators.begin(), kSeparators.end(), is_separator));
+
 bool is_blank(char c) {
   return c == ' ' || c == '\t';
 }
@@ -31,7 +37,7 @@ bool take_field(std::string_view& rest, std::string_view& field) {
   std::size_t depth = 0;
   std::size_t end = 0;
   for (; end < rest.size(); ++end) {
-    if (depth == 0 && kSeparators.find(rest[end]) != std::string_view::npos) break;
+    if (depth == 0 && is_separator(rest[end])) break;
     if (rest[end] == '{') ++depth;
     if (rest[end] == '}' && depth-- == 0) return false;
   }
@@ -64,7 +70,7 @@ class FieldReader {
     char separator = ',';
     while (!content.empty()) {
       std::string_view field;
-      if (kSeparators.find(content.front()) != std::string_view::npos) {
+      if (is_separator(content.front())) {
         separator = content.front();
         content.remove_prefix(1);
       }
