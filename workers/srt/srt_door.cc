@@ -21,12 +21,6 @@ HashSeed cookie_seed(HashSeed table) {
   return {keyed_hash(table, "srt cookie, first half"), keyed_hash(table, "srt cookie, second")};
 }
 
-// REQUIRES: a conclusion that admit() has let pass.
-std::uint32_t initial_sequence_of(ByteView conclusion) {
-  Handshake parsed;
-  return parse_handshake(conclusion, parsed) == HandshakeError::kNone ? parsed.initial_sequence : 0;
-}
-
 }  // namespace
 
 SrtDoor::SrtDoor(SrtProcess& process, SrtDialer& dialer, SessionWatch& watch,
@@ -49,7 +43,7 @@ void SrtDoor::on_handshake(const ClientPacket& packet) {
                                                                  : Counter::kSrtMalformed);
       return;
     case Entry::kConclusion:
-      on_conclusion(packet, entry.caller_id, now);
+      on_conclusion(packet, entry, now);
       return;
     case Entry::kAnswered:
       break;
@@ -68,17 +62,17 @@ void SrtDoor::on_handshake(const ClientPacket& packet) {
       .field("suppressed", suppressed);
 }
 
-void SrtDoor::on_conclusion(const ClientPacket& packet, std::uint32_t caller_id,
-                            std::uint64_t now) {
-  const std::uint32_t sequence = initial_sequence_of(packet.bytes);
+void SrtDoor::on_conclusion(const ClientPacket& packet, const Admission& entry, std::uint64_t now) {
+  const std::uint32_t caller_id = entry.caller_id;
+  const std::uint32_t sequence = entry.initial_sequence;
   if (Dial* known = dialer_.find({packet.key.address, caller_id})) {
-    if (known->handshake.initial_sequence() != sequence) return defer(packet, caller_id);
+    if (known->handshake.initial_sequence() != sequence) return defer(packet, entry);
     return dialer_.repeat(*known, packet, now);
   }
   ipc::FlowRecord record;
   const auto hit = process_.table.find_srt_caller(packet.key.address, caller_id, record);
   if (!hit) return begin(packet, caller_id, now, nullptr, record);
-  if (record.srt_first_sequence != sequence) return defer(packet, caller_id);
+  if (record.srt_first_sequence != sequence) return defer(packet, entry);
   if (record.srt_listener_id != 0) {
     // Established: its answer has been sent, but perhaps by a worker that died before it arrived.
     // Then the caller has never spoken, and the origin says the same again.
@@ -90,9 +84,12 @@ void SrtDoor::on_conclusion(const ClientPacket& packet, std::uint32_t caller_id,
 
 // A client that was restarted has the port and the socket id of before; libsrt takes the new call
 // at once. Here the old one ends first, which it can't within the relay's work.
-void SrtDoor::defer(const ClientPacket& packet, std::uint32_t caller_id) {
+void SrtDoor::defer(const ClientPacket& packet, const Admission& entry) {
   if (new_calls_.size() >= kNewCalls) return;  // it repeats itself
-  new_calls_.push_back({packet, caller_id, {packet.bytes.begin(), packet.bytes.end()}});
+  new_calls_.push_back({packet,
+                        entry.caller_id,
+                        entry.initial_sequence,
+                        {packet.bytes.begin(), packet.bytes.end()}});
   new_calls_.back().packet.bytes = {};
   process_.wake();
 }
@@ -102,10 +99,11 @@ void SrtDoor::take_new_calls() {
     const std::uint64_t now = monotonic_ms();
     call.packet.bytes = call.bytes;
     const ClientKey key{call.packet.key.address, call.caller_id};
-    const std::uint32_t sequence = initial_sequence_of(call.bytes);
     Dial* known = dialer_.find(key);
     // One that came twice in this turn.
-    if (known != nullptr && known->handshake.initial_sequence() == sequence) continue;
+    if (known != nullptr && known->handshake.initial_sequence() == call.initial_sequence) {
+      continue;
+    }
     // One that nobody could serve ends nothing.
     if (Session(process_.options, call.bytes, key.address, now).state() ==
         SessionState::kRejected) {

@@ -32,6 +32,7 @@ class SrtDoor {
   struct NewCall {
     ClientPacket packet;  // of bytes
     std::uint32_t caller_id = 0;
+    std::uint32_t initial_sequence = 0;
     std::vector<std::uint8_t> bytes;
   };
   // A session of such a caller that is fetched from where it is, to be ended.
@@ -40,8 +41,8 @@ class SrtDoor {
     ipc::FlowRef flow;
   };
 
-  void on_conclusion(const ClientPacket& packet, std::uint32_t caller_id, std::uint64_t now);
-  void defer(const ClientPacket& packet, std::uint32_t caller_id);
+  void on_conclusion(const ClientPacket& packet, const Admission& entry, std::uint64_t now);
+  void defer(const ClientPacket& packet, const Admission& entry);
   bool end_old_call(ipc::FlowRef flow, ipc::FlowRef dropped, const ClientPacket& caller);
   void begin(const ClientPacket& packet, std::uint32_t caller_id, std::uint64_t now,
              const ipc::FlowRef* found, const ipc::FlowRecord& record);

@@ -119,7 +119,7 @@ Admission admit(const DoormanOptions& options, ByteView datagram, const Endpoint
     return {Entry::kIgnored, Failure::kBadCookie, request.socket_id, {}};
   }
   if (request.version < kHsv5) return refuse(Failure::kHsv4, Reject::kVersion);
-  return {Entry::kConclusion, Failure::kNone, request.socket_id, {}};
+  return {Entry::kConclusion, Failure::kNone, request.socket_id, {}, request.initial_sequence};
 }
 
 Session::Session(const SessionOptions& options, ByteView conclusion, const Endpoint& client,

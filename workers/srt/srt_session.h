@@ -84,7 +84,8 @@ struct Admission {
   Entry entry = Entry::kIgnored;
   Failure failure = Failure::kNone;
   std::uint32_t caller_id = 0;
-  ByteView answer;  // within the buffer that was given
+  ByteView answer;                     // within the buffer that was given
+  std::uint32_t initial_sequence = 0;  // of a conclusion
 };
 
 // What to do with a handshake of a client that is addressed to no established session. `buffer`:
