@@ -85,6 +85,7 @@ struct UdpFlow {
   std::uint64_t reported_ms = 0;       // activity that the master knows of
   std::uint32_t rtt_us = 0;            // SRT: between the ends, as a receiver told last
   std::uint32_t rtt_variance_us = 0;
+  std::uint32_t srt_caller_id = 0;  // the client's socket id
   ipc::FlowCounters total;
   ipc::FlowCounters reported;
 

@@ -189,6 +189,7 @@ std::uint32_t UdpRelay::adopt(const ipc::FlowAssign& assign, const ipc::FlowReco
   flow.stun_ms = record.stun_ms;
   flow.rtt_us = record.srt_rtt_us;
   flow.rtt_variance_us = record.srt_rtt_variance_us;
+  flow.srt_caller_id = record.srt_caller_id;
   counters_.add(settings_.counters.flows);
   if (assign.header.request == 0) counters_.add(settings_.counters.takeovers);
   // An SRT client has no path before its origin has named a socket id.

@@ -9,13 +9,9 @@ namespace weir::srt {
 
 using ipc::Counter;
 
-SessionWatch::Seen& SessionWatch::seen(std::uint32_t flow) {
-  if (seen_.size() <= flow) seen_.resize(flow + 1);
-  return seen_[flow];
-}
-
-void SessionWatch::begin(std::uint32_t flow, std::uint32_t caller_id) {
-  seen(flow) = {caller_id, {}};
+std::string_view& SessionWatch::closing(std::uint32_t flow) {
+  if (reasons_.size() <= flow) reasons_.resize(flow + 1);
+  return reasons_[flow];
 }
 
 void SessionWatch::look(std::uint32_t index, const Header& header, ByteView packet,
@@ -44,9 +40,9 @@ void SessionWatch::look(std::uint32_t index, const Header& header, ByteView pack
 }
 
 void SessionWatch::close(std::uint32_t index, std::string_view why) {
-  Seen& of = seen(index);
-  if (!of.closing.empty()) return;
-  of.closing = why;
+  std::string_view& reason = closing(index);
+  if (!reason.empty()) return;
+  reason = why;
   closing_.push_back(process_.relay.flow(index).ref);
   process_.wake();
 }
@@ -55,7 +51,7 @@ void SessionWatch::end_closed() {
   for (const ipc::FlowRef ref : std::exchange(closing_, {})) {
     const std::uint32_t index = process_.relay.find(ref);
     if (index == kNoFlow) continue;
-    const std::string_view why = seen(index).closing;
+    const std::string_view why = closing(index);
     const UdpClientPath* client = process_.relay.flow(index).client();
     if (why == kCallsAnew && client != nullptr) {
       std::array<std::uint8_t, kShutdownBytes> buffer;  // the caller has forgotten to send one
@@ -67,17 +63,18 @@ void SessionWatch::end_closed() {
 
 // A client can call again at once, and an origin has the stream free for it.
 void SessionWatch::tell_ends(std::uint32_t index, const UdpEnd& end) {
-  const Seen of = std::exchange(seen(index), Seen{});
-  const UdpClientPath* client = process_.relay.flow(index).client();
+  closing(index) = {};
+  const UdpFlow& flow = process_.relay.flow(index);
+  const UdpClientPath* client = flow.client();
   const bool theirs = end.reason == ipc::FlowEndReason::kMoved ||
                       end.reason == ipc::FlowEndReason::kClosed ||
                       end.reason == ipc::FlowEndReason::kRefused;
   if (theirs || client == nullptr) return;
   std::array<std::uint8_t, kShutdownBytes> buffer;
   process_.relay.forward(index, write_shutdown(buffer, client->key.id));
-  if (of.caller_id == 0) return;
+  if (flow.srt_caller_id == 0) return;
   process_.relay.reply({client->key, client->local, client->socket, {}},
-                       write_shutdown(buffer, of.caller_id));
+                       write_shutdown(buffer, flow.srt_caller_id));
 }
 
 }  // namespace weir::srt

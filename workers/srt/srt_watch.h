@@ -18,8 +18,6 @@ class SessionWatch {
  public:
   explicit SessionWatch(SrtProcess& process) : process_(process) {}
 
-  // The session has come to this worker; `caller_id`: its client's socket id.
-  void begin(std::uint32_t flow, std::uint32_t caller_id);
   // A control packet of it goes by. Does not end it yet.
   void look(std::uint32_t flow, const Header& header, ByteView packet, bool of_client);
   // It shall end with the next end_closed().
@@ -31,14 +29,11 @@ class SessionWatch {
   void clear() { closing_.clear(); }
 
  private:
-  struct Seen {
-    std::uint32_t caller_id = 0;
-    std::string_view closing;  // why it is about to end
-  };
-  Seen& seen(std::uint32_t flow);
+  // Why the session is about to end; empty: it is not.
+  std::string_view& closing(std::uint32_t flow);
 
   SrtProcess& process_;
-  std::vector<Seen> seen_;  // by the relay's index
+  std::vector<std::string_view> reasons_;  // by the relay's index
   std::vector<ipc::FlowRef> closing_;
 };
 

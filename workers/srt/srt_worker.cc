@@ -137,11 +137,9 @@ bool SrtWorker::to_tcp(std::uint32_t, ByteView) {
 // ---- sessions
 
 void SrtWorker::on_begin(std::uint32_t index) {
-  const UdpFlow& flow = relay_.flow(index);
-  ipc::FlowRecord record;
-  watch_.begin(index, table_.read(flow.ref, record) ? record.srt_caller_id : 0);
   if (dialer_.on_begin(index)) return;
   door_.on_begin(index);
+  const UdpFlow& flow = relay_.flow(index);
   LogLine(LogLevel::kInfo, "SRT session is served here")
       .session(flow.session)
       .field("stream", flow.key)
