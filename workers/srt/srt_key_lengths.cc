@@ -38,7 +38,9 @@ void KeyLengths::stop() {
 }
 
 void KeyLengths::learn(const Endpoint& origin, std::uint16_t encryption) {
-  known(origin).encryption = encryption;
+  Known& row = known(origin);
+  if (row.encryption == encryption) return;
+  row.encryption = encryption;
   decide();
 }
 
