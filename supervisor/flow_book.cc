@@ -30,10 +30,6 @@ constexpr std::size_t index(FlowKind kind) {
 constexpr ipc::EndpointKind endpoint_kind(FlowKind kind) {
   return kind == FlowKind::kSrt ? ipc::EndpointKind::kSrt : ipc::EndpointKind::kRtc;
 }
-Endpoint plain(Endpoint e) {
-  e.scheme = Scheme::kDefault;
-  return e;
-}
 std::uint64_t add_bounded(std::uint64_t a, std::uint64_t b) {
   return a + std::min(b, ~a);
 }
@@ -229,8 +225,8 @@ void FlowBook::note_client(std::uint32_t slot, const ipc::FlowClaim& m, std::uin
       .field("stream", record.get(FlowField::kKey))
       .field("client", record.client)
       .field("before", first || from.empty() ? std::string() : to_string(from))
-      .field("upstream", to_string(record.upstream_local))
-      .field("origin", to_string(record.origin_endpoint))
+      .field("upstream", record.upstream_local)
+      .field("origin", record.origin_endpoint)
       .field("suppressed", suppressed);
 }
 

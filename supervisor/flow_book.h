@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/base/endpoint.h"
 #include "common/base/fd.h"
 #include "common/base/log_budget.h"
 #include "ipc/flow_messages.h"
@@ -16,6 +17,12 @@
 #include "supervisor/registry.h"
 
 namespace weir {
+
+// As the session table has endpoints: compared without their scheme.
+inline Endpoint plain(Endpoint e) {
+  e.scheme = Scheme::kDefault;
+  return e;
+}
 
 class FlowBook {
  public:

@@ -33,18 +33,14 @@ constexpr FlowKind kind_of(WorkerKind kind) {
 bool whole(const Endpoint& e) {
   return (e.family == Family::kIpv4 || e.family == Family::kIpv6) && e.port != 0;
 }
-Endpoint plain(Endpoint e) {
-  e.scheme = Scheme::kDefault;
-  return e;
-}
 Endpoint address_of(Endpoint e) {
-  e.scheme = Scheme::kDefault;
+  e = plain(e);
   e.port = 0;
   return e;
 }
 
 // Whether the worker may end this session for this reason.
-bool may_end(std::uint32_t page, WorkerKind kind, const FlowBook::FlowBook::Meta& meta,
+bool may_end(std::uint32_t page, WorkerKind kind, const FlowBook::Meta& meta,
              FlowEndReason reason) {
   switch (reason) {
     case FlowEndReason::kKicked:
@@ -252,7 +248,7 @@ void Flows::add_credentials(std::uint32_t page, WorkerKind kind, const ipc::Flow
   book_.table().put(slot, record);
   LogLine(LogLevel::kInfo, "session has new credentials")
       .session(record.session)
-      .field("origin", to_string(record.origin_endpoint));
+      .field("origin", record.origin_endpoint);
   answer_created(page, m.header.request, FlowStatus::kOk, slot);
 }
 
@@ -332,7 +328,7 @@ void Flows::end(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by
       .field("stream", record.get(FlowField::kKey))
       .field("role", to_string(record.role))
       .field("client", record.client.empty() ? record.signaller : record.client)
-      .field("origin", to_string(record.origin_endpoint))
+      .field("origin", record.origin_endpoint)
       .field("reason", to_string(reason))
       .field("age_ms", now_ms - record.created_ms)
       .field("packets_from_client", record.counters.packets_from_client)
