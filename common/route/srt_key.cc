@@ -89,6 +89,7 @@ srt::StreamIdError origin_stream_id(const StreamKey& key, const srt::StreamId& i
   const std::string_view path = std::string_view(key.text).substr(key.app_at);
   const Reading meant{key.vhost() == kDefaultVhost ? std::string_view() : key.vhost(), path,
                       to_string(id.mode)};
+  out.reserve(key.text.size() + id.user.size() + id.fields.size() + 32);  // with the keys
   out = "#!::";
   if (!meant.host.empty()) out.append("h=").append(meant.host).append(",");
   out.append("r=").append(path).append(",m=").append(meant.mode);
