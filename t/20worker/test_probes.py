@@ -38,13 +38,6 @@ class Port:
                     sock.sendall(self.answer)
 
 
-class OldSrt(RawOrigin):
-    """libsrt up to 1.3.0 answers an induction to socket id 0."""
-
-    def answer(self, peer, caller, packet):
-        self.socket.sendto(packet, peer)
-
-
 class DeafSrt(RawOrigin):
     """Answers the second question of each pair: the first was lost."""
 
@@ -67,6 +60,8 @@ def test_what_counts_as_an_answer(lab):
     web = HttpOrigin(lab, lambda call: call.answer(200, b""))
     found = Port(lab, b"HTTP/1.1 500 No\r\n\r\n")
     api = Port(lab, b"HTTP/1.0 404\r\n")
+    old = RawOrigin(lab)
+    old.old = True
     dead = free_port()
     good = {
         "rtmp": {"rtmp": rtmp.rtmp_port},
@@ -74,7 +69,7 @@ def test_what_counts_as_an_answer(lab):
         "second": {"http": (dead, web.http_port)},  # one of two addresses answers
         "tls": {"http": f"https://:{TlsFront(lab, ca.issue(ips=['127.0.0.1']), web.http_port).port}",
                 "rtmp": f"rtmps://:{TlsFront(lab, ca.issue(ips=['127.0.0.1']), rtmp.rtmp_port).port}"},
-        "old": {"srt": OldSrt(lab).port},
+        "old": {"srt": old.port},
         "loss": {"srt": DeafSrt(lab).port},
         "rtc": {"rtc": dead},                       # nobody can say
     }

@@ -14,7 +14,7 @@ from weirtest import poll
 from weirtest import srt
 from weirtest import free_port
 from weirtest.srt import SrtError, SrtOrigin, arrived, call, receive, send_all, srt_weir
-from weirtest.srtwire import Raw, conclusion, handshake, kind_of
+from weirtest.srtwire import Raw, conclusion, handshake, kind_of, shutdown
 
 
 def chunks(seed, count=200, size=srt.MTU_PAYLOAD):
@@ -187,7 +187,7 @@ def test_handshakes_by_hand(lab):
     poll("the origin's word", lambda: origin.stream_ids == ["#!::r=live/a,m=request"])
     # SHUTDOWN reaches the origin and ends the session.
     origin_id = struct.unpack_from("!I", first, 40)[0]
-    raw.socket.send(struct.pack("!HHIII", 0x8005, 0, 0, 0, origin_id) + bytes(4))
+    raw.socket.send(shutdown(origin_id))
     poll("no session", lambda: weir.metric("weir_sessions", protocol="srt", state="relaying") == 0)
     for thread in origin.threads:
         thread.join(20)

@@ -8,7 +8,7 @@ import struct
 from weirtest import poll
 from weirtest.srt import SrtOrigin, call, srt_weir
 from weirtest.srtraw import RawOrigin
-from weirtest.srtwire import Raw, conclusion, handshake, kind_of
+from weirtest.srtwire import Raw, conclusion, handshake, kind_of, shutdown
 
 QUIET = {"balance": {"probe_interval": 0, "max_fails": 1000}}
 SECRET = "0123456789abcdef"
@@ -30,10 +30,6 @@ def connected(raw, caller, name, sequence=7):
 
 def data(to, number):
     return struct.pack("!IIII", number, 0xE0000001, 0, to) + b"x" * 100
-
-
-def shutdown(to):
-    return struct.pack("!HHIII", 0x8005, 0, 0, 0, to) + bytes(4)
 
 
 def test_key_length_of_the_origin(lab):

@@ -11,7 +11,6 @@ exactly the window whose bytes are counted (rtmp_load reads both).
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -26,7 +25,7 @@ from weirtest.srsorigin import SrsOrigin, srs_binary  # noqa: E402
 from weirtest.weir import config_text  # noqa: E402
 
 import http_peers  # noqa: E402
-from machine import cores, family, machine, on_core, pinned, pss, raise_descriptor_limit  # noqa: E402
+from machine import family, machine, on_core, pinned, pss, raise_descriptor_limit  # noqa: E402
 
 # ---- peers: name: (title, start(lab, build, port, origin_port) → Process)
 

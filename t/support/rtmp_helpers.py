@@ -1,7 +1,6 @@
 """What the RTMP process tests share: a client that remembers what it sent, quiet configurations,
 and the questions that many tests ask of Weir's API, metrics and log."""
 
-import re
 import threading
 
 from weirtest import RtmpClient, flv, poll
@@ -85,12 +84,6 @@ def wait_end(weir, reason, count=1, timeout=10):
     poll(f"{count} ends by {reason}",
          lambda: weir.metric("weir_session_ends_total", protocol="rtmp", reason=reason) >= count,
          timeout)
-
-
-def session_lines(weir, session):
-    """Log lines of one session, in order."""
-    return [line for line in weir.log().splitlines()
-            if re.search(rf"\bsession[=:\s\"]+{session}\b", line)]
 
 
 def same_tags(sent, got):

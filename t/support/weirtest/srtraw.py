@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 
-from .process import free_port, poll
-from .srtwire import conclusion, handshake, kind_of
+from .process import free_port
+from .srtwire import conclusion, handshake, kind_of, shutdown
 
 SUPPORT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -166,7 +166,7 @@ class Crowd:
 
     def shut_down(self):
         for other in self.origin_ids.values():
-            self.socket.send(struct.pack("!HHIII", 0x8005, 0, 0, 0, other) + bytes(4))
+            self.socket.send(shutdown(other))
         self.origin_ids = {}
 
     def close(self):

@@ -26,6 +26,10 @@ def conclusion(socket_id, cookie, stream_id, version=5, sequence=7):
     return handshake(version, -1, socket_id, cookie, 5, HSREQ + extension(5, stream_id), sequence)
 
 
+def shutdown(to):
+    return struct.pack("!HHIII", 0x8005, 0, 0, 0, to) + bytes(4)
+
+
 def with_word(packet, at, value):
     """The same handshake with another value in one word of its body: 8 first sequence number, 12
     MSS, 16 flow window."""
