@@ -10,8 +10,7 @@
 namespace weir::route {
 
 // `h=` is a vhost that was asked for by name: it may lack a dot. Without it `vhost=` or `domain=`
-// among the other fields counts. REQUIRES: `id` was parsed without
-// an error.
+// among the other fields counts. REQUIRES: `id` was parsed without an error.
 StreamKey from_srt(const srt::StreamId& id);
 
 // What goes on to the origin: the one form `#!::h=vhost,r=app/stream,m=mode,u=user,…` (h without

@@ -1,17 +1,16 @@
 // The handshake of one SRT connection through Weir: datagrams in, datagrams and orders out. Pure
-// (no fd, clock or libevent): the time comes in as milliseconds of one steady clock. srt_conn does
-// the I/O. draft-sharabayko-srt-01, 4.3; docs/UDP.md.
+// (no fd, clock or libevent): the time comes in as milliseconds of one steady clock. SrtDialer
+// does the I/O. draft-sharabayko-srt-01, 4.3; docs/UDP.md.
 //
 // Two parts, so that a made-up address costs nothing:
 //   Doorman  stateless: answers inductions with a cookie, and says of a conclusion whether its
 //            cookie is right. Never answers with more bytes than came.
 //   Session  made for a conclusion with a right cookie. Repeats the caller's handshake to the
-//   origin:
-//            an induction of its own for the origin's cookie, then the caller's conclusion with
-//            that cookie. Socket ids, first sequence number and every extension but the stream
-//            id stay, so encryption, latency, packet filter and groups are agreed on by the two
-//            ends. The stream id goes on in the one form that Weir understood, and what no listener
-//            should see (conclusion.h) does not go on at all.
+//            origin: an induction of its own for the origin's cookie, then the caller's
+//            conclusion with that cookie. Socket ids, first sequence number and every extension but
+//            the stream id stay, so encryption, latency, packet filter and groups are agreed on by
+//            the two ends. The stream id goes on in the one form that Weir understood, and what no
+//            listener should see (conclusion.h) does not go on at all.
 //
 //   kRouteWanted -> kInduction -> kConclusion -> kEstablished
 //        ^               |
