@@ -253,10 +253,10 @@ void Master::begin_stop(Stop how) {
   stop_ = how;
   const std::uint64_t now = monotonic_ms();
   const std::uint64_t deadline = now + config_->grace_quit_timeout;
+  if (!graceful) flow_service_.flows().freeze();
   for (const auto& generation : generations_.all()) {
     generation->kill_at_ms = now + config_->force_quit_timeout;
     generation->release_sockets();
-    if (!graceful) flow_service_.flows().freeze();
     if (graceful && generation->phase != Phase::kStarting) {
       if (generation->phase == Phase::kCurrent || generation->quit_at_ms == 0 ||
           generation->quit_at_ms > deadline) {
