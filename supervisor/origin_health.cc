@@ -1,4 +1,4 @@
-// Origins, second half: how they are. Only probes decide; what clients meet hastens a probe.
+// Origins, how they are. Only probes decide; what clients meet hastens a probe.
 #include <utility>
 
 #include "common/base/log.h"
@@ -78,10 +78,13 @@ void Origins::report_dial(OriginRef ref, EndpointKind kind, std::uint64_t now_ms
   std::uint64_t& next_ms = origin->next_probe_ms[static_cast<std::size_t>(kind)];
   if (now_ms < next_ms) return;
   next_ms = now_ms + kAskAgainMs;
-  ipc::ProbeNow probe;
+  ask_for_probe(ref, kind);
+}
+
+void Origins::ask_for_probe(OriginRef ref, EndpointKind kind) {
+  ipc::ProbeNow& probe = probes_.emplace_back();
   probe.origin = ref;
   probe.endpoint = kind;
-  probes_.push_back(probe);
 }
 
 void Origins::report_probe(OriginRef ref, EndpointKind kind, bool ok, std::uint64_t now_ms) {
@@ -100,12 +103,7 @@ void Origins::note_change(std::uint32_t slot, EndpointKind kind, route::HealthCh
   if (change == route::HealthChange::kNone) return;
   ipc::OriginRecord& record = origins_[slot].record;
   const ipc::EndpointRecord& endpoint = endpoint_of(record, kind);
-  if (change == route::HealthChange::kTrialDue) {
-    ipc::ProbeNow probe;
-    probe.origin = ref_of(slot);
-    probe.endpoint = kind;
-    probes_.push_back(probe);
-  }
+  if (change == route::HealthChange::kTrialDue) ask_for_probe(ref_of(slot), kind);
   LogLine line(level_of(change, endpoint.health), text_of(change));
   line.field("endpoint", to_string(kind))
       .field("address", to_string(record.endpoints[static_cast<std::size_t>(kind)][0]));
