@@ -30,8 +30,7 @@ constexpr OriginRow kRows[] = {
      "Send the client's address in a PROXY protocol header of this version, before RTMP and HTTP."},
     {"tls_name", "name", "", "origin.example.org", "up to 63 bytes",
      "Name in the certificate of its TLS endpoints (rtmps://, https://). Empty: its first host "
-     "name, "
-     "or else its IP address."},
+     "name, or else its IP address."},
 };
 
 struct Kind {
