@@ -8,6 +8,7 @@
 #include "common/base/hash.h"
 #include "common/base/network.h"
 #include "ipc/flow_table.h"
+#include "ipc/origin_walk.h"
 
 namespace weir {
 namespace {
@@ -140,11 +141,7 @@ Origins::Origins(ipc::StateWriter& state, Retired retired)
     : state_(state), retired_(std::move(retired)), replaced_(4096), shared_(1024) {}
 
 Origins::Origin* Origins::find(OriginRef ref) {
-  if (ref.slot >= origins_.size()) return nullptr;
-  Origin& origin = origins_[ref.slot];
-  const bool same =
-      origin.record.state != OriginState::kFree && origin.record.generation == ref.generation;
-  return same ? &origin : nullptr;
+  return std::as_const(*this).find(ref) != nullptr ? &origins_[ref.slot] : nullptr;
 }
 
 const Origins::Origin* Origins::find(OriginRef ref) const {
@@ -261,23 +258,21 @@ std::uint32_t Origins::find_adopted(const ipc::OriginRecord& record) const {
 
 std::size_t Origins::adopt(const ipc::StateView& predecessor) {
   std::size_t adopted = 0;
-  for (std::uint32_t old = 0; old < predecessor.header().origin_capacity; ++old) {
-    ipc::OriginRecord record;
-    if (!predecessor.read_origin(old, record)) continue;
+  ipc::each_origin(predecessor, [&](OriginRef, ipc::OriginRecord& record) {
     if (const std::uint32_t slot = find_adopted(record); slot != ipc::kNoSlot) {
       origins_[slot].record.draining = record.draining;  // as the API has set it
       learn_addresses(slot, record);
       publish(slot);
-      continue;
+      return;
     }
-    if (record.is_static) continue;  // no longer in the configuration
+    if (record.is_static) return;  // no longer in the configuration
     record.streams = 0;
     record.publishers = 0;
     record.players = 0;
     record.send_client_ip = send_client_ip_;
     record.proxy_protocol = proxy_protocol_;
     if (add(record, false).slot != ipc::kNoSlot) ++adopted;
-  }
+  });
   note_next_change();
   return adopted;
 }

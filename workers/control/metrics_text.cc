@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/version.h"
+#include "ipc/origin_walk.h"
 #include "workers/control/text.h"
 #include "workers/control/views.h"
 
@@ -81,17 +82,13 @@ void write_endpoints(Exposition& out, const std::vector<OriginRow>& rows, std::s
 
 std::vector<OriginRow> origin_rows(const ipc::StateView& state) {
   std::vector<OriginRow> rows;
-  const auto& header = state.header();
-  const std::uint64_t used = load(header.origins_used);
-  for (std::uint32_t slot = 0; slot < header.origin_capacity && rows.size() < used; ++slot) {
-    ipc::OriginRecord origin;
-    if (!state.read_origin(slot, origin)) continue;
+  // Names of registered origins need not differ; the id does.
+  ipc::each_origin(state, [&rows](ipc::OriginRef ref, const ipc::OriginRecord& origin) {
     const std::string_view name(origin.name, sizeof origin.name);
-    // Names of registered origins need not differ; the id does.
-    rows.emplace_back(label("origin", name.substr(0, name.find('\0'))) + "," +
-                          label("id", origin_id({slot, origin.generation})),
-                      origin);
-  }
+    rows.emplace_back(
+        label("origin", name.substr(0, name.find('\0'))) + "," + label("id", origin_id(ref)),
+        origin);
+  });
   return rows;
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/net/tcp.h"
+#include "ipc/origin_walk.h"
 
 namespace weir::control {
 namespace {
@@ -40,15 +41,9 @@ void OriginNames::stop() {
 void OriginNames::tick() {
   const std::uint64_t now = monotonic_ms();
   for (auto& [key, name] : names_) name.seen = false;
-  const auto& header = state_.header();
-  const std::uint32_t used = header.origins_used.load(std::memory_order_relaxed);
-  std::uint32_t seen = 0;
-  for (std::uint32_t slot = 0; slot < header.origin_capacity && seen < used; ++slot) {
-    ipc::OriginRecord record;
-    if (!state_.read_origin(slot, record)) continue;
-    ++seen;
-    look_at({slot, record.generation}, record, now);
-  }
+  ipc::each_origin(state_, [&](ipc::OriginRef ref, const ipc::OriginRecord& record) {
+    look_at(ref, record, now);
+  });
   std::erase_if(names_, [](const auto& entry) { return !entry.second.seen; });
   arm(timer_, kTickMs);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/clock.h"
+#include "ipc/origin_walk.h"
 
 namespace weir::control {
 namespace {
@@ -118,21 +119,15 @@ void Prober::collect() {
   due_.clear();
   next_due_ = 0;
   ++rounds_;
-  const auto& header = state_.header();
-  const std::uint32_t used = header.origins_used.load(std::memory_order_relaxed);
-  std::uint32_t seen = 0;
-  for (std::uint32_t slot = 0; slot < header.origin_capacity && seen < used; ++slot) {
-    ipc::OriginRecord origin;
-    if (!state_.read_origin(slot, origin)) continue;
-    ++seen;
-    if (origin.state == ipc::OriginState::kDead) continue;
+  ipc::each_origin(state_, [this](ipc::OriginRef ref, const ipc::OriginRecord& origin) {
+    if (origin.state == ipc::OriginState::kDead) return;
     for (std::size_t i = 0; i < ipc::kEndpointKinds; ++i) {
       const auto kind = static_cast<ipc::EndpointKind>(i);
       if (origin.has(kind) && ipc::can_be_probed(kind)) {
-        due_.push_back({{slot, origin.generation}, kind});
+        due_.push_back({ref, kind});
       }
     }
-  }
+  });
   const std::uint64_t ticks = std::max<std::uint64_t>(1, config_.balance.probe_interval / kTickMs);
   per_tick_ = (due_.size() + ticks - 1) / ticks;
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/version.h"
+#include "ipc/origin_walk.h"
 #include "workers/control/text.h"
 
 namespace weir::control {
@@ -227,18 +228,13 @@ JsonPtr workers_answer(const ipc::StateView& state, const ipc::CountersView& cou
 
 OriginCounts count_origins(const ipc::StateView& state) {
   OriginCounts counts;
-  const auto& header = state.header();
-  const std::uint64_t used = header.origins_used.load(std::memory_order_relaxed);
-  for_page<ipc::OriginRecord>(
-      header.origin_capacity, used, Page{0, used},
-      [&](std::uint32_t slot, ipc::OriginRecord& out) { return state.read_origin(slot, out); },
-      [&](std::uint32_t, const ipc::OriginRecord& origin) {
-        const std::string_view word = state_text(origin);
-        if (word == "up") ++counts.up;
-        if (word == "ejected") ++counts.ejected;
-        if (word == "dead") ++counts.dead;
-        if (origin.draining) ++counts.draining;
-      });
+  ipc::each_origin(state, [&counts](ipc::OriginRef, const ipc::OriginRecord& origin) {
+    const std::string_view word = state_text(origin);
+    if (word == "up") ++counts.up;
+    if (word == "ejected") ++counts.ejected;
+    if (word == "dead") ++counts.dead;
+    if (origin.draining) ++counts.draining;
+  });
   return counts;
 }
 

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/proto/http/collected_response.h"
 #include "common/proto/http/head_writer.h"
+#include "ipc/origin_walk.h"
 #include "workers/core/dial.h"
 
 namespace weir::http {
@@ -113,13 +114,9 @@ ApiCalls::Started ApiCalls::start(ApiPlan plan, std::string_view authorization) 
 
 // All with an API endpoint; what is known to be down is not asked, and counts as failed.
 void ApiCalls::choose_origins(Call& call) const {
-  std::uint32_t left = state_.header().origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < state_.header().origin_capacity && left > 0; ++slot) {
-    ipc::OriginRecord record;
-    if (!state_.read_origin(slot, record)) continue;
-    --left;
-    if (record.endpoint_count[kApi] > 0) add_part(call, slot, record);
-  }
+  ipc::each_origin(state_, [&](ipc::OriginRef ref, const ipc::OriginRecord& record) {
+    if (record.endpoint_count[kApi] > 0) add_part(call, ref.slot, record);
+  });
 }
 
 void ApiCalls::add_part(Call& call, std::uint32_t slot, const ipc::OriginRecord& record) const {

@@ -5,6 +5,7 @@
 
 #include "common/proto/http/fields.h"
 #include "common/route/http_target.h"
+#include "ipc/origin_walk.h"
 
 namespace weir::http {
 namespace {
@@ -59,19 +60,18 @@ Authority authority_of(std::string_view location) {
 std::optional<OriginAt> find_origin_at(const ipc::StateView& state, ipc::EndpointKind kind,
                                        const Authority& there) {
   const auto which = static_cast<std::size_t>(kind);
-  std::uint32_t left = state.header().origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < state.header().origin_capacity && left > 0; ++slot) {
-    ipc::OriginRecord record;
-    if (!state.read_origin(slot, record)) continue;
-    --left;
+  std::optional<OriginAt> found;
+  ipc::any_origin(state, [&](ipc::OriginRef ref, const ipc::OriginRecord& record) {
     for (std::size_t i = 0; i < record.endpoint_count[which]; ++i) {
       const Endpoint& endpoint = record.endpoints[which][i];
       if (endpoint.port == there.port && is_at(record, endpoint, there.host)) {
-        return OriginAt{{slot, record.generation}, endpoint};
+        found = OriginAt{ref, endpoint};
+        return true;
       }
     }
-  }
-  return std::nullopt;
+    return false;
+  });
+  return found;
 }
 
 }  // namespace weir::http

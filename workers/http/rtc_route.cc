@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "common/proto/http/target.h"
+#include "ipc/origin_walk.h"
 
 namespace weir::http {
 namespace {
@@ -15,18 +16,17 @@ constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
 // session is there or nowhere.
 std::optional<OriginAt> find_by_hint(const ipc::StateView& state, const route::HintKey& hint_key,
                                      std::uint64_t fingerprint) {
-  std::uint32_t left = state.header().origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < state.header().origin_capacity && left > 0; ++slot) {
-    ipc::OriginRecord record;
-    if (!state.read_origin(slot, record)) continue;
-    --left;
+  std::optional<OriginAt> found;
+  ipc::any_origin(state, [&](ipc::OriginRef ref, const ipc::OriginRecord& record) {
     for (std::size_t i = 0; i < record.endpoint_count[kApi]; ++i) {
       const Endpoint& endpoint = record.endpoints[kApi][i];
       if (route::origin_fingerprint(hint_key, endpoint) != fingerprint) continue;
-      return OriginAt{{slot, record.generation}, endpoint};
+      found = OriginAt{ref, endpoint};
+      return true;
     }
-  }
-  return std::nullopt;
+    return false;
+  });
+  return found;
 }
 
 // SRS's nack names a session by its USERNAME.
@@ -59,14 +59,12 @@ std::optional<ipc::OriginRef> find_adviser(const ipc::StateView& state, const Rt
   if (!plan.key.empty()) {
     if (const auto route = state.find_route(plan.key, role, ipc::EndpointKind::kApi)) return route;
   }
-  std::uint32_t left = state.header().origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < state.header().origin_capacity && left > 0; ++slot) {
-    ipc::OriginRecord record;
-    if (!state.read_origin(slot, record)) continue;
-    --left;
-    if (record.takes(ipc::EndpointKind::kApi)) return ipc::OriginRef{slot, record.generation};
-  }
-  return std::nullopt;
+  std::optional<ipc::OriginRef> found;
+  ipc::any_origin(state, [&found](ipc::OriginRef ref, const ipc::OriginRecord& record) {
+    if (record.takes(ipc::EndpointKind::kApi)) found = ref;
+    return found.has_value();
+  });
+  return found;
 }
 
 }  // namespace weir::http

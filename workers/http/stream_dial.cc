@@ -1,6 +1,7 @@
 #include "workers/http/stream_dial.h"
 
 #include "common/base/clock.h"
+#include "ipc/origin_walk.h"
 
 namespace weir::http {
 namespace {
@@ -113,18 +114,11 @@ bool StreamDial::pin(StreamExchange& x, std::string_view hint) {
     if (usable(x, known->second, *fingerprint)) return true;
     fingerprints_.erase(known);
   }
-  const auto& header = process_.state.header();
-  std::uint32_t left = header.origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < header.origin_capacity && left > 0; ++slot) {
-    ipc::OriginRecord record;
-    if (!process_.state.read_origin(slot, record)) continue;
-    --left;
-    const ipc::OriginRef ref{slot, record.generation};
-    if (!usable(x, ref, *fingerprint)) continue;
+  return ipc::any_origin(process_.state, [&](ipc::OriginRef ref, const ipc::OriginRecord&) {
+    if (!usable(x, ref, *fingerprint)) return false;
     fingerprints_.emplace(*fingerprint, ref);
     return true;
-  }
-  return false;
+  });
 }
 
 void StreamDial::on_step(std::uint32_t index, const OriginDialer::Step& step) {

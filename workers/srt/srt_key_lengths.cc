@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/net/udp.h"
 #include "common/proto/srt/packet.h"
+#include "ipc/origin_walk.h"
 
 namespace weir::srt {
 namespace {
@@ -57,12 +58,7 @@ void KeyLengths::on_round() {
   questions_.clear();  // of the round before
   const std::uint64_t now = monotonic_ms();
   for (Known& row : known_) row.present = false;
-  ipc::OriginRecord record;
-  const auto& header = state_.header();
-  std::uint32_t left = header.origins_used.load(std::memory_order_relaxed);
-  for (std::uint32_t slot = 0; slot < header.origin_capacity && left > 0; ++slot) {
-    if (!state_.read_origin(slot, record)) continue;
-    --left;
+  ipc::each_origin(state_, [&](ipc::OriginRef, const ipc::OriginRecord& record) {
     const std::size_t count =
         std::min<std::size_t>(record.endpoint_count[kSrt], limits::kEndpointsPerKind);
     for (std::size_t i = 0; i < count; ++i) {
@@ -73,7 +69,7 @@ void KeyLengths::on_round() {
       row.ask_at_ms = now + kAskAgainMs;
       ask(origin);
     }
-  }
+  });
   std::erase_if(known_, [](const Known& row) { return !row.present; });
   decide();
   arm(timer_, kRoundMs);
