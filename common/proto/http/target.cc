@@ -138,7 +138,12 @@ PathError normalise_path(std::string_view path, std::string& out) {
 PathError append_canonical_segment(std::string_view segment, std::string& out) {
   static constexpr std::string_view kHex = "0123456789ABCDEF";
   static constexpr std::string_view kPathMarks = "-._~!$&'()*+,;=:@";
-  for (std::size_t i = 0; i < segment.size(); ++i) {
+  const auto* const odd = std::find_if(
+      segment.begin(), segment.end(), [](char c) { return c == '%' || c == '/' || is_control(c); });
+  // What is in that form already, most often all of it.
+  std::size_t i = static_cast<std::size_t>(odd - segment.begin());
+  out.append(segment.substr(0, i));
+  for (; i < segment.size(); ++i) {
     char c = segment[i];
     bool escaped = false;
     if (c == '%') {
@@ -166,7 +171,7 @@ PathError append_canonical_segment(std::string_view segment, std::string& out) {
 PathError canonical_path(std::string_view path, std::string& out) {
   out.clear();
   if (path.empty() || path.front() != '/') return PathError::kNotAbsolute;
-  out.reserve(path.size() + 16);
+  out.reserve(path.size());
   while (!path.empty()) {
     path.remove_prefix(1);
     const std::size_t end = std::min(path.find('/'), path.size());
