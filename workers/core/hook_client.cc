@@ -71,10 +71,7 @@ HookClient::HookClient(event_base* base, const Config& config, Resolver& resolve
       connect_(tls_, {0, static_cast<std::uint64_t>(config.hooks.timeout)}),
       poller_(base, 0,
               [this](std::uint64_t token, std::uint32_t events) { on_ready(token, events); }),
-      timer_(event_new(
-          base, -1, 0,
-          [](evutil_socket_t, short, void* self) { static_cast<HookClient*>(self)->on_timer(); },
-          this)),
+      timer_(make_timer<&HookClient::on_timer>(base, this)),
       read_buffer_(kReadBytes) {
   const std::array<const std::string*, kHookActions> urls = {
       &config.hooks.on_play, &config.hooks.on_publish, &config.hooks.on_stop,
@@ -198,8 +195,7 @@ void HookClient::arm_timer() {
       links_.begin(), links_.end(), [](const auto& link) { return link->call != 0; }));
   const bool can_start =
       !queue_.empty() && open < static_cast<std::size_t>(config_.hooks.connections);
-  const timeval wait = to_timeval(can_start || deadline <= now ? 0 : deadline - now);
-  add_or_end(timer_.get(), &wait);
+  arm(timer_, can_start || deadline <= now ? 0 : deadline - now);
 }
 
 void HookClient::on_timer() {

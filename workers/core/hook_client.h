@@ -7,9 +7,9 @@
 // for a second at most. Of a name's addresses the one that last took a connection is tried first,
 // then the others; each gets its share of the time that is left.
 //
-// Bounds: hooks.connections at once, kHookCallsMax calls (the others fail at once), bytes of an
-// answer, entries of the cache. Connections are used again; a call that finds its connection closed
-// by a server that had enough of it gets one new connection, no other retry.
+// Bounds: hooks.connections at once, limits::kHookCalls calls (the others fail at once), bytes of
+// an answer, entries of the cache. Connections are used again; a call that finds its connection
+// closed by a server that had enough of it gets one new connection, no other retry.
 #pragma once
 
 #include <array>

@@ -346,8 +346,7 @@ void Server::note_refused(std::uint32_t index, std::string_view path, std::strin
   const Connection& conn = conns_[index];
   const bool named = conn.exchange && !conn.exchange->identity.client.empty();
   LogLine line(LogLevel::kWarn, "request refused");
-  line.session(conn.id).field("client",
-                              to_string(named ? conn.exchange->identity.client : conn.client));
+  line.session(conn.id).field("client", named ? conn.exchange->identity.client : conn.client);
   if (!path.empty()) line.field("path", path);
   line.field("reason", reason).field("suppressed", suppressed);
 }

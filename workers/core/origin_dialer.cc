@@ -179,7 +179,7 @@ OriginDialer::Step OriginDialer::go_to(Dial& dial, ipc::OriginRef origin) {
 
 // `fresh`: not with a pooled connection.
 OriginDialer::Step OriginDialer::connect(Dial& dial, bool fresh) {
-  dial.open = dial.reused = false;
+  dial.reused = false;
   ipc::OriginRecord record;
   const auto kind = static_cast<std::size_t>(settings_.kind);
   if (!state_.read_origin(dial.origin, record) || record.endpoint_count[kind] == 0) {
@@ -237,7 +237,6 @@ OriginDialer::Step OriginDialer::after(Dial& dial, const ConnectStep& step) {
 }
 
 OriginDialer::Step OriginDialer::opened(Dial& dial) {
-  dial.open = true;
   set_deadline(dial, 0);
   Step step = waiting(dial);
   step.state = State::kOpen;
@@ -272,7 +271,7 @@ OriginDialer::Step OriginDialer::address_failed(Dial& dial, DialOutcome outcome,
 
 OriginDialer::Step OriginDialer::origin_failed(Dial& dial, const Broken& broken) {
   dial.side = Side{};
-  dial.open = dial.reused = false;
+  dial.reused = false;
   if (broken.outcome != DialOutcome::kOk) {
     counters_.add(counter_of(settings_.counters, broken.outcome));
     if (!broken.excused) report(dial, broken.outcome);

@@ -133,7 +133,6 @@ class OriginDialer {
  private:
   struct Progress {
     bool used = false;
-    bool open = false;
     bool reused = false;
     Want want;  // without its key
     ipc::OriginRef origin;

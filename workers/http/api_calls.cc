@@ -1,7 +1,5 @@
 #include "workers/http/api_calls.h"
 
-#include <sys/epoll.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -58,6 +56,8 @@ struct ApiCalls::Call {
   std::uint64_t deadline_ms = 0;
   std::uint64_t timer_at_ms = 0;
   EventPtr timer;  // the deadline, or an address whose time is over
+
+  void on_timer() { owner->on_timer(id); }
 };
 
 ApiCalls::ApiCalls(event_base* base, const ipc::StateView& state, OriginTls& tls,
@@ -95,13 +95,7 @@ ApiCalls::Started ApiCalls::start(ApiPlan plan, std::string_view authorization) 
   const auto index = static_cast<std::size_t>(slot - calls_.begin());
   if (generations_[index] == UINT32_MAX) generations_[index] = 0;
   call->id = (static_cast<std::uint64_t>(++generations_[index]) << 32) | (index << 16);
-  call->timer.reset(event_new(
-      base_, -1, 0,
-      [](evutil_socket_t, short, void* which) {
-        const auto* due = static_cast<Call*>(which);
-        due->owner->on_timer(due->id);
-      },
-      call.get()));
+  call->timer = make_timer<&Call::on_timer>(base_, call.get());
   call->deadline_ms = monotonic_ms() + timeout_ms_;
   start_parts(*call);
   if (auto answer = progress(*call)) return {0, std::move(answer)};

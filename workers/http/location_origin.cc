@@ -45,10 +45,9 @@ Authority authority_of(std::string_view location) {
   location.remove_prefix(mark + 2);
   out.text = location.substr(0, location.find_first_of("/?#\\"));
   std::string_view host = out.text;
-  std::string_view port;
   const std::size_t end = host.starts_with('[') ? std::min(host.find(']'), host.size() - 1) + 1
                                                 : std::min(host.find(':'), host.size());
-  port = host.substr(end);
+  std::string_view port = host.substr(end);
   host = host.substr(0, end);
   if (host.starts_with('[')) host = host.substr(1, host.find(']') - 1);
   out.host = route::canonical_host(host);

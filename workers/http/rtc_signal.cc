@@ -468,13 +468,13 @@ void RtcSignal::answer_recorded(Call& call, std::string_view flow_name) {
       .field("client", call.request.client)
       .field("ufrag", call.made.flows.empty() ? std::string()
                                               : call.made.flows.front().username.substr(0, 8));
-  finish(call, answer);
+  finish(call, std::move(answer));
 }
 
 void RtcSignal::pass_on(Call& call) {
   RtcAnswer answer = copy_answer(call.reply.response->head());
   answer.body = std::move(call.reply.response->body());
-  finish(call, answer);
+  finish(call, std::move(answer));
 }
 
 // The origin has made a session that nobody can use.

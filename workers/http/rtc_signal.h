@@ -7,7 +7,7 @@
 //                 answer: an offer goes to one origin only, since it may have made a session
 //   RtcReader     what the answer means
 //   RtcRecord     the master writes the session down, before the client may have the answer
-//   RtcRemover   a session that the origin has made and nobody can use is ended there at once, so
+//   RtcRemover    a session that the origin has made and nobody can use is ended there at once, so
 //                 that the next try finds its place free: the answer cannot be used, came too late,
 //                 or found its client gone; the master refuses. A call goes on without its client
 //                 until that is done

@@ -48,10 +48,6 @@ OriginDialer::Handlers StreamDial::handlers() {
           }};
 }
 
-StreamExchange& StreamDial::exchange(std::uint32_t index) {
-  return static_cast<StreamExchange&>(*process_.server[index].exchange);
-}
-
 void StreamDial::on_ready(std::uint64_t packed, std::uint32_t events) {
   const Token token = Token::unpack(packed);
   const auto user = pool_.user_of(token);

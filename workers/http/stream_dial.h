@@ -51,7 +51,9 @@ class StreamDial {
 
  private:
   OriginDialer::Handlers handlers();
-  StreamExchange& exchange(std::uint32_t index);
+  StreamExchange& exchange(std::uint32_t index) {
+    return static_cast<StreamExchange&>(*process_.server[index].exchange);
+  }
   bool usable(StreamExchange& x, ipc::OriginRef origin, std::uint64_t fingerprint) const;
   void on_step(std::uint32_t index, const OriginDialer::Step& step);
   void on_open(StreamExchange& x, const OriginDialer::Step& step);

@@ -1,6 +1,4 @@
 // StreamRoom, from the origin's response to the client.
-#include <sys/epoll.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>

@@ -38,10 +38,6 @@ StreamRoom::StreamRoom(const Process& process)
               }}),
       hints_(process.hint_key) {}
 
-StreamExchange& StreamRoom::exchange(std::uint32_t index) {
-  return static_cast<StreamExchange&>(*server_[index].exchange);
-}
-
 bool StreamRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& basics) {
   auto made = std::make_unique<StreamExchange>(std::move(basics));
   StreamExchange& x = *made;

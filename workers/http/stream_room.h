@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -40,7 +39,9 @@ class StreamRoom : public Room {
   void drop_idle_upstreams() { dial_.drop_idle(); }
 
  private:
-  StreamExchange& exchange(std::uint32_t index);
+  StreamExchange& exchange(std::uint32_t index) {
+    return static_cast<StreamExchange&>(*server_[index].exchange);
+  }
 
   // stream_room.cc: the request
   bool passes_options(std::uint32_t index, const RequestHead& head);
