@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/version.h"
+#include "common/config/values.h"
 #include "ipc/origin_walk.h"
 #include "workers/control/text.h"
 
@@ -18,11 +19,6 @@ template <std::size_t N>
 std::string_view record_text(const char (&text)[N]) {
   const std::string_view whole(text, N);
   return whole.substr(0, whole.find('\0'));
-}
-
-std::string endpoint_text(const Endpoint& endpoint) {
-  if (endpoint.scheme == Scheme::kDefault) return to_string(endpoint);
-  return std::string(to_string(endpoint.scheme)) + "://" + to_string(endpoint);
 }
 
 std::uint64_t since(std::uint64_t then, std::uint64_t now) {
@@ -126,7 +122,7 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
     const std::size_t count =
         std::min<std::size_t>(origin.endpoint_count[kind], limits::kEndpointsPerKind);
     for (std::size_t i = 0; i < count; ++i) {
-      append_text(list, endpoint_text(origin.endpoints[kind][i]));
+      append_text(list, config::print_endpoint(origin.endpoints[kind][i]));
     }
   }
   add_text(json, "state", state_text(origin));
