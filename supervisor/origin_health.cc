@@ -56,6 +56,13 @@ LogLevel level_of(route::HealthChange change, const route::EndpointHealth& healt
   return health.ejections_in_row > 1 ? LogLevel::kInfo : LogLevel::kWarn;
 }
 
+ipc::ProbeNow probe_of(OriginRef ref, EndpointKind kind) {
+  ipc::ProbeNow probe;
+  probe.origin = ref;
+  probe.endpoint = kind;
+  return probe;
+}
+
 }  // namespace
 
 void Origins::publish(std::uint32_t slot) {
@@ -78,13 +85,7 @@ void Origins::report_dial(OriginRef ref, EndpointKind kind, std::uint64_t now_ms
   std::uint64_t& next_ms = origin->next_probe_ms[static_cast<std::size_t>(kind)];
   if (now_ms < next_ms) return;
   next_ms = now_ms + kAskAgainMs;
-  ask_for_probe(ref, kind);
-}
-
-void Origins::ask_for_probe(OriginRef ref, EndpointKind kind) {
-  ipc::ProbeNow& probe = probes_.emplace_back();
-  probe.origin = ref;
-  probe.endpoint = kind;
+  probes_.push_back(probe_of(ref, kind));
 }
 
 void Origins::report_probe(OriginRef ref, EndpointKind kind, bool ok, std::uint64_t now_ms) {
@@ -103,7 +104,7 @@ void Origins::note_change(std::uint32_t slot, EndpointKind kind, route::HealthCh
   if (change == route::HealthChange::kNone) return;
   ipc::OriginRecord& record = origins_[slot].record;
   const ipc::EndpointRecord& endpoint = endpoint_of(record, kind);
-  if (change == route::HealthChange::kTrialDue) ask_for_probe(ref_of(slot), kind);
+  if (change == route::HealthChange::kTrialDue) probes_.push_back(probe_of(ref_of(slot), kind));
   LogLine line(level_of(change, endpoint.health), text_of(change));
   line.field("endpoint", to_string(kind))
       .field("address", to_string(record.endpoints[static_cast<std::size_t>(kind)][0]));

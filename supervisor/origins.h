@@ -132,7 +132,6 @@ class Origins {
   void advance_endpoints(std::uint32_t slot, std::uint64_t now_ms);
   void note_change(std::uint32_t slot, ipc::EndpointKind kind, route::HealthChange change);
   void note_next_change();
-  void ask_for_probe(ipc::OriginRef ref, ipc::EndpointKind kind);
 
   ipc::StateWriter& state_;
   Retired retired_;
