@@ -210,7 +210,7 @@ std::string plain_tc_query(const Pieces& p, const Vhost& vhost) {
   std::string query = encode_query(p.tc_query);
   if (!vhost.only_in_app) return query;
   if (!query.empty()) query += '&';
-  return query.append("vhost=").append(vhost.name);
+  return query.append(encode_query(std::string("vhost=").append(vhost.name)));
 }
 
 // tcUrl up to its path, as every origin reads it.

@@ -149,6 +149,8 @@ TEST_CASE("variables: a URI leads where their values say") {
         "cam-17.ts?x=17&weir=P-live\n");
   CHECK(after("#EXT-X-DEFINE:NAME=\"n\",VALUE=\"https://cdn.example.net\"", "{$n}/0.ts") ==
         "https://cdn.example.net/0.ts\n");
+  CHECK(after("#EXT-X-DEFINE:NAME=\"n\",VALUE=\"1\",VALUE=\"17\"", "cam-{$n}.ts") ==
+        "cam-17.ts?weir=P-live\n");
   CHECK(after("#EXT-X-DEFINE:IMPORT=\"base\"", "{$base}/0.ts") == "{$base}/0.ts?weir=P-live\n");
   CHECK(rewritten("#EXTM3U\n" + std::string(base), options) ==
         "#EXTM3U\n#EXT-X-DEFINE:NAME=\"base\",VALUE=\"/vod\"");

@@ -167,4 +167,11 @@ TEST_CASE("SRS and nginx-rtmp find the stream that was judged") {
 }
 
 }  // namespace
+TEST_CASE("a vhost in the app alone is written into tcUrl as it is written in the app") {
+  const RtmpAddress once = rtmp_address("", "live?vhost=m= ta@ost", "cam");
+  REQUIRE(once.key.ok());
+  const RtmpAddress twice = rtmp_address(once.tc_url, once.app, once.stream);
+  CHECK(twice.key.text == once.key.text);
+}
+
 }  // namespace weir::route

@@ -157,9 +157,11 @@ class Rewriter {
     if (name == "QUERYPARAM") {
       defined_.name = content;
       const auto value = http::find_param(options_.query, content);
+      defined_.value.clear();
       if (!value || !http::percent_decode(*value, defined_.value)) defined_.name.clear();
     }
     if (name != "VALUE") return true;
+    defined_.value.clear();  // a second VALUE takes the place of the first
     pinner_.append(content, base_, UriPinner::Pin::kOnlyRelocate, defined_.value);
     out_.append(defined_.value);
     return false;
