@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -60,6 +61,7 @@ struct Bed {
                [this](std::uint64_t, std::uint64_t up, std::uint64_t down) {
                  from_client += up;
                  to_client += down;
+                 if (down > 0) ++moves_down;
                }}) {
     auto client_pair = tcp_pair();
     auto origin_pair = tcp_pair();
@@ -84,6 +86,7 @@ struct Bed {
   std::optional<RelayEnd> ended;
   std::uint64_t from_client = 0;
   std::uint64_t to_client = 0;
+  int moves_down = 0;
   SpliceRelay relay;
   UniqueFd client;
   UniqueFd origin;
@@ -142,6 +145,57 @@ TEST_CASE("relay: both directions arrive whole and in order, at once and in tick
     CHECK(bed.from_client == data.size());
     CHECK(bed.relay.size() == 1);
   }
+}
+
+// As nginx-rtmp writes: chunk by chunk and with Nagle's algorithm on, so that all but the first
+// wait for its acknowledgement, which comes when the relay reads.
+TEST_CASE("relay: a frame that its sender splits goes on in one tick") {
+  static constexpr int kChunks = 5;
+  static constexpr int kLearning =
+      60;  // also the kernel: a young connection is acknowledged at once
+  static constexpr int kFrames = 20;
+  const std::vector<char> chunk = random_bytes(4096);
+  RelaySettings settings;
+  settings.delay_ms = 4;
+  Bed bed(settings);
+  // One that does not pace, which would split the frame further, whatever the machine's default is.
+  REQUIRE(::setsockopt(bed.origin.get(), IPPROTO_TCP, TCP_CONGESTION, "reno", 4) == 0);
+  std::vector<char> got(kChunks * chunk.size());
+  const auto pass_a_frame = [&] {
+    for (int i = 0; i < kChunks; ++i) {
+      REQUIRE(::send(bed.origin.get(), chunk.data(), chunk.size(), MSG_NOSIGNAL) == 4096);
+    }
+    std::size_t came = 0;
+    REQUIRE(bed.run_until([&] {
+      const ssize_t n = ::recv(bed.client.get(), got.data(), got.size(), 0);
+      if (n > 0) came += static_cast<std::size_t>(n);
+      return came == kChunks * chunk.size();
+    }));
+  };
+  for (int frame = 0; frame < kLearning; ++frame) pass_a_frame();
+  bed.moves_down = 0;
+  for (int frame = 0; frame < kFrames; ++frame) pass_a_frame();
+  CHECK(bed.moves_down <= kFrames + kFrames / 4);
+}
+
+TEST_CASE("relay: a second read is tried now and then, and always while it pays") {
+  weir::SecondRead second;
+  int due = 0;
+  for (int read = 0; read < 10 * weir::SecondRead::kEvery; ++read) {
+    if (!second.is_due()) continue;
+    ++due;
+    second.note(false);
+  }
+  CHECK(due == 10);
+  while (!second.is_due()) continue;
+  second.note(true);
+  for (int read = 0; read < 300; ++read) {  // brings something every third time
+    REQUIRE(second.is_due());
+    second.note(read % 3 == 0);
+  }
+  int until_given_up = 0;
+  for (; second.is_due(); ++until_given_up) second.note(false);
+  CHECK(until_given_up <= 17);
 }
 
 TEST_CASE("relay: a half-closed side still receives; both closed end the session") {

@@ -80,6 +80,7 @@ SpliceRelay::Id SpliceRelay::start(Peer client, Peer origin, std::uint64_t owner
   pair.leg[0] = Leg{std::move(client.fd), std::move(client.tls)};
   pair.leg[1] = Leg{std::move(origin.fd), std::move(origin.tls)};
   pair.in_pipe = {};
+  pair.second = {};
   pair.last_move_ms = monotonic_ms();
   pair.eof_ms = 0;
   ++active_;
@@ -190,9 +191,13 @@ SpliceRelay::Moved SpliceRelay::drain_pipe(Pair& pair, std::uint8_t from) {
 bool SpliceRelay::fill_pipe(Pair& pair, std::uint8_t from, ssize_t& n) {
   pair.pipe[from] = pipes_.take();
   if (!pair.pipe[from]) return false;
-  n = ::splice(pair.leg[from].fd.get(), nullptr, pair.pipe[from].write_end.get(), nullptr,
-               kMoveBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  n = splice_in(pair, from);
   if (n > 0) {
+    if (settings_.delay_ms > 0 && n < kShortRead && pair.second[from].is_due()) {
+      const ssize_t rest = splice_in(pair, from);
+      pair.second[from].note(rest > 0);
+      n += std::max<ssize_t>(rest, 0);  // an end or a fault is there again at the next read
+    }
     pair.in_pipe[from] = static_cast<std::uint32_t>(n);
   } else {
     const int error = errno;
@@ -200,6 +205,11 @@ bool SpliceRelay::fill_pipe(Pair& pair, std::uint8_t from, ssize_t& n) {
     errno = error;
   }
   return true;
+}
+
+ssize_t SpliceRelay::splice_in(const Pair& pair, std::uint8_t from) const {
+  return ::splice(pair.leg[from].fd.get(), nullptr, pair.pipe[from].write_end.get(), nullptr,
+                  kMoveBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
 // The way through user space for when no descriptor is left for a pipe: nobody's session ends

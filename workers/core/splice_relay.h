@@ -31,6 +31,7 @@
 #include "common/net/tls_stream.h"
 #include "workers/core/pipe_pool.h"
 #include "workers/core/poller.h"
+#include "workers/core/second_read.h"
 
 namespace weir {
 
@@ -103,6 +104,7 @@ class SpliceRelay {
     std::array<std::vector<std::uint8_t>, 2> held;  // [from], copied: the last in_pipe bytes wait
     std::array<std::uint32_t, 2> in_pipe = {};      // bytes in it
     std::array<bool, 2> copied = {};                // [from]: through user space
+    std::array<SecondRead, 2> second;               // [from]
     Watched watched = Watched::kNobody;
     bool left = false;  // the watch has ended it
     std::uint32_t generation = 0;
@@ -119,6 +121,7 @@ class SpliceRelay {
   Moved move_once(Pair& pair, std::uint8_t from, bool& more, ssize_t& n);
   Moved drain_pipe(Pair& pair, std::uint8_t from);
   bool fill_pipe(Pair& pair, std::uint8_t from, ssize_t& n);
+  ssize_t splice_in(const Pair& pair, std::uint8_t from) const;
   Moved drain_held(Pair& pair, std::uint8_t from);
   Moved copy_through(Pair& pair, std::uint8_t from, ssize_t& n);
   ssize_t read_leg(Leg& leg);
