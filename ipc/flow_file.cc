@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <string_view>
 #include <unordered_set>
 
@@ -26,11 +25,8 @@ bool printable(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
 }
 
-bool plausible_endpoint(const Endpoint& e) {
-  return e.family == Family::kIpv4 || e.family == Family::kIpv6;
-}
 bool empty_or_whole(const Endpoint& e) {
-  return e.empty() || (plausible_endpoint(e) && e.port != 0);
+  return e.empty() || (e.is_numeric() && e.port != 0);
 }
 
 bool plausible_enums(const FlowRecord& r) {
@@ -125,8 +121,8 @@ bool plausible(const FlowRecord& r, std::uint64_t now_ms) {
   if (!plausible_enums(r) || !plausible_texts(r)) return false;
   if (r.session == 0 || r.group == 0 || r.generation == 0) return false;
   if (r.created_ms > now_ms || r.activity_ms > now_ms || r.stun_ms > now_ms) return false;
-  if (!plausible_endpoint(r.origin_endpoint) || r.origin_endpoint.port == 0) return false;
-  if (!plausible_endpoint(r.signaller) || !empty_or_whole(r.client) || !empty_or_whole(r.local) ||
+  if (!r.origin_endpoint.is_numeric() || r.origin_endpoint.port == 0) return false;
+  if (!r.signaller.is_numeric() || !empty_or_whole(r.client) || !empty_or_whole(r.local) ||
       !empty_or_whole(r.upstream_local)) {
     return false;
   }
@@ -146,8 +142,7 @@ Result<SavedFlows> read_flows(ByteView file, const std::string& boot_id, std::ui
     return fail("it has layout version " + std::to_string(header.version));
   }
   if (!consistent(header, file.size())) return fail("its header is inconsistent");
-  const std::string_view of_boot(header.boot_id, ::strnlen(header.boot_id, sizeof header.boot_id));
-  if (of_boot != boot_id) return fail("it is from before the machine's last start");
+  if (text_of(header.boot_id) != boot_id) return fail("it is from before the machine's last start");
   const std::uint64_t beat_ms = header.heartbeat_ms.load(std::memory_order_relaxed);
   if (beat_ms > now_ms || now_ms - beat_ms > max_age_ms) {
     return fail("its sessions were left too long ago");

@@ -17,7 +17,7 @@ constexpr std::uint32_t kProbeLimit = 128;
 constexpr std::size_t kKeyWord = offsetof(StreamRecord, key) / 8;
 static_assert(offsetof(StreamRecord, key) % 8 == 0);
 constexpr std::size_t kOriginWords = 2;
-static_assert(offsetof(OriginRecord, weight) == kOriginWords * 8);
+static_assert(offsetof(OriginRecord, endpoints) == kOriginWords * 8);
 
 bool fits(std::uint64_t offset, std::uint64_t count, std::size_t size, std::uint64_t total) {
   return offset % 8 == 0 && offset <= total && count <= (total - offset) / size;
@@ -129,6 +129,16 @@ bool StateView::read_origin(std::uint32_t slot, OriginRecord& out) const {
 
 bool StateView::read_origin(OriginRef ref, OriginRecord& out) const {
   return read_origin(ref.slot, out) && out.generation == ref.generation;
+}
+
+bool StateView::read_endpoints(OriginRef ref, EndpointKind kind, OriginRecord& out) const {
+  constexpr std::size_t kBytesEach = sizeof out.endpoints[0];
+  const std::size_t bytes =
+      offsetof(OriginRecord, endpoints) + (static_cast<std::size_t>(kind) + 1) * kBytesEach;
+  const std::size_t words = (bytes + 7) / 8;
+  return ref.slot < header_->origin_capacity &&
+         origins_[ref.slot].read_part(out, words, [words](const auto&) { return words; }) &&
+         out.state != OriginState::kFree && out.generation == ref.generation;
 }
 
 bool StateView::read_worker(std::uint32_t slot, WorkerRecord& out) const {

@@ -32,6 +32,9 @@ class StateView {
   bool read_origin(std::uint32_t slot, OriginRecord& out) const;  // false: free or busy
   // The same, and false when the slot now means another origin.
   bool read_origin(OriginRef ref, OriginRecord& out) const;
+  // The same for its first members up to the endpoints of this kind, which is all that most dials
+  // need; the rest of `out` stays as it was.
+  bool read_endpoints(OriginRef ref, EndpointKind kind, OriginRecord& out) const;
   bool read_worker(std::uint32_t slot, WorkerRecord& out) const;  // false: gone or busy
   const StateHeader& header() const { return *header_; }
 

@@ -34,12 +34,7 @@ class SeqSlot {
     std::array<std::uint64_t, kWords> copy;
     for (int i = 0; i < kReadTries; ++i) {
       const std::uint32_t before = version_.load(std::memory_order_acquire);
-      const Word* head = head_[before & 1U].data();
-      const Word* tail = tail_[before & 1U].data();
-      for (std::size_t w = 0; w < kHead; ++w) copy[w] = head[w].load(std::memory_order_relaxed);
-      for (std::size_t w = kHead; w < kWords; ++w) {
-        copy[w] = tail[w - kHead].load(std::memory_order_relaxed);
-      }
+      load(before & 1U, 0, kWords, copy);
       std::atomic_thread_fence(std::memory_order_acquire);
       if (version_.load(std::memory_order_relaxed) == before) {
         // Trivially copyable, though its members have defaults.
@@ -59,12 +54,10 @@ class SeqSlot {
     std::array<std::uint64_t, kWords> copy;
     for (int i = 0; i < kReadTries; ++i) {
       const std::uint32_t before = version_.load(std::memory_order_acquire);
-      const std::uint32_t valid = before & 1U;
-      std::size_t done = 0;
-      for (; done < words; ++done) copy[done] = load(valid, done);
+      load(before & 1U, 0, words, copy);
       std::memcpy(static_cast<void*>(&out), copy.data(), words * 8);
       const std::size_t wanted = std::min(std::max<std::size_t>(total(out), words), kWords);
-      for (; done < wanted; ++done) copy[done] = load(valid, done);
+      load(before & 1U, words, wanted, copy);
       std::atomic_thread_fence(std::memory_order_acquire);
       if (version_.load(std::memory_order_relaxed) == before) {
         std::memcpy(static_cast<void*>(&out), copy.data(), wanted * 8);
@@ -97,9 +90,13 @@ class SeqSlot {
   Word& cell(std::uint32_t copy, std::size_t w) {
     return w < kHead ? head_[copy][w] : tail_[copy][w - kHead];
   }
-  std::uint64_t load(std::uint32_t copy, std::size_t w) const {
-    const Word& word = w < kHead ? head_[copy][w] : tail_[copy][w - kHead];
-    return word.load(std::memory_order_relaxed);
+  void load(std::uint32_t copy, std::size_t from, std::size_t to,
+            std::array<std::uint64_t, kWords>& out) const {
+    const Word* head = head_[copy].data();
+    const Word* tail = tail_[copy].data();
+    std::size_t w = from;
+    for (; w < to && w < kHead; ++w) out[w] = head[w].load(std::memory_order_relaxed);
+    for (; w < to; ++w) out[w] = tail[w - kHead].load(std::memory_order_relaxed);
   }
 
   std::atomic<std::uint32_t> version_{0};

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "common/base/bytes.h"
 #include "common/base/endpoint.h"
 #include "common/base/hash.h"
 #include "common/base/host_name.h"
@@ -21,7 +22,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
-inline constexpr std::uint32_t kStateVersion = 3;
+inline constexpr std::uint32_t kStateVersion = 4;
 inline constexpr std::uint32_t kMaxWorkers = 4096;  // greatest capacity of the worker table
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
@@ -91,6 +92,8 @@ struct OriginRecord {
   std::uint8_t proxy_protocol = 0;  // version of the header; proxy_protocol_of() says who gets it
   std::uint8_t ejected_kinds = 0;   // bit by EndpointKind, as their health says
   std::uint8_t reserved = 0;
+  // With the addresses of names; without those of others. Here, so that dialling one reads no more.
+  Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
   std::uint32_t weight = 1;
   std::uint32_t streams = 0;     // stream slots that point here
   std::uint32_t publishers = 0;  // sessions of all workers
@@ -108,8 +111,7 @@ struct OriginRecord {
   // What each of them stands for now; empty: not known. The port is one at which a connection shows
   // that the address is right; 0: none is spoken there but UDP.
   Endpoint addresses[HostNames::kMax] = {};
-  Endpoint ip;  // this and the endpoints: with the addresses of names; without those of others
-  Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
+  Endpoint ip;  // like the endpoints
 
   bool has(EndpointKind kind) const { return endpoint_count[static_cast<std::size_t>(kind)] > 0; }
   // Of the header that a connection to such an endpoint begins with; 0: none. An API is asked by
@@ -137,8 +139,8 @@ struct OriginRecord {
   }
   // "": its IP address is in its certificate.
   std::string_view certificate_name() const {
-    const std::string_view text(tls_name, kTextBytes);
-    return text.front() != '\0' ? text.substr(0, text.find('\0')) : hosts.at(1);
+    const std::string_view text = text_of(tls_name);
+    return text.empty() ? hosts.at(1) : text;
   }
   // Clients of this kind may be sent there, as far as its health goes.
   bool takes(EndpointKind kind) const {

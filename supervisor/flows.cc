@@ -31,7 +31,7 @@ constexpr FlowKind kind_of(WorkerKind kind) {
   return kind == WorkerKind::kSrt ? FlowKind::kSrt : FlowKind::kRtc;
 }
 bool whole(const Endpoint& e) {
-  return (e.family == Family::kIpv4 || e.family == Family::kIpv6) && e.port != 0;
+  return e.is_numeric() && e.port != 0;
 }
 Endpoint address_of(Endpoint e) {
   e = plain(e);

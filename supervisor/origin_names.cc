@@ -1,7 +1,6 @@
 // Origins, the host names among their endpoints: which address each stands for. The control worker
 // asks for them; here addresses are put in the place of names.
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 
 #include "supervisor/origins.h"
@@ -10,10 +9,6 @@ namespace weir {
 namespace {
 
 constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
-
-bool is_numeric(const Endpoint& endpoint) {
-  return endpoint.family == Family::kIpv4 || endpoint.family == Family::kIpv6;
-}
 
 // With the address of its name; empty: it has none yet.
 Endpoint resolved(Endpoint endpoint, const ipc::OriginRecord& record) {
@@ -104,7 +99,8 @@ void Origins::learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from)
   for (std::size_t i = 0; i < origin.record.hosts.count(); ++i) {
     Endpoint& address = origin.record.addresses[i];
     for (std::size_t k = 0; k < HostNames::kMax && address.empty(); ++k) {
-      if (!is_numeric(from.addresses[k]) || from.hosts.at(k + 1) != origin.record.hosts.at(i + 1)) {
+      if (!from.addresses[k].is_numeric() ||
+          from.hosts.at(k + 1) != origin.record.hosts.at(i + 1)) {
         continue;
       }
       const std::uint16_t port = address.port;
@@ -119,7 +115,7 @@ void Origins::learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from)
 void Origins::set_address(const ipc::OriginAddress& message) {
   Origin* origin = find(message.origin);
   if (origin == nullptr || message.host == 0 || message.host > origin->record.hosts.count() ||
-      !is_numeric(message.address) || !message.address.is_host()) {
+      !message.address.is_numeric() || !message.address.is_host()) {
     return;
   }
   ipc::OriginRecord& record = origin->record;
@@ -143,8 +139,7 @@ void Origins::set_address(const ipc::OriginAddress& message) {
 
 OriginIndex::Keys keys_of(const Origins::Origin& origin) {
   OriginIndex::Keys keys;
-  const char(&server)[sizeof origin.record.server] = origin.record.server;
-  keys.server.assign(server, ::strnlen(server, sizeof server));
+  keys.server = text_of(origin.record.server);
   for (std::size_t i = 0; i < origin.wanted.count[kRtmp]; ++i) {
     const Endpoint& endpoint = origin.wanted.endpoints[kRtmp][i];
     if (endpoint.family != Family::kName) continue;

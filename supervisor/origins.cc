@@ -19,10 +19,6 @@ using ipc::OriginState;
 constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
 
 template <std::size_t N>
-std::string_view text_of(const char (&field)[N]) {
-  return {field, ::strnlen(field, N)};
-}
-template <std::size_t N>
 void copy_text(char (&field)[N], std::string_view text) {
   const std::size_t length = std::min(text.size(), N - 1);
   std::memset(field, 0, N);
@@ -42,9 +38,8 @@ std::string identity(const ipc::OriginRecord& r) {
 }
 
 bool valid_endpoint(const Endpoint& e, const HostNames& hosts) {
-  const bool numeric = e.family == Family::kIpv4 || e.family == Family::kIpv6;
   const bool named = e.family == Family::kName && !hosts.at(e.ip[0]).empty();
-  return (numeric || named) && e.port != 0;
+  return (e.is_numeric() || named) && e.port != 0;
 }
 
 // Empty when all is in range.

@@ -23,6 +23,12 @@ inline ByteView as_bytes(std::string_view text) {
 inline std::string_view as_text(ByteView bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
+// The text of a record's field: up to its first NUL, if there is one.
+template <std::size_t N>
+std::string_view text_of(const char (&field)[N]) {
+  const std::string_view all(field, N);
+  return all.substr(0, all.find('\0'));
+}
 
 // REQUIRES for every load and store: p points to at least that many bytes.
 constexpr std::uint16_t load_be16(const std::uint8_t* p) {

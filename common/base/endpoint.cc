@@ -165,11 +165,15 @@ std::string ip_to_string(const Endpoint& endpoint) {
   if (endpoint.family == Family::kIpv4) {  // by hand: it is done for every request
     char* at = text;
     for (std::size_t i = 0; i < 4; ++i) {
+      const std::uint8_t byte = endpoint.ip[i];
       if (i > 0) *at++ = '.';
-      at = std::to_chars(at, text + sizeof text - 1, unsigned{endpoint.ip[i]}).ptr;
+      if (byte >= 100) *at++ = static_cast<char>('0' + byte / 100);
+      if (byte >= 10) *at++ = static_cast<char>('0' + byte / 10 % 10);
+      *at++ = static_cast<char>('0' + byte % 10);
     }
-    *at = 0;
-  } else if (endpoint.family == Family::kIpv6) {
+    return {text, at};
+  }
+  if (endpoint.family == Family::kIpv6) {
     ::inet_ntop(AF_INET6, endpoint.ip, text, sizeof text);
   }
   return text;

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,7 @@ struct Endpoint {
 
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
   bool empty() const { return family == Family::kNone; }
+  bool is_numeric() const { return family == Family::kIpv4 || family == Family::kIpv6; }
   bool same_address(const Endpoint& other) const;  // family and ip, not port
   bool is_loopback() const;
   bool is_any() const;   // 0.0.0.0 or ::, whatever the port
@@ -49,6 +51,12 @@ struct Endpoint {
   }
 };
 static_assert(sizeof(Endpoint) == 20);
+// Some order, for maps.
+struct EndpointLess {
+  bool operator()(const Endpoint& a, const Endpoint& b) const {
+    return std::memcmp(&a, &b, sizeof a) < 0;  // no padding: the size is asserted
+  }
+};
 
 // A listen value: `port` (all IPv4 addresses), `ip:port`, `[v6]:port` or `:port`; `[::]:port` are
 // all addresses of both families.

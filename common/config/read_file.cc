@@ -29,6 +29,7 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
   }
   if (size > limit) return fail("is larger than " + print_size(limit));
   text.resize(size);
+  text.shrink_to_fit();
   return text;
 }
 

@@ -217,6 +217,8 @@ def test_origins_by_name(lab, media):
     watch.read_media(20)
     for lie in LIES:
         assert row(weir, lie)["state"] == "unresolved" and not row(weir, lie)["rtmp"]
+    assert weir.metric("weir_origins", state="unresolved") == len(LIES)
+    assert weir.api("summaries")["origins"]["unresolved"] == len(LIES)
     assert row(weir, "good")["hosts"] == [{"name": "good.test", "address": "127.0.0.1"}]
     dns.mode = "silent"
     weir.reload()

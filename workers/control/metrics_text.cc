@@ -84,10 +84,8 @@ std::vector<OriginRow> origin_rows(const ipc::StateView& state) {
   std::vector<OriginRow> rows;
   // Names of registered origins need not differ; the id does.
   ipc::each_origin(state, [&rows](ipc::OriginRef ref, const ipc::OriginRecord& origin) {
-    const std::string_view name(origin.name, sizeof origin.name);
-    rows.emplace_back(
-        label("origin", name.substr(0, name.find('\0'))) + "," + label("id", origin_id(ref)),
-        origin);
+    rows.emplace_back(label("origin", text_of(origin.name)) + "," + label("id", origin_id(ref)),
+                      origin);
   });
   return rows;
 }
@@ -96,6 +94,7 @@ void write_origins(Exposition& out, const ipc::StateView& state) {
   const OriginCounts counts = count_origins(state);
   out.family("weir_origins", "gauge", "Origins by state.");
   out.sample("weir_origins", label("state", "up"), counts.up);
+  out.sample("weir_origins", label("state", "unresolved"), counts.unresolved);
   out.sample("weir_origins", label("state", "ejected"), counts.ejected);
   out.sample("weir_origins", label("state", "dead"), counts.dead);
   out.single("weir_origins_draining", "gauge", "Origins that take no new stream.", counts.draining);

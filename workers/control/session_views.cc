@@ -89,9 +89,8 @@ JsonPtr session_row(const ipc::StateView& state, const ipc::FlowRecord& flow, st
   }
   ipc::OriginRecord origin;
   const bool there = state.read_origin(flow.origin, origin);
-  const std::string_view name(origin.name, sizeof origin.name);
   add_text(json, "origin", there ? origin_id(flow.origin) : std::string());
-  add_text(json, "origin_name", there ? name.substr(0, name.find('\0')) : std::string_view());
+  add_text(json, "origin_name", there ? text_of(origin.name) : std::string_view());
   add_text(json, "origin_endpoint", address(flow.origin_endpoint));
   add_text(json, "upstream", address(flow.upstream_local));
   add_text(json, "client", address(flow.client));

@@ -14,13 +14,6 @@ namespace {
 
 using ipc::WorkerState;
 
-// Texts of records end at the first NUL, or at the end of their field.
-template <std::size_t N>
-std::string_view record_text(const char (&text)[N]) {
-  const std::string_view whole(text, N);
-  return whole.substr(0, whole.find('\0'));
-}
-
 std::uint64_t since(std::uint64_t then, std::uint64_t now) {
   return now > then ? now - then : 0;
 }
@@ -109,11 +102,11 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
   JsonPtr row = make_object();
   cJSON* json = row.get();
   add_text(json, "id", origin_id({slot, origin.generation}));
-  add_text(json, "name", record_text(origin.name));
-  add_text(json, "server", record_text(origin.server));
-  add_text(json, "service", record_text(origin.service));
-  add_text(json, "pid", record_text(origin.pid));
-  add_text(json, "device_id", record_text(origin.device_id));
+  add_text(json, "name", text_of(origin.name));
+  add_text(json, "server", text_of(origin.server));
+  add_text(json, "service", text_of(origin.service));
+  add_text(json, "pid", text_of(origin.pid));
+  add_text(json, "device_id", text_of(origin.device_id));
   add_text(json, "ip", ip_to_string(origin.ip));
   add_hosts(json, origin);
   for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
@@ -153,7 +146,7 @@ JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& stream,
   ipc::OriginRecord origin;
   const bool there = state.read_origin(ref, origin);
   add_text(json, "origin", origin_id(ref));
-  add_text(json, "origin_name", there ? record_text(origin.name) : std::string_view());
+  add_text(json, "origin_name", there ? text_of(origin.name) : std::string_view());
   add_number(json, "publishers", stream.publishers);
   add_number(json, "players", stream.players);
   add_text(json, "created", iso_time(stream.created_wall_ms));
@@ -227,6 +220,7 @@ OriginCounts count_origins(const ipc::StateView& state) {
   ipc::each_origin(state, [&counts](ipc::OriginRef, const ipc::OriginRecord& origin) {
     const std::string_view word = state_text(origin);
     if (word == "up") ++counts.up;
+    if (word == "unresolved") ++counts.unresolved;
     if (word == "ejected") ++counts.ejected;
     if (word == "dead") ++counts.dead;
     if (origin.draining) ++counts.draining;
@@ -267,6 +261,7 @@ JsonPtr summaries_answer(const ipc::StateView& state, const ipc::CountersView& c
   cJSON* origins = add_child(json, "origins", make_object());
   add_number(origins, "total", load(header.origins_used));
   add_number(origins, "up", counts.up);
+  add_number(origins, "unresolved", counts.unresolved);
   add_number(origins, "ejected", counts.ejected);
   add_number(origins, "dead", counts.dead);
   add_number(origins, "draining", counts.draining);

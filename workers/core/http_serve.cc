@@ -161,14 +161,14 @@ void Server::next_request(std::uint32_t index, bool& progress) {
       conn.head_begun = true;
       conn.between_requests = false;
       AccessBook::begin(conn, conn.in.size());
-      conn.deadline_ms = monotonic_ms() + settings_.request_timeout;
+      conn.deadline_ms = conn.mark.started_ms + settings_.request_timeout;
     }
     return;
   }
   progress = true;
   AccessBook::begin(conn, conn.in.size());
   // One time limit for a whole request: what is left of it is for the body.
-  if (!conn.head_begun) conn.deadline_ms = monotonic_ms() + settings_.request_timeout;
+  if (!conn.head_begun) conn.deadline_ms = conn.mark.started_ms + settings_.request_timeout;
   conn.head_begun = false;
   counters_.add(meters_.requests);
   ++begun_;
@@ -368,8 +368,9 @@ void Server::finish_exchange(std::uint32_t index, EndReason reason) {
     return;
   }
   conn.between_requests = conn.in.empty();
-  conn.deadline_ms = monotonic_ms() + (conn.between_requests ? settings_.keepalive_timeout
-                                                             : settings_.request_timeout);
+  // Its last byte went out just now.
+  conn.deadline_ms = conn.last_move_ms + (conn.between_requests ? settings_.keepalive_timeout
+                                                                : settings_.request_timeout);
 }
 
 }  // namespace weir::http

@@ -1,11 +1,11 @@
 #include "workers/core/origin_dialer.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 #include "common/base/clock.h"
 #include "workers/core/dial.h"
+#include "workers/core/origin_text.h"
 
 namespace weir {
 namespace {
@@ -38,14 +38,6 @@ Counter counter_of(const DialCounters& counters, DialOutcome outcome) {
       break;
   }
   return counters.other;
-}
-
-std::string origin_text(const ipc::StateView& state, ipc::OriginRef origin,
-                        const Endpoint& endpoint) {
-  ipc::OriginRecord record;
-  if (!state.read_origin(origin, record)) return "";
-  const std::string name(record.name, ::strnlen(record.name, sizeof record.name));
-  return endpoint.empty() ? name : name + "@" + to_string(endpoint);
 }
 
 std::string_view describe(const OriginDialer::Step& step) {
@@ -180,21 +172,26 @@ OriginDialer::Step OriginDialer::go_to(Dial& dial, ipc::OriginRef origin) {
 // `fresh`: not with a pooled connection.
 OriginDialer::Step OriginDialer::connect(Dial& dial, bool fresh) {
   dial.reused = false;
+  if (!fresh && dial.want.reuse && reuse(dial)) return opened(dial);
   ipc::OriginRecord record;
-  const auto kind = static_cast<std::size_t>(settings_.kind);
-  if (!state_.read_origin(dial.origin, record) || record.endpoint_count[kind] == 0) {
+  if (!state_.read_origin(dial.origin, record) || !record.has(settings_.kind)) {
     return origin_failed(dial, {DialOutcome::kOk, "the origin has left, or has no such endpoint"});
   }
-  if (!fresh && dial.want.reuse && record.proxy_protocol_of(settings_.kind) == 0) {
-    const Endpoint& endpoint = address(dial, record);
-    if (handlers_.pooled(dial.want.owner, endpoint, dial.side)) {
-      dial.target.endpoint = endpoint;
-      dial.target.proxy_protocol = 0;
-      dial.reused = true;
-      return opened(dial);
-    }
-  }
   return connect_next_address(dial, record);
+}
+
+bool OriginDialer::reuse(Dial& dial) {
+  ipc::OriginRecord record;
+  if (!state_.read_endpoints(dial.origin, settings_.kind, record) || !record.has(settings_.kind) ||
+      record.proxy_protocol_of(settings_.kind) != 0) {
+    return false;
+  }
+  const Endpoint& endpoint = address(dial, record);
+  dial.reused = handlers_.pooled(dial.want.owner, endpoint, dial.side);
+  if (!dial.reused) return false;
+  dial.target.endpoint = endpoint;
+  dial.target.proxy_protocol = 0;
+  return true;
 }
 
 // The only one that the client may have, or the next one of all.
@@ -240,7 +237,6 @@ OriginDialer::Step OriginDialer::opened(Dial& dial) {
   set_deadline(dial, 0);
   Step step = waiting(dial);
   step.state = State::kOpen;
-  step.reused = dial.reused;
   step.proxied = dial.target.proxy_protocol != 0;
   return step;
 }

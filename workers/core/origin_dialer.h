@@ -44,10 +44,6 @@ struct DialCounters {
 };
 ipc::Counter counter_of(const DialCounters& counters, ipc::DialOutcome outcome);
 
-// `name@address`, or nothing when the origin has left.
-std::string origin_text(const ipc::StateView& state, ipc::OriginRef origin,
-                        const Endpoint& endpoint);
-
 class OriginDialer {
  public:
   using Ticket = std::uint64_t;  // 0: none
@@ -87,7 +83,6 @@ class OriginDialer {
     ipc::RouteStatus status = ipc::RouteStatus::kOk;  // End::kNoOrigin
     ipc::OriginRef origin;                            // tried last, or open now
     Endpoint endpoint;
-    bool reused = false;   // kOpen: by Handlers::pooled
     bool proxied = false;  // kOpen: it has told who this client is, so it is for no other
   };
   struct Started {
@@ -158,6 +153,7 @@ class OriginDialer {
   Step go_to(Dial& dial, ipc::OriginRef origin);
   Step connect(Dial& dial, bool fresh);
   Step connect_next_address(Dial& dial, const ipc::OriginRecord& record);
+  bool reuse(Dial& dial);
   const Endpoint& address(const Dial& dial, const ipc::OriginRecord& record) const;
   bool has_other_address(const Dial& dial, ipc::OriginRecord& record) const;
   Step after(Dial& dial, const ConnectStep& step);

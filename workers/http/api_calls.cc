@@ -20,10 +20,6 @@ constexpr std::size_t kCallMax = 32 * 1024 * 1024;   // of all answers of a call
 constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kApi = static_cast<std::size_t>(ipc::EndpointKind::kApi);
 
-std::string text_of(const char (&text)[ipc::kTextBytes]) {
-  return {text, ::strnlen(text, sizeof text)};
-}
-
 }  // namespace
 
 // One origin's part of a call.

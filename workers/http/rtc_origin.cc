@@ -5,6 +5,7 @@
 #include "common/base/limits.h"
 #include "common/net/tcp.h"
 #include "workers/core/event_ptr.h"
+#include "workers/core/origin_text.h"
 #include "workers/core/side.h"
 #include "workers/http/http_process.h"
 #include "workers/http/rtc_redirect.h"

@@ -1,5 +1,6 @@
 #include "workers/http/rtc_reader.h"
 
+#include "workers/core/origin_text.h"
 #include "workers/http/rtc_answer.h"
 
 namespace weir::http {

@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/limits.h"
 #include "common/proto/http/target.h"
+#include "workers/core/origin_text.h"
 #include "workers/http/rtc_json.h"
 
 namespace weir::http {

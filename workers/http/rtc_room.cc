@@ -6,6 +6,7 @@
 
 #include "common/base/limits.h"
 #include "common/proto/http/head_writer.h"
+#include "workers/core/origin_text.h"
 
 namespace weir::http {
 namespace {
@@ -169,9 +170,7 @@ void RtcRoom::on_end(std::uint32_t index, EndReason) {
   RtcExchange& x = exchange(index);
   if (x.call != 0) signal_.cancel(std::exchange(x.call, 0));
   const Connection& conn = server_[index];
-  ipc::OriginRecord record;
-  if (!conn.mark.texts || !process_.state.read_origin(x.origin, record)) return;
-  conn.mark.texts->origin = std::string(record.name);
+  if (conn.mark.texts) conn.mark.texts->origin = origin_text(process_.state, x.origin);
 }
 
 }  // namespace weir::http

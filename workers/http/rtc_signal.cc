@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/clock.h"
+#include "workers/core/origin_text.h"
 #include "workers/http/rtc_route.h"
 
 namespace weir::http {

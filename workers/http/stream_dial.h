@@ -14,6 +14,7 @@
 #include "common/route/origin_hint.h"
 #include "ipc/messages.h"
 #include "workers/core/origin_dialer.h"
+#include "workers/core/origin_text.h"
 #include "workers/http/http_process.h"
 #include "workers/http/stream_exchange.h"
 #include "workers/http/upstream_pool.h"

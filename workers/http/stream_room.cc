@@ -94,8 +94,7 @@ void StreamRoom::build_request(StreamExchange& x, const RequestHead& head) const
   static constexpr FieldSet kNotPassed =
       kForwardingFields | FieldSet{HeaderId::kHost, HeaderId::kExpect};
   x.sent_host = route::canonical_host(head.host);
-  std::string target = x.path;
-  if (!x.query.empty()) target += "?" + x.query;
+  const std::string with_query = x.query.empty() ? std::string() : x.path + "?" + x.query;
   HeadWriter writer(x.request);
   FieldSet skip = kNotPassed;
   // A playlist is rewritten here, so it must come whole and readable.
@@ -103,7 +102,7 @@ void StreamRoom::build_request(StreamExchange& x, const RequestHead& head) const
     skip = skip | FieldSet{HeaderId::kAcceptEncoding, HeaderId::kRange, HeaderId::kIfRange,
                            HeaderId::kIfNoneMatch, HeaderId::kIfModifiedSince};
   }
-  writer.request(head.method_text, target);
+  writer.request(head.method_text, x.query.empty() ? x.path : with_query);
   if (!x.sent_host.empty()) writer.field(HeaderId::kHost, x.sent_host);
   writer.copy_end_to_end(head.fields, skip);
   write_forwarding(writer, x.identity);

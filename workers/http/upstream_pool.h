@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -61,15 +60,9 @@ class UpstreamPool {
     User user;
     bool idle = false;
   };
-  struct Less {
-    bool operator()(const Endpoint& a, const Endpoint& b) const {
-      return std::memcmp(&a, &b, sizeof a) < 0;  // no padding: endpoint.h asserts the size
-    }
-  };
-
   std::size_t idle_per_origin_;
   std::uint64_t idle_ms_;
-  std::map<Endpoint, std::vector<Idle>, Less> idle_;
+  std::map<Endpoint, std::vector<Idle>, EndpointLess> idle_;
   std::vector<Open> open_;  // by descriptor
 };
 

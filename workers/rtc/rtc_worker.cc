@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/net/crypto.h"
 #include "common/proto/rtc/demux.h"
+#include "workers/core/origin_text.h"
 #include "workers/core/worker_main.h"
 
 namespace weir::rtc {
@@ -254,9 +255,7 @@ void RtcWorker::answer_plain(const StunMessage& request, const ClientPacket& pac
 // ---- sessions
 
 std::string RtcWorker::origin_text(const UdpFlow& flow) const {
-  ipc::OriginRecord record;
-  if (!state_.read_origin(flow.origin, record)) return to_string(flow.origin_endpoint);
-  return std::string(record.name) + "@" + to_string(flow.origin_endpoint);
+  return weir::origin_text(state_, flow.origin, flow.origin_endpoint);
 }
 
 void RtcWorker::on_begin(std::uint32_t index) {

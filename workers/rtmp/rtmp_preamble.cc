@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/base/clock.h"
+#include "workers/core/origin_text.h"
 #include "workers/rtmp/rtmp_worker.h"
 
 namespace weir::rtmp {

@@ -39,38 +39,29 @@ void KeyLengths::stop() {
 }
 
 void KeyLengths::learn(const Endpoint& origin, std::uint16_t encryption) {
-  Known& row = known(origin);
+  Known& row = known_[origin];
   if (row.encryption == encryption) return;
   row.encryption = encryption;
   decide();
 }
 
-KeyLengths::Known& KeyLengths::known(const Endpoint& origin) {
-  const auto found = std::find_if(known_.begin(), known_.end(),
-                                  [&origin](const Known& row) { return row.origin == origin; });
-  if (found != known_.end()) return *found;
-  Known& made = known_.emplace_back();
-  made.origin = origin;
-  return made;
-}
-
 void KeyLengths::on_round() {
   questions_.clear();  // of the round before
   const std::uint64_t now = monotonic_ms();
-  for (Known& row : known_) row.present = false;
+  for (auto& [origin, row] : known_) row.present = false;
   ipc::each_origin(state_, [&](ipc::OriginRef, const ipc::OriginRecord& record) {
     const std::size_t count =
         std::min<std::size_t>(record.endpoint_count[kSrt], limits::kEndpointsPerKind);
     for (std::size_t i = 0; i < count; ++i) {
       const Endpoint& origin = record.endpoints[kSrt][i];
-      Known& row = known(origin);
+      Known& row = known_[origin];
       row.present = true;
       if (row.encryption || row.ask_at_ms > now || questions_.size() >= kQuestions) continue;
       row.ask_at_ms = now + kAskAgainMs;
       ask(origin);
     }
   });
-  std::erase_if(known_, [](const Known& row) { return !row.present; });
+  std::erase_if(known_, [](const auto& each) { return !each.second.present; });
   decide();
   arm(timer_, kRoundMs);
 }
@@ -111,7 +102,7 @@ void KeyLengths::on_answer(Question& question) {
 
 void KeyLengths::decide() {
   advertised_ = 0;
-  for (const Known& row : known_) {
+  for (const auto& [origin, row] : known_) {
     if (!row.encryption || !is_length(*row.encryption)) continue;
     if (advertised_ != 0 && advertised_ != *row.encryption) {
       advertised_ = 0;

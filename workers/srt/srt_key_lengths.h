@@ -7,8 +7,8 @@
 
 #include <cstdint>
 #include <list>
+#include <map>
 #include <optional>
-#include <vector>
 
 #include "common/base/endpoint.h"
 #include "common/base/fd.h"
@@ -32,7 +32,6 @@ class KeyLengths {
 
  private:
   struct Known {
-    Endpoint origin;
     std::optional<std::uint16_t> encryption;
     std::uint64_t ask_at_ms = 0;
     bool present = false;  // in the round at hand
@@ -45,7 +44,6 @@ class KeyLengths {
     std::list<Question>::iterator self;
   };
 
-  Known& known(const Endpoint& origin);
   void on_round();
   void ask(const Endpoint& origin);
   void on_answer(Question& question);
@@ -54,7 +52,7 @@ class KeyLengths {
   event_base* base_;
   const ipc::StateView& state_;
   EventPtr timer_;
-  std::vector<Known> known_;
+  std::map<Endpoint, Known, EndpointLess> known_;
   std::list<Question> questions_;
   std::uint16_t advertised_ = 0;
 };

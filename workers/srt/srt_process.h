@@ -10,6 +10,7 @@
 #include "ipc/route_reader.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/master_link.h"
+#include "workers/core/origin_text.h"
 #include "workers/core/udp_relay.h"
 #include "workers/srt/srt_session.h"
 
@@ -32,9 +33,7 @@ struct SrtProcess {
   void wake() const { event_active(turn, EV_TIMEOUT, 0); }
   // An origin as log lines name it.
   std::string origin_text(ipc::OriginRef ref, const Endpoint& endpoint) const {
-    ipc::OriginRecord record;
-    if (!state.read_origin(ref, record)) return to_string(endpoint);
-    return std::string(record.name) + "@" + to_string(endpoint);
+    return weir::origin_text(state, ref, endpoint);
   }
 };
 

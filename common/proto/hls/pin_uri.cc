@@ -117,9 +117,10 @@ void set_first(std::string_view segment, UriBase& base) {
 // unless it is a dot segment.
 void walk(std::string_view path, UriBase& base) {
   while (true) {
-    const std::size_t slash = path.find_first_of(kSlashes);
+    const auto slash =
+        static_cast<std::size_t>(std::find_if(path.begin(), path.end(), is_slash) - path.begin());
     const std::string_view segment = path.substr(0, slash);
-    const bool last = slash == std::string_view::npos;
+    const bool last = slash == path.size();
     if (segment == "..") {
       if (base.depth > 0) --base.depth;
     } else if (segment != "." && !last) {
@@ -293,15 +294,15 @@ void UriPinner::append_query(const Target& target, const std::string& pin, std::
   bool any = false;
   bool last_empty = false;
   std::string_view mark = "?";
-  const auto put = [&](std::string_view before, std::string_view a, std::string_view b) {
-    out.append(any ? before : "?").append(a).append(b);
+  const auto put = [&](std::string_view before, std::string_view param) {
+    out.append(any ? before : "?").append(param);
     any = true;
   };
   for (std::size_t at = 0; target.has_query;) {
     std::size_t length = 0;
     const std::size_t end = find_separator(target.query, at, length);
     const std::string_view param = target.query.substr(at, end - at);
-    put(mark, param, {});
+    put(mark, param);
     last_empty = param.empty();
     for (std::size_t i = 0; i < carried_.size(); ++i) {
       if (carried_[i].name == name_of(param)) missing &= ~(std::uint64_t{1} << i);
@@ -310,15 +311,17 @@ void UriPinner::append_query(const Target& target, const std::string& pin, std::
     mark = target.query.substr(end, length);
     at = end + length;
   }
-  const auto add = [&](std::string_view a, std::string_view b) {
-    put(last_empty ? std::string_view() : separator_, a, b);
+  const auto add = [&](std::string_view param) {
+    put(last_empty ? std::string_view() : separator_, param);
     last_empty = false;
   };
   for (std::size_t i = 0; i < carried_.size(); ++i) {
-    if ((missing >> i) & 1) add(carried_[i].param, {});
+    if ((missing >> i) & 1) add(carried_[i].param);
   }
-  if (!options_.companion.empty()) add(options_.companion, {});
-  if (!pin.empty()) add(std::string(options_.pin_name) + "=", pin);
+  if (!options_.companion.empty()) add(options_.companion);
+  if (pin.empty()) return;
+  add(options_.pin_name);
+  out.append("=").append(pin);
 }
 
 const std::string& UriPinner::suffix_of(const UriBase& base) {

@@ -121,8 +121,11 @@ class Rewriter {
   // Blanks around a URI are not part of it (players trim them) but stay.
   bool uri(std::string_view text) {
     if (has_control_byte(text)) return false;
-    const std::size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
-    const std::size_t end = begin == text.size() ? begin : text.find_last_not_of(kBlank) + 1;
+    const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+    std::size_t begin = 0;
+    while (begin < text.size() && blank(text[begin])) ++begin;
+    std::size_t end = text.size();
+    while (end > begin && blank(text[end - 1])) --end;
     out_.append(text.substr(0, begin));
     if (begin < end && !pinned(text.substr(begin, end - begin))) return false;
     out_.append(text.substr(end));

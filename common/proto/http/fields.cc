@@ -123,7 +123,9 @@ std::string_view header_name(HeaderId id) {
 }
 
 void Fields::add(std::string_view name, std::string_view value) {
+  static constexpr std::size_t kUsual = 16;  // most heads have no more, and grow once
   const HeaderId id = header_id(name);
+  if (all_.empty()) all_.reserve(kUsual);
   all_.push_back({name, value, id});
   std::uint8_t& first = first_[index(id)];
   if (id != HeaderId::kOther && first == 0) first = static_cast<std::uint8_t>(all_.size());
@@ -176,9 +178,10 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 }
 
 std::string_view trim(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 bool next_element(std::string_view& list, std::string_view& element) {

@@ -253,6 +253,7 @@ ClientIdentity identify_client(const Arrival& arrival, const Fields& fields,
 
 void write_forwarding(HeadWriter& writer, const ClientIdentity& identity) {
   std::string forwarded;
+  forwarded.reserve(2 * identity.chain.size() + identity.host.size() + 64);
   std::string_view list = identity.chain;
   std::string_view node;
   while (next_element(list, node)) {
