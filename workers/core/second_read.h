@@ -18,7 +18,7 @@ class SecondRead {
  public:
   // First reads to one try. Odd: a frame in two parts takes two reads, and an even number would
   // always try after the same part.
-  static constexpr std::uint8_t kEvery = 17;
+  static constexpr std::uint8_t kEvery = 33;
 
   // After a first read that brought something: is a second one due?
   bool is_due() {
