@@ -1,12 +1,12 @@
 // SecondRead: whether one sender is worth a second read in a tick. Pure; owned by its reader, one a
 // direction.
 //
-// A server that leaves Nagle's algorithm on and writes a frame in parts (nginx-rtmp: chunk by chunk)
-// sends the first part at once and the others when that is acknowledged, which the kernel of a
-// reader that comes once a tick does when it reads. Between neighbours the rest is there before the
-// read returns; left to the next tick, every frame would take two (docs/DECISIONS.md, "Ticks and an
-// origin with Nagle"). With all other senders a second read finds nothing and costs a call, so only
-// one in kEvery tries it.
+// A server that leaves Nagle's algorithm on and writes a frame in parts (nginx-rtmp: chunk by
+// chunk) sends the first part at once and the others when that is acknowledged, which the kernel of
+// a reader that comes once a tick does when it reads. Between neighbours the rest is there before
+// the read returns; left to the next tick, every frame would take two (docs/DECISIONS.md, "Ticks
+// and an origin with Nagle"). With all other senders a second read finds nothing and costs a call,
+// so only one in kEvery tries it.
 #pragma once
 
 #include <algorithm>
@@ -28,8 +28,7 @@ class SecondRead {
   }
   // What it came to. One that brought something pays for two that did not.
   void note(bool brought) {
-    found_ = static_cast<std::uint8_t>(brought ? std::min(found_ + 2, kMost)
-                                               : std::max(found_ - 1, 0));
+    found_ = static_cast<std::uint8_t>(std::clamp(found_ + (brought ? 2 : -1), 0, kMost));
   }
 
  private:
