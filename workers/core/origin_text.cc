@@ -6,11 +6,13 @@ namespace weir {
 
 std::string origin_text(const ipc::StateView& state, ipc::OriginRef origin,
                         const Endpoint& endpoint) {
-  const std::string address = endpoint.empty() ? std::string() : to_string(endpoint);
+  std::string text;
   ipc::OriginRecord record;
-  if (!state.read_origin(origin, record)) return address;
-  const std::string name(text_of(record.name));
-  return address.empty() ? name : name + "@" + address;
+  const bool there = state.read_origin(origin, record);
+  if (there) text = text_of(record.name);
+  if (there && !endpoint.empty()) text += "@";
+  if (!endpoint.empty()) text += to_string(endpoint);
+  return text;
 }
 
 }  // namespace weir
