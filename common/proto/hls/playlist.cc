@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/control_byte.h"
+#include "common/proto/http/fields.h"
 #include "common/proto/http/target.h"
 
 namespace weir::hls {
@@ -121,14 +122,11 @@ class Rewriter {
   // Blanks around a URI are not part of it (players trim them) but stay.
   bool uri(std::string_view text) {
     if (has_control_byte(text)) return false;
-    const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-    std::size_t begin = 0;
-    while (begin < text.size() && blank(text[begin])) ++begin;
-    std::size_t end = text.size();
-    while (end > begin && blank(text[end - 1])) --end;
+    const std::string_view bare = http::trim(text);
+    const auto begin = static_cast<std::size_t>(bare.data() - text.data());
     out_.append(text.substr(0, begin));
-    if (begin < end && !pinned(text.substr(begin, end - begin))) return false;
-    out_.append(text.substr(end));
+    if (!bare.empty() && !pinned(bare)) return false;
+    out_.append(text.substr(begin + bare.size()));
     return true;
   }
 
