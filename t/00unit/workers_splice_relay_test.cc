@@ -154,23 +154,18 @@ TEST_CASE("relay: both directions arrive whole and in order, at once and in tick
 // Its sender's kernel holds the rest back until the relay has read: here for want of room, since
 // what Nagle's algorithm does with nginx-rtmp's frames hangs on when acknowledgements are due.
 TEST_CASE("relay: the rest of a frame that comes with the first read goes on in the same tick") {
-  static constexpr int kLearning = 60;
+  static constexpr int kLearning = 80;
   static constexpr int kFrames = 20;
-  const std::vector<char> sent = random_bytes(20 * 1024);
-  std::vector<char> got(sent.size());
+  const std::vector<char> sent = random_bytes(52 * 1024);
   RelaySettings settings;
   settings.delay_ms = 4;
-  Bed bed(settings, 8 * 1024);
+  Bed bed(settings, 24 * 1024);
   const auto pass_a_frame = [&] {
+    std::vector<char> got;
     std::size_t went = 0;
-    std::size_t came = 0;
     REQUIRE(bed.run_until([&] {
-      const ssize_t in =
-          ::send(bed.origin.get(), sent.data() + went, sent.size() - went, MSG_NOSIGNAL);
-      if (in > 0) went += static_cast<std::size_t>(in);
-      const ssize_t n = ::recv(bed.client.get(), got.data(), got.size(), 0);
-      if (n > 0) came += static_cast<std::size_t>(n);
-      return came == sent.size();
+      shuttle(bed.origin.get(), sent, went, bed.client.get(), got);
+      return got.size() == sent.size();
     }));
   };
   for (int frame = 0; frame < kLearning; ++frame) pass_a_frame();
