@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -168,6 +170,38 @@ TEST_CASE("origin slots are reused with another generation") {
   const OriginRef again = add_origin(writer);
   CHECK(again.slot == first.slot);
   CHECK(again.generation != first.generation);
+}
+
+TEST_CASE("the part of an origin's record that a dial reads ends with the endpoints of its kind") {
+  StateWriter writer = make_writer(2, 16);
+  const StateView view = make_view(writer);
+  const OriginRef ref = add_origin(writer);
+  OriginRecord whole;
+  REQUIRE(view.read_origin(ref, whole));
+  whole.name[0] = 'x';
+  std::uint16_t port = 1;
+  for (std::size_t kind = 0; kind < weir::ipc::kEndpointKinds; ++kind) {
+    whole.endpoint_count[kind] = weir::limits::kEndpointsPerKind;
+    for (weir::Endpoint& endpoint : whole.endpoints[kind]) {
+      endpoint.family = weir::Family::kIpv6;
+      endpoint.port = port++;
+      std::fill(std::begin(endpoint.ip), std::end(endpoint.ip), std::uint8_t{0xA5});
+    }
+  }
+  writer.put_origin(ref.slot, whole);
+  for (std::size_t kind = 0; kind < weir::ipc::kEndpointKinds; ++kind) {
+    OriginRecord part;
+    REQUIRE(view.read_endpoints(ref, static_cast<EndpointKind>(kind), part));
+    CHECK(part.has(static_cast<EndpointKind>(kind)));
+    CHECK(std::equal(std::begin(part.endpoints[kind]), std::end(part.endpoints[kind]),
+                     std::begin(whole.endpoints[kind])));
+    CHECK(part.name[0] == '\0');
+  }
+  OriginRecord part;
+  CHECK_FALSE(view.read_endpoints({ref.slot, ref.generation + 1}, EndpointKind::kHttp, part));
+  CHECK_FALSE(view.read_endpoints({2, 1}, EndpointKind::kHttp, part));
+  writer.free_origin(ref.slot);
+  CHECK_FALSE(view.read_endpoints(ref, EndpointKind::kHttp, part));
 }
 
 TEST_CASE("nobody can write the state segment, or change its size") {
