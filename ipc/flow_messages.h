@@ -116,8 +116,9 @@ enum class FlowEndReason : std::uint8_t {
   kOriginGone,     // the origin's port cannot be reached any more
   kPortLost,       // after a restart: the upstream port is taken
   kStopped,        // its protocol is not served any more
+  kStreamMoved,    // the stream that it waits for is published at another origin
 };
-inline constexpr std::size_t kFlowEndReasons = 10;
+inline constexpr std::size_t kFlowEndReasons = 11;
 std::string_view to_string(FlowEndReason reason);
 
 // The receiver must forget the session, close its copy of the socket, and send nothing more for it.

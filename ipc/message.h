@@ -25,6 +25,10 @@ enum class MessageType : std::uint16_t {
   kOriginRegister,
   kOriginCommand,
   kOriginAddress,
+  kStreamLearned,
+  kStreamUnlearned,
+  kOriginLearn,
+  kStreamFound,
   kFlowCreate = 32,  // ipc/flow_messages.h
   kFlowCredentials,
   kFlowClaim,

@@ -23,7 +23,7 @@ constexpr std::uint8_t kAll = static_cast<std::uint8_t>(kControlOnly | kMedia);
 
 // Who may send what. A kind that is not named here has its message dropped by the receiver, so a
 // media worker that was taken over can neither register nor drain an origin.
-constexpr std::array<MessageRule, 27> kMessageRules = {{
+constexpr std::array<MessageRule, 31> kMessageRules = {{
     {MessageType::kReady, "ready", true, kAll},
     {MessageType::kRouteRequest, "route_request", true, kMedia},
     {MessageType::kSessionOpen, "session_open", true, kMedia},
@@ -33,6 +33,10 @@ constexpr std::array<MessageRule, 27> kMessageRules = {{
     {MessageType::kOriginRegister, "origin_register", true, kControlOnly},
     {MessageType::kOriginCommand, "origin_command", true, kControlOnly},
     {MessageType::kOriginAddress, "origin_address", true, kControlOnly},
+    {MessageType::kStreamLearned, "stream_learned", true, kControlOnly},
+    {MessageType::kStreamUnlearned, "stream_unlearned", true, kControlOnly},
+    {MessageType::kOriginLearn, "origin_learn", true, kControlOnly},
+    {MessageType::kStreamFound, "stream_found", true, kMedia},
     {MessageType::kFlowCreate, "flow_create", true, kSignalling},
     {MessageType::kFlowCredentials, "flow_credentials", true, bit(WorkerKind::kHttp)},
     {MessageType::kFlowClaim, "flow_claim", true, kUdp},
@@ -124,6 +128,8 @@ std::string_view to_string(FlowEndReason reason) {
       return "port_lost";
     case FlowEndReason::kStopped:
       return "stopped";
+    case FlowEndReason::kStreamMoved:
+      return "stream_moved";
   }
   return "unknown";
 }

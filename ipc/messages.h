@@ -106,6 +106,48 @@ struct OriginAddress {
   Endpoint address;        // port 0
 };
 
+// The origin's own API shows the stream as published there, and the shared state says otherwise, or
+// has other facts.
+struct StreamLearned {
+  static constexpr auto kType = MessageType::kStreamLearned;
+  MessageHeader header;
+  OriginRef origin;
+  StreamFacts facts;
+  KeyTail key;
+  std::uint8_t reserved[2] = {};
+};
+
+// It shows it no longer.
+struct StreamUnlearned {
+  static constexpr auto kType = MessageType::kStreamUnlearned;
+  MessageHeader header;
+  OriginRef origin;
+  KeyTail key;
+  std::uint8_t reserved[2] = {};
+};
+
+// Which API of an origin shows its streams, and whether its answers come: sent when that changes.
+struct OriginLearn {
+  static constexpr auto kType = MessageType::kOriginLearn;
+  MessageHeader header;
+  OriginRef origin;
+  LearnApi api = LearnApi::kNone;
+  LearnState state = LearnState::kUnknown;
+  std::uint8_t reserved[2] = {};
+};
+
+// The origin has answered a player of a stream that nobody knew, and who was searching.
+struct StreamFound {
+  static constexpr auto kType = MessageType::kStreamFound;
+  MessageHeader header;
+  SessionId session = 0;
+  OriginRef origin;
+  EndpointKind protocol = EndpointKind::kHttp;
+  std::uint8_t reserved = 0;
+  KeyTail key;
+  std::uint8_t unused[4] = {};
+};
+
 enum class OriginAction : std::uint8_t { kDrain, kUndrain, kRemove };
 struct OriginCommand {
   static constexpr auto kType = MessageType::kOriginCommand;
@@ -159,7 +201,15 @@ struct ReopenLog {
   std::uint8_t reserved[3] = {};
 };
 
-enum class SessionEndReason : std::uint8_t { kAddressLimit, kStreamLimit, kKicked };
+// kMoved: the stream is published at another origin; kMovedIfSilent: the same, for those who have
+// had no media where they are.
+enum class SessionEndReason : std::uint8_t {
+  kAddressLimit,
+  kStreamLimit,
+  kKicked,
+  kMoved,
+  kMovedIfSilent
+};
 struct SessionEnd {
   static constexpr auto kType = MessageType::kSessionEnd;
   MessageHeader header;

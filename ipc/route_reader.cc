@@ -13,9 +13,7 @@ namespace {
 // lies beyond is a question to the master.
 constexpr std::uint32_t kProbeLimit = 128;
 
-// What a look-up reads of the records: a stream up to its key, an origin up to its endpoint counts.
-constexpr std::size_t kKeyWord = offsetof(StreamRecord, key) / 8;
-static_assert(offsetof(StreamRecord, key) % 8 == 0);
+// What a look-up reads of an origin: up to its endpoint counts.
 constexpr std::size_t kOriginWords = 2;
 static_assert(offsetof(OriginRecord, endpoints) == kOriginWords * 8);
 
@@ -33,13 +31,15 @@ bool consistent(const StateHeader& header, std::uint64_t mapped) {
               header.total_bytes) &&
          fits(header.buckets_offset, buckets, sizeof(Bucket), header.total_bytes) &&
          fits(header.streams_offset, header.stream_capacity, sizeof(StreamSlot),
-              header.total_bytes);
+              header.total_bytes) &&
+         fits(header.keys_offset, (1 + kMoreBlocks) * std::uint64_t{header.stream_capacity},
+              sizeof(KeyBlock), header.total_bytes);
 }
 
 // A session of this role may join without the master's word. While somebody publishes the stream it
 // is there and nowhere else, whatever the origin's health.
-bool serves(const OriginRecord& origin, const StreamRecord& stream, Role role, EndpointKind kind) {
-  if (stream.publishers > 0) return origin.has(kind);
+bool serves(const OriginRecord& origin, const StreamHead& stream, Role role, EndpointKind kind) {
+  if (stream.is_held()) return origin.has(kind);
   if (!origin.takes(kind)) return false;
   return !origin.draining || (role == Role::kPlayer && stream.players > 0);
 }
@@ -68,44 +68,38 @@ Result<StateView> StateView::map(int fd) {
   view.origins_ = reinterpret_cast<const OriginSlot*>(base + header->origins_offset);
   view.buckets_ = reinterpret_cast<const Bucket*>(base + header->buckets_offset);
   view.streams_ = reinterpret_cast<const StreamSlot*>(base + header->streams_offset);
+  view.keys_ = {reinterpret_cast<const KeyBlock*>(base + header->keys_offset),
+                (1 + kMoreBlocks) * std::uint64_t{header->stream_capacity},
+                header->stream_capacity};
   return view;
 }
 
-bool StateView::find_stream(std::string_view key, StreamRecord& out) const {
+std::uint32_t StateView::find_slot(std::string_view key, StreamHead& out) const {
+  if (key.empty() || key.size() > limits::kStreamKeyBytes) return kNoSlot;
   const std::uint64_t hash = keyed_hash(header_->seed, key);
   const std::uint32_t mask = header_->bucket_count - 1;
   std::uint32_t at = home_bucket(hash, mask);
   for (std::uint32_t i = 0; i < kProbeLimit; ++i, at = (at + 1) & mask) {
     const std::uint32_t value = buckets_[at].load(std::memory_order_acquire);
-    if (value == 0) return false;
-    if (value > header_->stream_capacity || !streams_[value - 1].read(out)) continue;
-    if (out.hash == hash && out.key_length == key.size() && out.key_text() == key) return true;
+    if (value == 0) return kNoSlot;
+    if (value > header_->stream_capacity) continue;
+    bool same = false;
+    const bool whole = streams_[value - 1].read_with(out, [&](const StreamHead& head) {
+      same = head.hash == hash && same_key(keys_, value - 1, head.key_length, key);
+    });
+    if (whole && same) return value - 1;
   }
-  return false;
+  return kNoSlot;
 }
 
-bool StateView::find_key(std::string_view key, StreamRecord& out) const {
-  const std::uint64_t hash = keyed_hash(header_->seed, key);
-  const std::uint32_t mask = header_->bucket_count - 1;
-  std::uint32_t at = home_bucket(hash, mask);
-  const auto with_key = [hash](const StreamRecord& r) {
-    return kKeyWord + (r.hash == hash ? (std::size_t{r.key_length} + 7) / 8 : 0);
-  };
-  for (std::uint32_t i = 0; i < kProbeLimit; ++i, at = (at + 1) & mask) {
-    const std::uint32_t value = buckets_[at].load(std::memory_order_acquire);
-    if (value == 0) return false;
-    if (value > header_->stream_capacity) continue;
-    if (!streams_[value - 1].read_part(out, kKeyWord, with_key)) continue;
-    if (out.hash == hash && out.key_length == key.size() && out.key_text() == key) return true;
-  }
-  return false;
+bool StateView::find_stream(std::string_view key, StreamHead& out) const {
+  return find_slot(key, out) != kNoSlot;
 }
 
 std::optional<OriginRef> StateView::find_route(std::string_view key, Role role,
                                                EndpointKind kind) const {
-  if (key.empty() || key.size() > limits::kStreamKeyBytes) return std::nullopt;
-  StreamRecord stream;
-  if (!find_key(key, stream)) return std::nullopt;
+  StreamHead stream;
+  if (find_slot(key, stream) == kNoSlot) return std::nullopt;
   const OriginRef ref{stream.origin_slot, stream.origin_generation};
   OriginRecord origin;
   if (ref.slot >= header_->origin_capacity ||
@@ -118,8 +112,16 @@ std::optional<OriginRef> StateView::find_route(std::string_view key, Role role,
 }
 
 bool StateView::read_stream(std::uint32_t slot, StreamRecord& out) const {
-  return slot < header_->stream_capacity && streams_[slot].read(out) && out.key_length != 0 &&
-         out.key_length <= limits::kStreamKeyBytes;
+  if (slot >= header_->stream_capacity) return false;
+  bool has_key = false;
+  const bool whole = streams_[slot].read_with(out, [&](const StreamHead& head) {
+    has_key = head.key_length != 0 && read_key(keys_, slot, head.key_length, out.key);
+  });
+  return whole && has_key;
+}
+
+bool StateView::read_stream_head(std::uint32_t slot, StreamHead& out) const {
+  return slot < header_->stream_capacity && streams_[slot].read(out) && out.key_length != 0;
 }
 
 bool StateView::read_origin(std::uint32_t slot, OriginRecord& out) const {

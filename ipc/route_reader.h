@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "common/base/result.h"
+#include "ipc/key_blocks.h"
 #include "ipc/mapping.h"
 #include "ipc/shm_layout.h"
 
@@ -26,9 +27,11 @@ class StateView {
   // master: the stream is known, and published there, or its origin takes traffic (and, when
   // draining, still serves the stream).
   std::optional<OriginRef> find_route(std::string_view key, Role role, EndpointKind kind) const;
-  // The record of a stream, whatever its origin's state.
-  bool find_stream(std::string_view key, StreamRecord& out) const;
-  bool read_stream(std::uint32_t slot, StreamRecord& out) const;  // false: free or busy
+  // The row of a stream, whatever its origin's state. The slot is its own until it is forgotten.
+  bool find_stream(std::string_view key, StreamHead& out) const;
+  std::uint32_t find_slot(std::string_view key, StreamHead& out) const;  // kNoSlot: not there
+  bool read_stream(std::uint32_t slot, StreamRecord& out) const;         // false: free or busy
+  bool read_stream_head(std::uint32_t slot, StreamHead& out) const;      // the same, without key
   bool read_origin(std::uint32_t slot, OriginRecord& out) const;  // false: free or busy
   // The same, and false when the slot now means another origin.
   bool read_origin(OriginRef ref, OriginRecord& out) const;
@@ -40,14 +43,13 @@ class StateView {
 
  private:
   StateView() = default;
-  // Fills `out` up to its key and no further.
-  bool find_key(std::string_view key, StreamRecord& out) const;
   Mapping segment_;
   const StateHeader* header_ = nullptr;
   const WorkerSlot* workers_ = nullptr;
   const OriginSlot* origins_ = nullptr;
   const Bucket* buckets_ = nullptr;
   const StreamSlot* streams_ = nullptr;
+  KeyTable keys_;
 };
 
 }  // namespace weir::ipc

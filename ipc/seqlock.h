@@ -31,16 +31,22 @@ class SeqSlot {
  public:
   // False when the writer finished a write during every try.
   bool read(T& out) const {
+    return read_with(out, [](const T&) {});
+  }
+
+  // The same, and also(out) reads what belongs to the record and stands elsewhere: it counts only
+  // if the record is still the same afterwards. It may see a torn record, and run several times.
+  template <typename Also>
+  bool read_with(T& out, Also also) const {
     std::array<std::uint64_t, kWords> copy;
     for (int i = 0; i < kReadTries; ++i) {
       const std::uint32_t before = version_.load(std::memory_order_acquire);
       load(before & 1U, 0, kWords, copy);
+      // Trivially copyable, though its members have defaults.
+      std::memcpy(static_cast<void*>(&out), copy.data(), sizeof(T));
+      also(out);
       std::atomic_thread_fence(std::memory_order_acquire);
-      if (version_.load(std::memory_order_relaxed) == before) {
-        // Trivially copyable, though its members have defaults.
-        std::memcpy(static_cast<void*>(&out), copy.data(), sizeof(T));
-        return true;
-      }
+      if (version_.load(std::memory_order_relaxed) == before) return true;
     }
     return false;
   }
@@ -87,13 +93,17 @@ class SeqSlot {
   // page and few cache lines whichever is valid.
   static constexpr std::size_t kHead = std::min<std::size_t>(kWords, 15);
 
+  static constexpr std::size_t head_at(std::uint32_t copy) { return copy * kHead; }
+  static constexpr std::size_t tail_at(std::uint32_t copy) {
+    return 2 * kHead + copy * (kWords - kHead);
+  }
   Word& cell(std::uint32_t copy, std::size_t w) {
-    return w < kHead ? head_[copy][w] : tail_[copy][w - kHead];
+    return words_[w < kHead ? head_at(copy) + w : tail_at(copy) + w - kHead];
   }
   void load(std::uint32_t copy, std::size_t from, std::size_t to,
             std::array<std::uint64_t, kWords>& out) const {
-    const Word* head = head_[copy].data();
-    const Word* tail = tail_[copy].data();
+    const Word* head = words_.data() + head_at(copy);
+    const Word* tail = words_.data() + tail_at(copy);
     std::size_t w = from;
     for (; w < to && w < kHead; ++w) out[w] = head[w].load(std::memory_order_relaxed);
     for (; w < to; ++w) out[w] = tail[w - kHead].load(std::memory_order_relaxed);
@@ -101,8 +111,7 @@ class SeqSlot {
 
   std::atomic<std::uint32_t> version_{0};
   std::uint32_t reserved_ = 0;
-  std::array<std::array<Word, kHead>, 2> head_{};
-  std::array<std::array<Word, kWords - kHead>, 2> tail_{};
+  std::array<Word, 2 * kWords> words_{};  // both heads, then both tails
 };
 
 }  // namespace weir::ipc

@@ -1,5 +1,7 @@
 #include "ipc/shm_layout.h"
 
+#include <iterator>
+
 namespace weir::ipc {
 
 std::string_view to_string(WorkerKind kind) {
@@ -63,6 +65,37 @@ std::string_view to_string(EndpointKind kind) {
       return "rtc";
   }
   return "unknown";
+}
+
+std::string_view to_string(LearnMode mode) {
+  static constexpr std::string_view kNames[] = {"auto", "srs", "nginx_rtmp", "off"};
+  const auto at = static_cast<std::size_t>(mode);
+  return at < std::size(kNames) ? kNames[at] : "unknown";
+}
+
+std::string_view to_string(LearnApi api) {
+  static constexpr std::string_view kNames[] = {"none", "srs", "nginx_rtmp"};
+  const auto at = static_cast<std::size_t>(api);
+  return at < std::size(kNames) ? kNames[at] : "unknown";
+}
+
+std::string_view to_string(LearnState state) {
+  static constexpr std::string_view kNames[] = {"unknown", "fresh", "failing"};
+  const auto at = static_cast<std::size_t>(state);
+  return at < std::size(kNames) ? kNames[at] : "unknown";
+}
+
+std::string_view to_string(VideoCodec codec) {
+  static constexpr std::string_view kNames[] = {"", "other", "h264", "hevc",
+                                                "av1", "vp8", "vp9", "h263"};
+  const auto at = static_cast<std::size_t>(codec);
+  return at < std::size(kNames) ? kNames[at] : "other";
+}
+
+std::string_view to_string(AudioCodec codec) {
+  static constexpr std::string_view kNames[] = {"", "other", "aac", "mp3", "opus", "speex", "pcm"};
+  const auto at = static_cast<std::size_t>(codec);
+  return at < std::size(kNames) ? kNames[at] : "other";
 }
 
 std::string_view to_string(Role role) {

@@ -22,7 +22,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
-inline constexpr std::uint32_t kStateVersion = 4;
+inline constexpr std::uint32_t kStateVersion = 5;
 inline constexpr std::uint32_t kMaxWorkers = 4096;  // greatest capacity of the worker table
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
@@ -53,6 +53,14 @@ constexpr bool can_be_probed(EndpointKind kind) {
 
 enum class Role : std::uint8_t { kPlayer, kPublisher };
 std::string_view to_string(Role role);
+
+// Which API of an origin may be asked for its streams, which one answers, and whether it does.
+enum class LearnMode : std::uint8_t { kAuto, kSrs, kNginxRtmp, kOff };
+enum class LearnApi : std::uint8_t { kNone, kSrs, kNginxRtmp };
+enum class LearnState : std::uint8_t { kUnknown, kFresh, kFailing };
+std::string_view to_string(LearnMode mode);
+std::string_view to_string(LearnApi api);
+std::string_view to_string(LearnState state);
 
 // A reference to an origin that stays safe when the slot is reused.
 struct OriginRef {
@@ -112,6 +120,12 @@ struct OriginRecord {
   // that the address is right; 0: none is spoken there but UDP.
   Endpoint addresses[HostNames::kMax] = {};
   Endpoint ip;  // like the endpoints
+  LearnMode learn_mode = LearnMode::kAuto;  // as configured
+  LearnApi learn_api = LearnApi::kNone;     // that has answered
+  LearnState learn_state = LearnState::kUnknown;
+  // It was registered with the last service, and neither a heartbeat nor a probe nor its API has
+  // proved since that it is there.
+  bool is_unproven = false;
 
   bool has(EndpointKind kind) const { return endpoint_count[static_cast<std::size_t>(kind)] > 0; }
   // Of the header that a connection to such an endpoint begins with; 0: none. An API is asked by
@@ -153,22 +167,69 @@ static_assert(sizeof(OriginRecord) == 1392);
 // without one, when all are that can be probed.
 std::string_view state_text(const OriginRecord& origin);
 
-struct StreamRecord {
-  std::uint64_t hash = 0;  // keyed_hash(header.seed, key); 0 length key: free slot
+// What the row of a stream says beside its counts.
+enum StreamFlag : std::uint8_t {
+  kLearned = 1,   // its origin's own API shows that it is published there
+  kSearched = 2,  // its origin answered a viewer who was searching
+  kUnproven = 4,  // from the file of the last service, and nothing has proved it since
+};
+
+enum class VideoCodec : std::uint8_t { kNone, kOther, kH264, kHevc, kAv1, kVp8, kVp9, kH263 };
+enum class AudioCodec : std::uint8_t { kNone, kOther, kAac, kMp3, kOpus, kSpeex, kPcm };
+std::string_view to_string(VideoCodec codec);
+std::string_view to_string(AudioCodec codec);
+
+// What an origin's API says of a stream. Zeros: it said nothing.
+struct StreamFacts {
+  std::uint32_t kbps = 0;  // from the publisher
+  VideoCodec video = VideoCodec::kNone;
+  AudioCodec audio = AudioCodec::kNone;
+  std::uint16_t reserved = 0;
+  friend bool operator==(const StreamFacts&, const StreamFacts&) = default;
+};
+
+// A stream's row but for its key, which stands beside it and does not change as long as the slot is
+// used.
+struct StreamHead {
+  std::uint64_t hash = 0;  // keyed_hash(header.seed, key)
   std::uint32_t origin_slot = kNoSlot;
   std::uint32_t origin_generation = 0;
-  std::uint32_t publishers = 0;
+  std::uint32_t publishers = 0;  // sessions through Weir, as players
   std::uint32_t players = 0;
-  std::uint64_t created_wall_ms = 0;
   std::uint64_t last_use_ms = 0;  // CLOCK_MONOTONIC; only meaningful without sessions
-  std::uint16_t key_length = 0;
-  std::uint8_t reserved[6] = {};
+  StreamFacts facts;
+  std::uint32_t created_wall_s = 0;
+  std::uint16_t key_length = 0;  // 0: free slot
+  std::uint8_t flags = 0;        // StreamFlag
+  std::uint8_t reserved = 0;
+
+  bool has(StreamFlag flag) const { return (flags & flag) != 0; }
+  void set(StreamFlag flag, bool on) {
+    flags = static_cast<std::uint8_t>(on ? flags | flag : flags & ~flag);
+  }
+  // It is there and nowhere else, as far as anybody knows.
+  bool is_held() const { return publishers > 0 || has(kLearned); }
+};
+static_assert(sizeof(StreamHead) == 48);
+
+// The same with its key, as it is handed around.
+struct StreamRecord : StreamHead {
   char key[512] = {};  // not NUL-terminated
 
   std::string_view key_text() const { return {key, key_length}; }
 };
-static_assert(sizeof(StreamRecord) == 560);
 static_assert(limits::kStreamKeyBytes <= sizeof(StreamRecord::key));
+
+// A piece of a key: 60 bytes of it, then the number of the next one, from 1; 0: the last. Each slot
+// has one of its own, which is enough for most keys; the others are shared out.
+struct KeyBlock {
+  static constexpr std::size_t kWords = 8;
+  static constexpr std::size_t kBytes = 60;
+  std::atomic<std::uint64_t> words[kWords];
+};
+static_assert(sizeof(KeyBlock) == 64);
+inline constexpr std::uint32_t kMoreBlocks = 8;  // of one key; 9 blocks hold the longest
+static_assert((kMoreBlocks + 1) * KeyBlock::kBytes >= limits::kStreamKeyBytes);
 
 // Written once before the first fork, but for the atomics.
 struct StateHeader {
@@ -183,6 +244,7 @@ struct StateHeader {
   std::uint64_t origins_offset = 0;
   std::uint64_t buckets_offset = 0;
   std::uint64_t streams_offset = 0;
+  std::uint64_t keys_offset = 0;  // stream_capacity key blocks, then kMoreBlocks times as many
   HashSeed seed;
   std::int32_t master_pid = 0;
   // Odd while the counters of an ended process move to `retired`; sums taken meanwhile are retried.
@@ -200,13 +262,16 @@ struct StateHeader {
   std::atomic<std::uint64_t> streams_refused{0};    // table full
   std::atomic<std::uint64_t> origins_refused{0};    // table full
   std::atomic<std::uint64_t> sessions{0};           // opened and not closed, all workers
+  std::atomic<std::uint64_t> stream_conflicts{0};   // streams that were seen at two origins
+  std::atomic<std::uint32_t> conflicts_now{0};      // those that still are
+  std::atomic<std::uint32_t> streams_learned{0};    // with flag kLearned
   // Counters of processes that have ended, summed when they end, so that totals never go back.
   std::atomic<std::uint64_t> retired[kCountersPerPage] = {};
 };
 
 using WorkerSlot = SeqSlot<WorkerRecord>;
 using OriginSlot = SeqSlot<OriginRecord>;
-using StreamSlot = SeqSlot<StreamRecord>;
+using StreamSlot = SeqSlot<StreamHead>;
 using Bucket = std::atomic<std::uint32_t>;  // stream slot + 1, 0 = empty; linear probing
 
 }  // namespace weir::ipc

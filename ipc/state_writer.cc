@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -41,8 +42,10 @@ Result<void> StateWriter::map_segments(const Sizes& sizes) {
   const std::uint64_t buckets_at =
       round_up(origins_at + sizeof(OriginSlot) * std::uint64_t{sizes.origins});
   const std::uint64_t streams_at = round_up(buckets_at + sizeof(Bucket) * std::uint64_t{buckets});
-  const std::uint64_t total =
+  const std::uint64_t keys_at =
       round_up(streams_at + sizeof(StreamSlot) * std::uint64_t{sizes.streams});
+  const std::uint64_t total =
+      round_up(keys_at + sizeof(KeyBlock) * (1 + kMoreBlocks) * std::uint64_t{sizes.streams});
 
   auto state_fd = make_memfd("weir-state", total);
   if (!state_fd) return tl::unexpected(state_fd.error());
@@ -65,6 +68,7 @@ Result<void> StateWriter::map_segments(const Sizes& sizes) {
   header_->origins_offset = origins_at;
   header_->buckets_offset = buckets_at;
   header_->streams_offset = streams_at;
+  header_->keys_offset = keys_at;
   header_->master_pid = ::getpid();
   header_->started_wall_ms = wall_ms();
   header_->heartbeat_ms = monotonic_ms();
@@ -77,6 +81,7 @@ Result<void> StateWriter::map_segments(const Sizes& sizes) {
   origins_ = reinterpret_cast<OriginSlot*>(base + origins_at);
   buckets_ = reinterpret_cast<Bucket*>(base + buckets_at);
   streams_ = reinterpret_cast<StreamSlot*>(base + streams_at);
+  keys_ = reinterpret_cast<KeyBlock*>(base + keys_at);
   return {};
 }
 
@@ -93,11 +98,12 @@ Result<void> StateWriter::seal() {
 
 std::uint32_t StateWriter::find_bucket(std::uint64_t hash, std::string_view key) const {
   const std::uint32_t mask = header_->bucket_count - 1;
-  StreamRecord record;
+  StreamHead head;
   for (std::uint32_t at = home_bucket(hash, mask);; at = (at + 1) & mask) {
     const std::uint32_t value = buckets_[at].load(std::memory_order_relaxed);
     if (value == 0) return kNoBucket;  // always reached: the table is at most half full
-    if (streams_[value - 1].read(record) && record.hash == hash && record.key_text() == key) {
+    if (streams_[value - 1].read(head) && head.hash == hash &&
+        same_key(key_table(), value - 1, head.key_length, key)) {
       return at;
     }
   }
@@ -108,7 +114,7 @@ std::uint32_t StateWriter::find_stream(std::string_view key) const {
   return at == kNoBucket ? kNoSlot : buckets_[at].load(std::memory_order_relaxed) - 1;
 }
 
-std::uint32_t StateWriter::add_stream(std::string_view key, StreamRecord record) {
+std::uint32_t StateWriter::add_stream(std::string_view key, StreamHead record) {
   std::uint32_t slot = kNoSlot;
   if (!free_streams_.empty()) {
     slot = free_streams_.back();
@@ -120,27 +126,73 @@ std::uint32_t StateWriter::add_stream(std::string_view key, StreamRecord record)
   }
   record.hash = keyed_hash(header_->seed, key);
   record.key_length = static_cast<std::uint16_t>(key.size());
-  std::memcpy(record.key, key.data(), key.size());
+  write_key(slot, key);
   streams_[slot].write(record);
   insert_bucket(buckets(), record.hash, slot + 1);
   header_->streams_used.fetch_add(1, std::memory_order_relaxed);
   return slot;
 }
 
+// There are enough for any keys: kMoreBlocks for each slot.
+void StateWriter::write_key(std::uint32_t slot, std::string_view key) {
+  // Whoever still reads the slot's key before sees, with any word of this one, that the slot was
+  // freed.
+  std::atomic_thread_fence(std::memory_order_release);
+  std::uint32_t block = slot;
+  for (;;) {
+    const std::string_view piece = key.substr(0, KeyBlock::kBytes);
+    key.remove_prefix(piece.size());
+    std::uint32_t next = 0;
+    if (!key.empty() && !free_blocks_.empty()) {
+      next = free_blocks_.back();
+      free_blocks_.pop_back();
+    } else if (!key.empty()) {
+      next = ++more_mark_;
+    }
+    std::array<std::uint64_t, KeyBlock::kWords> words{};
+    auto* bytes = reinterpret_cast<char*>(words.data());
+    std::memcpy(bytes, piece.data(), piece.size());
+    std::memcpy(bytes + KeyBlock::kBytes, &next, sizeof next);
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      keys_[block].words[i].store(words[i], std::memory_order_relaxed);
+    }
+    if (next == 0) return;
+    block = header_->stream_capacity + next - 1;
+  }
+}
+
+// REQUIRES: the slot's record is free.
+void StateWriter::free_key(std::uint32_t slot, std::size_t length) {
+  for (std::uint32_t block = slot; length > KeyBlock::kBytes; length -= KeyBlock::kBytes) {
+    const std::uint32_t next = next_block(keys_[block]);
+    free_blocks_.push_back(next);
+    block = header_->stream_capacity + next - 1;
+  }
+}
+
 StreamRecord StateWriter::stream(std::uint32_t slot) const {
   StreamRecord record;
   streams_[slot].read(record);  // cannot clash: this process is the writer
+  read_key(key_table(), slot, record.key_length, record.key);
   return record;
 }
 
-void StateWriter::put_stream(std::uint32_t slot, const StreamRecord& record) {
+StreamHead StateWriter::stream_head(std::uint32_t slot) const {
+  StreamHead head;
+  streams_[slot].read(head);
+  return head;
+}
+
+void StateWriter::put_stream(std::uint32_t slot, const StreamHead& record) {
   streams_[slot].write(record);
 }
 
 void StateWriter::erase_stream(std::uint32_t slot) {
-  erase_bucket(buckets(), stream(slot).hash, slot + 1,
-               [this](std::uint32_t value) { return stream(value - 1).hash; });
-  streams_[slot].write(StreamRecord{});
+  const StreamHead head = stream_head(slot);
+  erase_bucket(buckets(), head.hash, slot + 1,
+               [this](std::uint32_t value) { return stream_head(value - 1).hash; });
+  streams_[slot].write(StreamHead{});
+  free_key(slot, head.key_length);
   free_streams_.push_back(slot);
   header_->streams_used.fetch_sub(1, std::memory_order_relaxed);
 }

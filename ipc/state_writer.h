@@ -11,6 +11,7 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "ipc/counter_pages.h"
+#include "ipc/key_blocks.h"
 #include "ipc/mapping.h"
 #include "ipc/probing.h"
 #include "ipc/shm_layout.h"
@@ -34,9 +35,10 @@ class StateWriter {
   // Streams. add_stream: kNoSlot when the table is full; REQUIRES: a key of 1..kStreamKeyBytes that
   // is not there yet. put_stream must not change the key.
   std::uint32_t find_stream(std::string_view key) const;
-  std::uint32_t add_stream(std::string_view key, StreamRecord record);
+  std::uint32_t add_stream(std::string_view key, StreamHead record);
   StreamRecord stream(std::uint32_t slot) const;
-  void put_stream(std::uint32_t slot, const StreamRecord& record);
+  StreamHead stream_head(std::uint32_t slot) const;
+  void put_stream(std::uint32_t slot, const StreamHead& record);
   void erase_stream(std::uint32_t slot);
 
   // Origins. take_origin: kNoSlot when full; `generation` is what the new owner must put in its
@@ -62,6 +64,12 @@ class StateWriter {
   Result<void> map_segments(const Sizes& sizes);
   Result<void> seal();
   std::uint32_t find_bucket(std::uint64_t hash, std::string_view key) const;
+  void write_key(std::uint32_t slot, std::string_view key);
+  void free_key(std::uint32_t slot, std::size_t length);
+  KeyTable key_table() const {
+    return {keys_, (1 + kMoreBlocks) * std::uint64_t{header_->stream_capacity},
+            header_->stream_capacity};
+  }
   BucketTable buckets() const { return {buckets_, header_->bucket_count}; }
 
   Mapping state_;
@@ -72,11 +80,14 @@ class StateWriter {
   OriginSlot* origins_ = nullptr;
   Bucket* buckets_ = nullptr;
   StreamSlot* streams_ = nullptr;
+  KeyBlock* keys_ = nullptr;
   // Slots below the mark were used once; the free ones among them are in the lists.
   std::uint32_t stream_mark_ = 0;
   std::uint32_t origin_mark_ = 0;
+  std::uint32_t more_mark_ = 0;  // of the key blocks that are shared out
   std::vector<std::uint32_t> free_streams_;
   std::vector<std::uint32_t> free_origins_;
+  std::vector<std::uint32_t> free_blocks_;
 };
 
 }  // namespace weir::ipc

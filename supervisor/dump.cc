@@ -84,12 +84,14 @@ void add_origins(std::string& out, const ipc::StateView& view, std::uint64_t now
 }
 
 void add_streams(std::string& out, const ipc::StateView& view) {
-  out += "\nstreams\n   slot  origin     publishers  players  key\n";
+  out += "\nstreams\n   slot  origin     publishers  players  flags  key\n";
   for (std::uint32_t i = 0; i < view.header().stream_capacity; ++i) {
     ipc::StreamRecord s;
     if (!view.read_stream(i, s)) continue;
-    add_line(out, "  %5u  %4u.%-5u %10u  %7u  ", i, s.origin_slot, s.origin_generation,
-             s.publishers, s.players);
+    const char flags[] = {s.has(ipc::kLearned) ? 'L' : '-', s.has(ipc::kSearched) ? 'S' : '-',
+                          s.has(ipc::kUnproven) ? 'U' : '-', '\0'};
+    add_line(out, "  %5u  %4u.%-5u %10u  %7u  %5s  ", i, s.origin_slot, s.origin_generation,
+             s.publishers, s.players, flags);
     out += printable(s.key_text()) + "\n";
   }
 }

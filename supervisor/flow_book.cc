@@ -21,8 +21,7 @@ using ipc::kNoSlot;
 // not its worker's tokens, which other clients need.
 constexpr std::uint32_t kClaimsPerSecond = 32;
 constexpr std::size_t kMatchesAtOnce = 256;
-// Sessions in the registry belong to no worker.
-constexpr std::uint32_t kNoWorker = kNoSlot;
+constexpr std::uint32_t kNoWorker = Registry::kNoWorker;
 
 constexpr std::size_t index(FlowKind kind) {
   return static_cast<std::size_t>(kind);

@@ -17,7 +17,8 @@ using ipc::WorkerKind;
 constexpr bool is_unknown_to_origin(FlowEndReason reason) {
   return reason == FlowEndReason::kKicked || reason == FlowEndReason::kIdle ||
          reason == FlowEndReason::kClosed || reason == FlowEndReason::kSignalTimeout ||
-         reason == FlowEndReason::kPortLost || reason == FlowEndReason::kStopped;
+         reason == FlowEndReason::kPortLost || reason == FlowEndReason::kStopped ||
+         reason == FlowEndReason::kStreamMoved;
 }
 
 }  // namespace

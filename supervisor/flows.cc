@@ -58,6 +58,7 @@ bool may_end(std::uint32_t page, WorkerKind kind, const FlowBook::Meta& meta,
     case FlowEndReason::kSignalTimeout:
     case FlowEndReason::kPortLost:
     case FlowEndReason::kStopped:
+    case FlowEndReason::kStreamMoved:
       return false;
   }
   return false;
@@ -309,6 +310,11 @@ void Flows::end_asked(std::uint32_t page, WorkerKind kind, const ipc::FlowEnd& m
   } else {
     end(slot, m.reason, page, now_ms);
   }
+}
+
+void Flows::end_session(SessionId session, FlowEndReason reason, std::uint64_t now_ms) {
+  const std::uint32_t slot = book_.find(session);
+  if (!frozen_ && slot != kNoSlot) end_group(slot, reason, kNoSlot, now_ms);
 }
 
 void Flows::end_group(std::uint32_t slot, FlowEndReason reason, std::uint32_t asked_by,

@@ -44,6 +44,9 @@ class Flows {
   bool on_message(std::uint32_t page, ipc::WorkerKind kind, ipc::MessageType type, ByteView bytes,
                   std::uint64_t now_ms);
 
+  // The session and those that belong to it. Nothing when it has gone.
+  void end_session(SessionId session, ipc::FlowEndReason reason, std::uint64_t now_ms);
+
   // flows_owners.cc: workers come and go. A worker serves when it is READY and its generation
   // current: it gets Serve and the ownerless sessions that fall to its slot. A control worker is
   // the one that hears of ended sessions, for hooks; an http worker tells their origins.

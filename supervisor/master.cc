@@ -123,6 +123,7 @@ int Master::run() {
     act_on_signals();
     run_timers(monotonic_ms());
     send_probes();
+    send_ends();
   }
   options_.pid_file.remove();
   LogLine(LogLevel::kNotice, "Weir has stopped").field("failed", failed_to_start_);

@@ -61,6 +61,20 @@ void Master::send_probes() {
   }
 }
 
+// Sessions that wait for a stream which has come up elsewhere.
+void Master::send_ends() {
+  for (auto& [worker, order] : registry_->take_ends()) {
+    if (worker == Registry::kNoWorker) {
+      // What has come over UDP is not looked at: only what is sure ends such a session.
+      if (order.reason != ipc::SessionEndReason::kMoved) continue;
+      flow_service_.flows().end_session(order.session, ipc::FlowEndReason::kStreamMoved,
+                                        monotonic_ms());
+    } else if (WorkerProcess* const to = pool_.find(worker); to != nullptr) {
+      pool_.send(*to, worker, order);
+    }
+  }
+}
+
 void Master::on_end(std::uint32_t page, const WorkerProcess& process, int status) {
   registry_->worker_gone(page, monotonic_ms());
   flow_service_.flows().worker_gone(page, monotonic_ms());

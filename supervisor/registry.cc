@@ -25,7 +25,7 @@ bool valid_request(const ipc::RouteRequest& request) {
          static_cast<std::size_t>(request.protocol) < ipc::kEndpointKinds;
 }
 
-OriginRef origin_of(const ipc::StreamRecord& stream) {
+OriginRef origin_of(const ipc::StreamHead& stream) {
   return {stream.origin_slot, stream.origin_generation};
 }
 
@@ -58,20 +58,20 @@ void Registry::adopt(ipc::StateView predecessor) {
 
 // While its publisher's session lives a stream is at that origin and nowhere else, whatever probes
 // or heartbeats say; who cannot be served there is told so.
-Registry::Verdict Registry::judge(const ipc::StreamRecord& stream,
+Registry::Verdict Registry::judge(std::uint32_t slot, const ipc::StreamHead& stream,
                                   const ipc::RouteRequest& request) const {
   const OriginRef ref = origin_of(stream);
   const Origin* origin = origins_.find(ref);
   if (origin == nullptr) return Verdict::kMove;
   const ipc::OriginRecord& record = origin->record;
   const bool failed = failed_here(request, ref);
-  if (is_published(stream)) {
+  if (is_held(stream, request.key.view())) {
     return record.has(request.protocol) && !failed ? Verdict::kStay : Verdict::kElsewhere;
   }
   const bool takes = record.takes(request.protocol);
   if (failed || !takes) {
     // What this client, or its protocol, cannot reach may serve the viewers who are there.
-    const bool watched = takes ? stream.players > 0 : has_other_viewers(stream, request.protocol);
+    const bool watched = takes ? stream.players > 0 : has_other_viewers(slot, request.protocol);
     return request.role == Role::kPlayer && watched ? Verdict::kDetour : Verdict::kMove;
   }
   if (!record.draining) return Verdict::kStay;
@@ -79,19 +79,18 @@ Registry::Verdict Registry::judge(const ipc::StreamRecord& stream,
 }
 
 // Here, or through the program that this one replaces.
-bool Registry::is_published(const ipc::StreamRecord& stream) const {
-  if (stream.publishers > 0) return true;
-  ipc::StreamRecord there;
+bool Registry::is_held(const ipc::StreamHead& stream, std::string_view key) const {
+  if (stream.is_held()) return true;
+  ipc::StreamHead there;
   ipc::OriginRecord origin;
-  return predecessor_ && predecessor_->find_stream(stream.key_text(), there) &&
-         there.publishers > 0 && predecessor_->read_origin(origin_of(there), origin) &&
+  return predecessor_ && predecessor_->find_stream(key, there) && there.publishers > 0 &&
+         predecessor_->read_origin(origin_of(there), origin) &&
          origins_.find_adopted(origin) == stream.origin_slot;
 }
 
 // Players of other protocols, whose endpoints there take traffic.
-bool Registry::has_other_viewers(const ipc::StreamRecord& stream, ipc::EndpointKind than) const {
-  const Origin& origin = origins_.at(stream.origin_slot);
-  const std::uint32_t slot = state_.find_stream(stream.key_text());
+bool Registry::has_other_viewers(std::uint32_t slot, ipc::EndpointKind than) const {
+  const Origin& origin = origins_.at(streams_[slot].origin_slot);
   const std::uint64_t key = viewers_key(slot, streams_[slot].epoch);
   for (std::size_t i = 0; i < ipc::kEndpointKinds; ++i) {
     const auto kind = static_cast<ipc::EndpointKind>(i);
@@ -110,8 +109,8 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
   if (slot == ipc::kNoSlot) slot = add_predecessors_stream(key, now_ms);
   Verdict verdict = Verdict::kMove;
   if (slot != ipc::kNoSlot) {
-    ipc::StreamRecord stream = state_.stream(slot);
-    verdict = judge(stream, request);
+    ipc::StreamHead stream = state_.stream_head(slot);
+    verdict = judge(slot, stream, request);
     if (verdict == Verdict::kElsewhere) {
       answer.status = ipc::RouteStatus::kStreamElsewhere;
       return answer;
@@ -136,8 +135,8 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
       return answer;
     }
   } else if (verdict == Verdict::kDetour) {
-    streams_[slot].detour = chosen;
-  } else if (!(origin_of(state_.stream(slot)) == chosen)) {
+    detours_[slot] = chosen;
+  } else if (!(origin_of(state_.stream_head(slot)) == chosen)) {
     move_stream(slot, chosen, now_ms);
   }
   answer.status = ipc::RouteStatus::kOk;
@@ -160,7 +159,8 @@ void Registry::note_no_origin(const ipc::RouteRequest& request, std::uint64_t no
 
 // Those who cannot be served where the stream is all go to the same other origin.
 OriginRef Registry::choose_other(const ipc::RouteRequest& request, std::uint32_t stream) {
-  const OriginRef before = streams_[stream].detour;
+  const auto detour = detours_.find(stream);
+  const OriginRef before = detour == detours_.end() ? OriginRef{} : detour->second;
   const Origin* origin = origins_.find(before);
   const bool usable = origin != nullptr && origin->record.takes(request.protocol) &&
                       !origin->record.draining && !failed_here(request, before);
@@ -212,10 +212,10 @@ OriginRef Registry::choose_ejected(const ipc::RouteRequest& request) const {
 }
 
 std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::uint64_t now_ms) {
-  ipc::StreamRecord record;
+  ipc::StreamHead record;
   record.origin_slot = origin.slot;
   record.origin_generation = origin.generation;
-  record.created_wall_ms = wall_ms();
+  record.created_wall_s = static_cast<std::uint32_t>(wall_ms() / 1000);
   record.last_use_ms = now_ms;
   const std::uint32_t slot = state_.add_stream(key, record);
   if (slot == ipc::kNoSlot) {
@@ -242,7 +242,7 @@ std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::
 }
 
 std::uint32_t Registry::add_predecessors_stream(std::string_view key, std::uint64_t now_ms) {
-  ipc::StreamRecord stream;
+  ipc::StreamHead stream;
   ipc::OriginRecord origin;
   if (!predecessor_ || !predecessor_->find_stream(key, stream) ||
       !predecessor_->read_origin(origin_of(stream), origin)) {
@@ -257,7 +257,8 @@ void Registry::assign(std::uint32_t slot, OriginRef origin) {
   StreamMeta& meta = streams_[slot];
   meta.origin_slot = origin.slot;
   meta.epoch = ++next_epoch_;
-  meta.detour = OriginRef{};
+  detours_.erase(slot);
+  forget_rival(slot);
   ++origins_.at(origin.slot).record.streams;
   origins_.publish(origin.slot);
 }
@@ -277,6 +278,8 @@ void Registry::move_stream(std::uint32_t slot, OriginRef to, std::uint64_t now_m
     origins_.publish(record.origin_slot);
   }
   assign(slot, to);
+  set_learned(record, false);
+  record.flags = 0;
   record.origin_slot = to.slot;
   record.origin_generation = to.generation;
   record.players = 0;
@@ -286,7 +289,10 @@ void Registry::move_stream(std::uint32_t slot, OriginRef to, std::uint64_t now_m
 }
 
 void Registry::erase_stream(std::uint32_t slot) {
-  const ipc::StreamRecord record = state_.stream(slot);
+  ipc::StreamHead record = state_.stream_head(slot);
+  set_learned(record, false);
+  detours_.erase(slot);
+  forget_rival(slot);
   if (Origin* origin = origins_.find(origin_of(record)); origin != nullptr) {
     --origin->record.streams;
     origins_.publish(record.origin_slot);
@@ -346,10 +352,10 @@ void Registry::count_in_stream(SessionEntry& session, const ipc::SessionOpen& op
   std::uint32_t slot = state_.find_stream(open.key.view());
   if (slot == ipc::kNoSlot) slot = add_stream(open.key.view(), open.origin, now_ms);
   if (slot == ipc::kNoSlot) return;
-  ipc::StreamRecord record = state_.stream(slot);
+  ipc::StreamHead record = state_.stream_head(slot);
   const bool publisher = open.role == Role::kPublisher;
   if (!(origin_of(record) == open.origin)) {
-    if (record.publishers > 0 || (!publisher && record.players > 0)) {
+    if (record.publishers > 0 || (!publisher && (record.is_held() || record.players > 0))) {
       if (publisher) {
         LogLine(LogLevel::kWarn, "stream is published at two origins")
             .session(open.session)
@@ -358,9 +364,10 @@ void Registry::count_in_stream(SessionEntry& session, const ipc::SessionOpen& op
       }
       return;
     }
-    move_stream(slot, open.origin, now_ms);
-    record = state_.stream(slot);
+    bring_stream(slot, open.origin, now_ms);
+    record = state_.stream_head(slot);
   }
+  record.set(ipc::kUnproven, false);
   ++(publisher ? record.publishers : record.players);
   state_.put_stream(slot, record);
   session.stream = slot;
@@ -426,7 +433,7 @@ void Registry::release_from_stream(const SessionEntry& session, std::uint64_t no
   StreamMeta& meta = streams_[session.stream];
   const bool publisher = session.role == Role::kPublisher;
   if (session.epoch != meta.epoch) return;  // the stream has moved since
-  ipc::StreamRecord record = state_.stream(session.stream);
+  ipc::StreamHead record = state_.stream_head(session.stream);
   --(publisher ? record.publishers : record.players);
   record.last_use_ms = now_ms;
   state_.put_stream(session.stream, record);
@@ -449,13 +456,14 @@ void Registry::forget_idle_streams(std::uint64_t now_ms) {
     StreamMeta& meta = streams_[slot];
     meta.idle_queued = false;
     if (meta.origin_slot == ipc::kNoSlot) continue;
-    const ipc::StreamRecord record = state_.stream(slot);
-    if (record.publishers > 0 || record.players > 0) continue;  // queued again when they have gone
+    const ipc::StreamHead record = state_.stream_head(slot);
+    if (record.is_held() || record.players > 0) continue;  // queued again when they have gone
     const std::uint64_t due = record.last_use_ms + stream_idle_ms_;
     if (due > now_ms) {
       queue_idle(slot, due);
     } else {
-      LogLine(LogLevel::kDebug, "idle stream forgotten").field("stream", record.key_text());
+      LogLine(LogLevel::kDebug, "idle stream forgotten")
+          .field("stream", state_.stream(slot).key_text());
       erase_stream(slot);
     }
   }

@@ -48,6 +48,20 @@ class Registry {
   std::optional<ipc::SessionEnd> open_session(std::uint32_t worker, const ipc::SessionOpen& open,
                                               std::uint64_t now_ms);
   void close_session(std::uint32_t worker, SessionId id, std::uint64_t now_ms);
+  // registry_learned.cc: what the origins' APIs show, and what players have found.
+  void learn_stream(const ipc::StreamLearned& message, std::uint64_t now_ms);
+  void unlearn_stream(const ipc::StreamUnlearned& message, std::uint64_t now_ms);
+  void note_learn(const ipc::OriginLearn& message, std::uint64_t now_ms);
+  void find_stream(const ipc::StreamFound& message, std::uint64_t now_ms);
+  // Sessions to be ended since the last call, and the worker of each: kNoWorker for those of the
+  // session table.
+  static constexpr std::uint32_t kNoWorker = 0xFFFFFFFF;
+  struct OrderedEnd {
+    std::uint32_t worker = kNoWorker;
+    ipc::SessionEnd end;
+  };
+  std::vector<OrderedEnd> take_ends();
+
   // Releases what the sessions of an ended worker held.
   void worker_gone(std::uint32_t worker, std::uint64_t now_ms);
 
@@ -60,13 +74,11 @@ class Registry {
  private:
   using Origin = Origins::Origin;
   // What the shared record of a stream does not need to show. `epoch` tells the sessions that the
-  // record counts (they were opened where the stream is now) from older ones. `detour` is where
-  // those go who cannot be served there.
+  // record counts (they were opened where the stream is now) from older ones.
   struct StreamMeta {
     std::uint32_t epoch = 0;
     std::uint32_t origin_slot = ipc::kNoSlot;
     bool idle_queued = false;
-    ipc::OriginRef detour;
   };
   struct SessionEntry {
     std::uint32_t worker = 0;
@@ -88,9 +100,10 @@ class Registry {
   };
   enum class Verdict : std::uint8_t { kStay, kMove, kDetour, kElsewhere };
 
-  Verdict judge(const ipc::StreamRecord& stream, const ipc::RouteRequest& request) const;
-  bool is_published(const ipc::StreamRecord& stream) const;
-  bool has_other_viewers(const ipc::StreamRecord& stream, ipc::EndpointKind than) const;
+  Verdict judge(std::uint32_t slot, const ipc::StreamHead& stream,
+                const ipc::RouteRequest& request) const;
+  bool is_held(const ipc::StreamHead& stream, std::string_view key) const;
+  bool has_other_viewers(std::uint32_t slot, ipc::EndpointKind than) const;
   void note_no_origin(const ipc::RouteRequest& request, std::uint64_t now_ms);
   ipc::OriginRef choose(const ipc::RouteRequest& request, std::string_view key);
   ipc::OriginRef choose_other(const ipc::RouteRequest& request, std::uint32_t stream);
@@ -108,6 +121,16 @@ class Registry {
   void forget_idle_streams(std::uint64_t now_ms);
   std::optional<ipc::SessionEnd> check_limits(SessionId id, const SessionEntry& session);
 
+  // registry_learned.cc
+  void set_learned(ipc::StreamHead& stream, bool on);
+  void refuse_learned(std::uint64_t now_ms);
+  void note_conflict(std::uint32_t slot, const ipc::StreamLearned& message, std::uint64_t now_ms);
+  void forget_rival(std::uint32_t slot);
+  void show_conflicts();
+  void unlearn(std::uint32_t slot, std::uint64_t now_ms);
+  void bring_stream(std::uint32_t slot, ipc::OriginRef to, std::uint64_t now_ms);
+  void end_waiting(std::uint32_t slot, std::uint32_t epoch, ipc::OriginRef at);
+
   ipc::StateWriter& state_;
   Origins origins_;
   std::optional<ipc::StateView> predecessor_;
@@ -122,6 +145,11 @@ class Registry {
   };
   std::array<Limits, ipc::kEndpointKinds> limits_;
   std::vector<StreamMeta> streams_;  // by slot
+  // Of few streams, by slot: where those go who cannot be served where it is, and a second origin
+  // that shows it.
+  std::unordered_map<std::uint32_t, ipc::OriginRef> detours_;
+  std::unordered_map<std::uint32_t, ipc::OriginRef> rivals_;
+  std::vector<OrderedEnd> ends_;
   std::uint32_t next_epoch_ = 0;
   std::deque<Idle> idle_;
   std::unordered_map<SessionId, SessionEntry> sessions_;
@@ -133,6 +161,8 @@ class Registry {
   LogBudget full_streams_log_{1, kRefusalLogMs};
   LogBudget full_sessions_log_{1, kRefusalLogMs};
   LogBudget no_origin_log_{1, kRefusalLogMs};
+  LogBudget conflict_log_{10, kRefusalLogMs};
+  LogBudget learned_log_{100};
 };
 
 }  // namespace weir

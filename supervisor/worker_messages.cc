@@ -87,8 +87,30 @@ void WorkerMessages::dispatch_session(WorkerProcess& process, std::uint32_t page
       const bool ok = result.outcome == ipc::DialOutcome::kOk;
       return registry_.origins().report_probe(result.origin, result.endpoint, ok, now);
     }
+  } else if (dispatch_news(type, bytes, now)) {
+    return;
   }
   log_dropped(process, type, "malformed");
+}
+
+// Where streams are. False: malformed.
+bool WorkerMessages::dispatch_news(ipc::MessageType type, ByteView bytes, std::uint64_t now_ms) {
+  const auto take = [&](auto message, auto act) {
+    if (!ipc::decode(bytes, message)) return false;
+    (registry_.*act)(message, now_ms);
+    return true;
+  };
+  if (type == ipc::MessageType::kStreamLearned) {
+    return take(ipc::StreamLearned{}, &Registry::learn_stream);
+  }
+  if (type == ipc::MessageType::kStreamUnlearned) {
+    return take(ipc::StreamUnlearned{}, &Registry::unlearn_stream);
+  }
+  if (type == ipc::MessageType::kOriginLearn) {
+    return take(ipc::OriginLearn{}, &Registry::note_learn);
+  }
+  return type == ipc::MessageType::kStreamFound &&
+         take(ipc::StreamFound{}, &Registry::find_stream);
 }
 
 }  // namespace weir

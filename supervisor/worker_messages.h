@@ -23,6 +23,7 @@ class WorkerMessages {
                         ByteView bytes);
   void dispatch_session(WorkerProcess& process, std::uint32_t page, ipc::MessageType type,
                         ByteView bytes);
+  bool dispatch_news(ipc::MessageType type, ByteView bytes, std::uint64_t now_ms);
 
   Registry& registry_;
   Flows& flows_;

@@ -39,21 +39,27 @@ std::string key_of(std::uint64_t n) {
   return "v/app/" + std::string(1 + n % 400, static_cast<char>('a' + n % 26)) + std::to_string(n);
 }
 
+bool is_key(std::string_view text) {
+  for (unsigned n = 0; n < kKeys; ++n) {
+    if (text == key_of(n)) return true;
+  }
+  return false;
+}
+
 // Every field follows from `stamp`, so that a mix of two writes shows.
-StreamRecord make_stream(std::uint64_t stamp, OriginRef origin) {
-  StreamRecord r;
+StreamHead make_stream(std::uint64_t stamp, OriginRef origin) {
+  StreamHead r;
   r.origin_slot = origin.slot;
   r.origin_generation = origin.generation;
   r.publishers = static_cast<std::uint32_t>(stamp);
   r.players = static_cast<std::uint32_t>(stamp * 7);
-  r.created_wall_ms = stamp ^ 0x5555;
-  r.last_use_ms = mix(stamp);
+  r.created_wall_s = static_cast<std::uint32_t>(stamp ^ 0x5555);
+  r.last_use_ms = mix(r.created_wall_s);
   return r;
 }
-bool whole(const StreamRecord& r) {
-  const std::uint64_t stamp = r.created_wall_ms ^ 0x5555;
-  return r.publishers == static_cast<std::uint32_t>(stamp) &&
-         r.players == static_cast<std::uint32_t>(stamp * 7) && r.last_use_ms == mix(stamp);
+bool whole(const StreamHead& r) {
+  const std::uint32_t stamp = r.created_wall_s ^ 0x5555U;
+  return r.publishers == stamp && r.players == stamp * 7 && r.last_use_ms == mix(r.created_wall_s);
 }
 
 OriginRecord make_origin(std::uint64_t stamp, std::uint32_t generation) {
@@ -87,10 +93,12 @@ bool whole(const OriginRecord& r) {
 bool look(const StateView& view, std::uint64_t random) {
   const std::string key = key_of(random % kKeys);
   StreamRecord stream;
-  if (view.find_stream(key, stream) && (!whole(stream) || stream.key_text() != key)) return false;
+  if (view.find_stream(key, stream) && (!whole(stream) || stream.key_length != key.size())) {
+    return false;
+  }
   view.find_route(key, Role::kPlayer, EndpointKind::kRtmp);
   if (view.read_stream(static_cast<std::uint32_t>(random >> 32) % kStreams, stream) &&
-      !whole(stream)) {
+      (!whole(stream) || !is_key(stream.key_text()))) {
     return false;
   }
   OriginRecord origin;
@@ -122,11 +130,10 @@ class Writer {
       state_.erase_stream(known->second);
       model_.erase(known);
     } else {
-      const StreamRecord old = state_.stream(known->second);
-      StreamRecord next = make_stream(random_ >> 8, origin);
+      const StreamHead old = state_.stream_head(known->second);
+      StreamHead next = make_stream(random_ >> 8, origin);
       next.hash = old.hash;
       next.key_length = old.key_length;
-      std::memcpy(next.key, old.key, sizeof next.key);
       state_.put_stream(known->second, next);
     }
   }

@@ -125,6 +125,47 @@ void write_origins(Exposition& out, const ipc::StateView& state) {
                   [](const auto& o, std::size_t i) { return o.endpoint[i].probes_failed; });
 }
 
+// What the origins' own APIs show, by origin.
+void write_learned(Exposition& out, const ipc::StateView& state) {
+  struct Sum {
+    std::uint64_t streams = 0;
+    std::uint64_t kbps = 0;
+  };
+  std::vector<Sum> sums(state.header().origin_capacity);
+  std::uint64_t left = load(state.header().streams_used);
+  for (std::uint32_t slot = 0; slot < state.header().stream_capacity && left > 0; ++slot) {
+    ipc::StreamHead stream;
+    if (!state.read_stream_head(slot, stream)) continue;
+    --left;
+    if (!stream.has(ipc::kLearned) || stream.origin_slot >= sums.size()) continue;
+    ++sums[stream.origin_slot].streams;
+    sums[stream.origin_slot].kbps += stream.facts.kbps;
+  }
+  struct Row {
+    std::string labels;
+    Sum sum;
+    bool fresh;
+  };
+  std::vector<Row> rows;
+  ipc::each_origin(state, [&](ipc::OriginRef ref, const ipc::OriginRecord& origin) {
+    if (origin.learn_state == ipc::LearnState::kUnknown) return;
+    rows.push_back({label("origin", text_of(origin.name)) + "," + label("id", origin_id(ref)),
+                    sums[ref.slot], origin.learn_state == ipc::LearnState::kFresh});
+  });
+  out.family("weir_origin_learn_up", "gauge", "1 while the origin's API shows its streams.");
+  for (const Row& row : rows) out.sample("weir_origin_learn_up", row.labels, row.fresh ? 1U : 0U);
+  out.family("weir_origin_learned_streams", "gauge",
+             "Streams that live where the origin's API shows them.");
+  for (const Row& row : rows) {
+    out.sample("weir_origin_learned_streams", row.labels, row.sum.streams);
+  }
+  out.family("weir_origin_learned_bits_per_second", "gauge",
+             "What their publishers send, as the origin's API says.");
+  for (const Row& row : rows) {
+    out.sample("weir_origin_learned_bits_per_second", row.labels, row.sum.kbps * 1000);
+  }
+}
+
 void write_workers(Exposition& out, const ipc::StateView& state) {
   static constexpr std::size_t kStates = 4;
   std::array<std::array<std::uint64_t, kStates>, ipc::kWorkerKinds> counts{};
@@ -149,6 +190,12 @@ void write_workers(Exposition& out, const ipc::StateView& state) {
 
 void write_master(Exposition& out, const ipc::StateHeader& header) {
   out.single("weir_streams", "gauge", "Streams that have an origin.", load(header.streams_used));
+  out.single("weir_streams_learned", "gauge", "Streams that their origin's own API shows.",
+             load(header.streams_learned));
+  out.single("weir_stream_conflicts", "gauge", "Streams that two origins show at this moment.",
+             load(header.conflicts_now));
+  out.single("weir_stream_conflicts_total", "counter",
+             "Streams that were published at two origins at once.", load(header.stream_conflicts));
   out.single("weir_master_sessions", "gauge", "Sessions that the master knows of.",
              load(header.sessions));
   out.single("weir_generations", "gauge", "Configuration generations with a living process.",
@@ -183,6 +230,7 @@ std::string metrics_text(const ipc::StateView& state, const ipc::CountersView& c
   Exposition out;
   write_counters(out, state, counters);
   write_origins(out, state);
+  write_learned(out, state);
   write_workers(out, state);
   write_master(out, state.header());
   if (certificate_end) {

@@ -128,7 +128,19 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
   add_health(json, origin, now_ms);
   add_number(json, "heartbeat_age_ms", origin.is_static ? 0 : since(origin.heartbeat_ms, now_ms));
   add_text(json, "registered", iso_time(origin.registered_wall_ms));
+  cJSON* learn = add_child(json, "learn", make_object());
+  add_text(learn, "mode", to_string(origin.learn_mode));
+  add_text(learn, "api", to_string(origin.learn_api));
+  add_text(learn, "state", to_string(origin.learn_state));
+  add_flag(json, "unproven", origin.is_unproven);
   return row;
+}
+
+std::string_view source_text(const ipc::StreamHead& stream) {
+  if (stream.publishers > 0) return "published";
+  if (stream.has(ipc::kLearned)) return "learned";
+  if (stream.has(ipc::kSearched)) return "searched";
+  return stream.has(ipc::kUnproven) ? "kept" : "played";
 }
 
 JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& stream,
@@ -149,9 +161,15 @@ JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& stream,
   add_text(json, "origin_name", there ? text_of(origin.name) : std::string_view());
   add_number(json, "publishers", stream.publishers);
   add_number(json, "players", stream.players);
-  add_text(json, "created", iso_time(stream.created_wall_ms));
+  add_text(json, "created", iso_time(std::uint64_t{stream.created_wall_s} * 1000));
   const bool idle = stream.publishers == 0 && stream.players == 0;
   add_number(json, "idle_ms", idle ? since(stream.last_use_ms, now_ms) : 0);
+  add_text(json, "source", source_text(stream));
+  // What the origin's own API says.
+  add_flag(json, "learned", stream.has(ipc::kLearned));
+  add_text(json, "video", to_string(stream.facts.video));
+  add_text(json, "audio", to_string(stream.facts.audio));
+  add_number(json, "kbps", stream.facts.kbps);
   return row;
 }
 
@@ -271,6 +289,8 @@ JsonPtr summaries_answer(const ipc::StateView& state, const ipc::CountersView& c
   add_number(streams, "total", load(header.streams_used));
   add_number(streams, "capacity", header.stream_capacity);
   add_number(streams, "refused", load(header.streams_refused));
+  add_number(streams, "learned", load(header.streams_learned));
+  add_number(streams, "conflicts", load(header.conflicts_now));
   add_number(json, "sessions", load(header.sessions));
   cJSON* totals = add_child(json, "counters", make_object());
   for (std::size_t i = 0; i < ipc::kCounterCount; ++i) {

@@ -5,6 +5,12 @@
 #include "common/base/clock.h"
 
 namespace weir {
+namespace {
+
+// More than handshake and answers: a player who has had less has seen nothing.
+constexpr std::uint64_t kSilentBytes = 8192;
+
+}  // namespace
 
 std::string_view to_string(EndReason reason) {
   switch (reason) {
@@ -36,6 +42,8 @@ std::string_view to_string(EndReason reason) {
       return "hook_refused";
     case EndReason::kLimit:
       return "limit";
+    case EndReason::kStreamMoved:
+      return "stream_moved";
     case EndReason::kShutdown:
       return "shutdown";
     case EndReason::kError:
@@ -78,6 +86,16 @@ bool Drain::overdue(std::uint64_t now_ms, std::uint64_t sessions) const {
   return true;
 }
 
+bool must_end(const ipc::SessionEnd& order, std::uint64_t bytes_to_client) {
+  return order.reason != ipc::SessionEndReason::kMovedIfSilent || bytes_to_client < kSilentBytes;
+}
+
+EndReason reason_of(const ipc::SessionEnd& order) {
+  const bool moved = order.reason == ipc::SessionEndReason::kMoved ||
+                     order.reason == ipc::SessionEndReason::kMovedIfSilent;
+  return moved ? EndReason::kStreamMoved : EndReason::kLimit;
+}
+
 void log_ended_by_master(const ipc::SessionEnd& order, std::string_view section,
                          std::string_view stream, const Endpoint& client) {
   std::string reason = "kicked";
@@ -85,7 +103,9 @@ void log_ended_by_master(const ipc::SessionEnd& order, std::string_view section,
     reason = std::string(section) + ".max_connections_per_address";
   if (order.reason == ipc::SessionEndReason::kStreamLimit)
     reason = std::string(section) + ".max_players_per_stream";
-  LogLine(LogLevel::kWarn, "session ended by the master")
+  const bool moved = reason_of(order) == EndReason::kStreamMoved;
+  if (moved) reason = "the stream it waits for is published at another origin";
+  LogLine(moved ? LogLevel::kInfo : LogLevel::kWarn, "session ended by the master")
       .session(order.session)
       .field("stream", stream)
       .field("client", client)

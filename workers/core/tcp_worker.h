@@ -34,6 +34,7 @@ enum class EndReason : std::uint8_t {
   kNoOrigin,
   kHook,  // the operator's own server said no
   kLimit,
+  kStreamMoved,  // it is published at another origin: the client is to come again
   kShutdown,
   kError,
   kTls,  // no TLS handshake
@@ -109,6 +110,9 @@ class Drain {
 };
 
 // The master wants a session ended. `section`: of the options that name the limit.
+// Whether the session is to end: one that is told to only if it has had no media may have had some.
+bool must_end(const ipc::SessionEnd& order, std::uint64_t bytes_to_client);
+EndReason reason_of(const ipc::SessionEnd& order);
 void log_ended_by_master(const ipc::SessionEnd& order, std::string_view section,
                          std::string_view stream, const Endpoint& client);
 // A connection or a request that a limit keeps out.

@@ -25,6 +25,7 @@ constexpr std::pair<EndReason, Counter> kEnds[] = {
     {EndReason::kOriginProtocol, Counter::kHttpEndOriginProtocol},
     {EndReason::kNoOrigin, Counter::kHttpEndNoOrigin},
     {EndReason::kLimit, Counter::kHttpEndLimit},
+    {EndReason::kStreamMoved, Counter::kHttpEndMoved},
     {EndReason::kShutdown, Counter::kHttpEndShutdown},
     {EndReason::kTls, Counter::kHttpEndTls}};
 
@@ -175,10 +176,11 @@ void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
     const std::uint32_t index = server_.connections().find(order.session);
     if (index == server_.connections().size()) return;
     const Connection& conn = server_[index];
+    if (!must_end(order, conn.bytes_to_client)) return;
     const Exchange* x = conn.exchange.get();
     log_ended_by_master(order, "http", x == nullptr ? std::string_view() : x->key,
                         x == nullptr ? conn.client : x->identity.client);
-    server_.end(index, EndReason::kLimit);
+    server_.end(index, reason_of(order));
   }
 }
 

@@ -199,7 +199,7 @@ void RtcRemover::start(const ipc::FlowAbandoned& message) {
     return;
   }
   // Where the stream has a publisher, ours has left it.
-  ipc::StreamRecord stream;
+  ipc::StreamHead stream;
   if (!resource.starts_with('/') && state_.find_stream(key, stream) && stream.publishers > 0) {
     return;
   }

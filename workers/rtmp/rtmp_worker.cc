@@ -33,6 +33,7 @@ constexpr std::pair<EndReason, Counter> kEnds[] = {
     {EndReason::kNoOrigin, Counter::kRtmpEndNoOrigin},
     {EndReason::kHook, Counter::kRtmpEndHook},
     {EndReason::kLimit, Counter::kRtmpEndLimit},
+    {EndReason::kStreamMoved, Counter::kRtmpEndMoved},
     {EndReason::kShutdown, Counter::kRtmpEndShutdown},
     {EndReason::kTls, Counter::kRtmpEndTls}};
 
@@ -187,8 +188,9 @@ void RtmpWorker::on_message(ipc::MessageType type, ByteView bytes) {
     if (!ipc::decode(bytes, order)) return;
     const std::uint32_t index = conns_.find(order.session);
     if (index == conns_.size()) return;
+    if (!must_end(order, conns_[index].bytes_to_client)) return;
     log_ended_by_master(order, "rtmp", conns_[index].key, conns_[index].client);
-    end(index, EndReason::kLimit);
+    end(index, reason_of(order));
   }
 }
 

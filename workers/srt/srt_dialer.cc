@@ -155,8 +155,8 @@ void SrtDialer::tell_end(Dial& dial) {
 void SrtDialer::find_route(Dial& dial) {
   const std::string& key = dial.handshake.key().text;
   if (process_.config.srt.refuse_unknown_streams && dial.handshake.mode() == Mode::kRequest) {
-    ipc::StreamRecord stream;
-    if (!process_.state.find_stream(key, stream) || stream.publishers == 0) {
+    ipc::StreamHead stream;
+    if (!process_.state.find_stream(key, stream) || !stream.is_held()) {
       reject(dial, Reject::kNotFound, "nobody publishes this stream");
       return;
     }

@@ -1,0 +1,213 @@
+// Registry: streams that others than publishers through Weir speak of: the origins' own APIs, and
+// players who searched (docs/STREAMS.md).
+//
+// What is published through Weir is where its publisher's session is. Else an origin that shows the
+// stream has it, and the first of two keeps it until it shows it no longer: then the other has it
+// at once. Whoever waits for it elsewhere is told to come again.
+#include "common/base/clock.h"
+#include "supervisor/registry.h"
+
+namespace weir {
+namespace {
+
+using ipc::OriginRef;
+using ipc::Role;
+
+// Of the table, so that origins that tell of very many streams leave room for publishers.
+constexpr std::uint64_t learned_at_most(std::uint64_t streams) {
+  return streams - streams / 8;
+}
+
+template <typename Message>
+bool valid_key(const Message& m) {
+  return m.key.length > 0 && m.key.length <= limits::kStreamKeyBytes;
+}
+
+OriginRef origin_of(const ipc::StreamHead& stream) {
+  return {stream.origin_slot, stream.origin_generation};
+}
+
+}  // namespace
+
+void Registry::learn_stream(const ipc::StreamLearned& message, std::uint64_t now_ms) {
+  const Origin* origin = origins_.find(message.origin);
+  if (!valid_key(message) || origin == nullptr) return;
+  const std::string_view key = message.key.view();
+  std::uint32_t slot = state_.find_stream(key);
+  if (slot == ipc::kNoSlot) {
+    const auto used = state_.header().streams_used.load(std::memory_order_relaxed);
+    if (used >= learned_at_most(state_.header().stream_capacity)) return refuse_learned(now_ms);
+    slot = add_stream(key, message.origin, now_ms);
+    if (slot == ipc::kNoSlot) return;
+  }
+  ipc::StreamHead stream = state_.stream_head(slot);
+  if (!(origin_of(stream) == message.origin)) {
+    if (stream.is_held() && origins_.find(origin_of(stream)) != nullptr) {
+      return note_conflict(slot, message, now_ms);
+    }
+    bring_stream(slot, message.origin, now_ms);
+    stream = state_.stream_head(slot);
+  }
+  if (!stream.has(ipc::kLearned)) {
+    std::uint64_t suppressed = 0;
+    if (learned_log_.take(now_ms, suppressed)) {
+      LogLine(LogLevel::kInfo, "stream learned from its origin")
+          .field("stream", key)
+          .field("origin", origin->record.name)
+          .field("suppressed", suppressed);
+    }
+  }
+  set_learned(stream, true);
+  stream.facts = message.facts;
+  state_.put_stream(slot, stream);
+}
+
+void Registry::set_learned(ipc::StreamHead& stream, bool on) {
+  if (stream.has(ipc::kLearned) != on) {
+    auto& count = state_.header().streams_learned;
+    count.store(count.load(std::memory_order_relaxed) + (on ? 1U : ~0U), std::memory_order_relaxed);
+  }
+  stream.set(ipc::kLearned, on);
+  if (on) stream.set(ipc::kUnproven, false);
+  if (!on) stream.facts = {};
+}
+
+void Registry::refuse_learned(std::uint64_t now_ms) {
+  state_.header().streams_refused.fetch_add(1, std::memory_order_relaxed);
+  std::uint64_t suppressed = 0;
+  if (!full_streams_log_.take(now_ms, suppressed)) return;
+  LogLine(LogLevel::kError, "stream of an origin not learned, an eighth of max_streams is kept free")
+      .field("max_streams", state_.header().stream_capacity)
+      .field("suppressed", suppressed);
+}
+
+void Registry::note_conflict(std::uint32_t slot, const ipc::StreamLearned& message,
+                             std::uint64_t now_ms) {
+  const auto [found, is_new] = rivals_.emplace(slot, message.origin);
+  if (!is_new) {
+    if (origins_.find(found->second) == nullptr) found->second = message.origin;
+    return;
+  }
+  state_.header().stream_conflicts.fetch_add(1, std::memory_order_relaxed);
+  show_conflicts();
+  std::uint64_t suppressed = 0;
+  if (!conflict_log_.take(now_ms, suppressed)) return;
+  const ipc::StreamHead stream = state_.stream_head(slot);
+  LogLine(LogLevel::kWarn, "stream is published at two origins, players go to the first")
+      .field("stream", message.key.view())
+      .field("origin", origins_.at(stream.origin_slot).record.name)
+      .field("also_at", origins_.at(message.origin.slot).record.name)
+      .field("through_weir", stream.publishers > 0)
+      .field("suppressed", suppressed);
+}
+
+void Registry::forget_rival(std::uint32_t slot) {
+  if (rivals_.erase(slot) != 0) show_conflicts();
+}
+
+void Registry::show_conflicts() {
+  state_.header().conflicts_now.store(static_cast<std::uint32_t>(rivals_.size()),
+                                      std::memory_order_relaxed);
+}
+
+void Registry::unlearn_stream(const ipc::StreamUnlearned& message, std::uint64_t now_ms) {
+  if (!valid_key(message)) return;
+  const std::uint32_t slot = state_.find_stream(message.key.view());
+  if (slot == ipc::kNoSlot) return;
+  const auto rival = rivals_.find(slot);
+  if (rival != rivals_.end() && rival->second == message.origin) return forget_rival(slot);
+  if (origin_of(state_.stream_head(slot)) == message.origin) unlearn(slot, now_ms);
+}
+
+// The stream is no longer shown where it is. Who else shows it has it now.
+void Registry::unlearn(std::uint32_t slot, std::uint64_t now_ms) {
+  ipc::StreamHead stream = state_.stream_head(slot);
+  if (!stream.has(ipc::kLearned)) return;
+  set_learned(stream, false);
+  stream.last_use_ms = now_ms;
+  state_.put_stream(slot, stream);
+  const auto rival = rivals_.find(slot);
+  if (stream.publishers == 0 && rival != rivals_.end() && origins_.find(rival->second) != nullptr) {
+    const OriginRef to = rival->second;
+    bring_stream(slot, to, now_ms);
+    stream = state_.stream_head(slot);
+    set_learned(stream, true);
+    state_.put_stream(slot, stream);
+  } else if (stream.publishers == 0 && stream.players == 0) {
+    queue_idle(slot, now_ms + stream_idle_ms_);
+  }
+}
+
+void Registry::note_learn(const ipc::OriginLearn& message, std::uint64_t now_ms) {
+  Origin* origin = origins_.find(message.origin);
+  if (origin == nullptr || message.api > ipc::LearnApi::kNginxRtmp ||
+      message.state > ipc::LearnState::kFailing) {
+    return;
+  }
+  ipc::OriginRecord& record = origin->record;
+  const bool failing = message.state == ipc::LearnState::kFailing;
+  const bool changed = record.learn_state != message.state || record.learn_api != message.api;
+  record.learn_api = message.api;
+  record.learn_state = message.state;
+  if (message.state == ipc::LearnState::kFresh) record.is_unproven = false;
+  origins_.publish(message.origin.slot);
+  if (!changed) return;
+  LogLine(failing ? LogLevel::kWarn : LogLevel::kNotice,
+          failing ? "origin's streams are not learned any more, its API does not answer"
+                  : "origin's API shows its streams")
+      .field("origin", record.name)
+      .field("api", to_string(message.api))
+      .field("state", to_string(message.state));
+  if (message.state == ipc::LearnState::kFresh) return;
+  for (std::uint32_t slot = 0; slot < streams_.size(); ++slot) {
+    if (streams_[slot].origin_slot == message.origin.slot) unlearn(slot, now_ms);
+  }
+}
+
+// A worker's word counts as that of a session that has arrived: it moves nothing that is held.
+void Registry::find_stream(const ipc::StreamFound& message, std::uint64_t now_ms) {
+  if (!valid_key(message) || origins_.find(message.origin) == nullptr) return;
+  std::uint32_t slot = state_.find_stream(message.key.view());
+  if (slot == ipc::kNoSlot) slot = add_stream(message.key.view(), message.origin, now_ms);
+  if (slot == ipc::kNoSlot) return;
+  ipc::StreamHead stream = state_.stream_head(slot);
+  if (!(origin_of(stream) == message.origin)) {
+    if (stream.is_held()) return;
+    bring_stream(slot, message.origin, now_ms);
+    stream = state_.stream_head(slot);
+  }
+  stream.set(ipc::kSearched, true);
+  stream.set(ipc::kUnproven, false);
+  stream.last_use_ms = now_ms;
+  state_.put_stream(slot, stream);
+}
+
+// It has come up elsewhere.
+void Registry::bring_stream(std::uint32_t slot, OriginRef to, std::uint64_t now_ms) {
+  const ipc::StreamHead stream = state_.stream_head(slot);
+  if (stream.players > 0) end_waiting(slot, streams_[slot].epoch, origin_of(stream));
+  move_stream(slot, to, now_ms);
+}
+
+// Players who wait where nobody publishes the stream come again when they are ended, and are then
+// brought to it. Whether it comes where they are is known for sure if that origin's API says so;
+// else those who have had media stay.
+void Registry::end_waiting(std::uint32_t slot, std::uint32_t epoch, OriginRef at) {
+  const Origin* origin = origins_.find(at);
+  const bool certain =
+      origin == nullptr || origin->record.learn_state == ipc::LearnState::kFresh;
+  for (const auto& [id, session] : sessions_) {
+    if (session.stream != slot || session.epoch != epoch || session.role != Role::kPlayer) continue;
+    ipc::SessionEnd end;
+    end.session = id;
+    end.reason =
+        certain ? ipc::SessionEndReason::kMoved : ipc::SessionEndReason::kMovedIfSilent;
+    ends_.push_back({session.worker, end});
+  }
+}
+
+std::vector<Registry::OrderedEnd> Registry::take_ends() {
+  return std::exchange(ends_, {});
+}
+
+}  // namespace weir
