@@ -32,7 +32,7 @@ class StateView {
   std::uint32_t find_slot(std::string_view key, StreamHead& out) const;  // kNoSlot: not there
   bool read_stream(std::uint32_t slot, StreamRecord& out) const;         // false: free or busy
   bool read_stream_head(std::uint32_t slot, StreamHead& out) const;      // the same, without key
-  bool read_origin(std::uint32_t slot, OriginRecord& out) const;  // false: free or busy
+  bool read_origin(std::uint32_t slot, OriginRecord& out) const;         // false: free or busy
   // The same, and false when the slot now means another origin.
   bool read_origin(OriginRef ref, OriginRecord& out) const;
   // The same for its first members up to the endpoints of this kind, which is all that most dials

@@ -86,8 +86,8 @@ std::string_view to_string(LearnState state) {
 }
 
 std::string_view to_string(VideoCodec codec) {
-  static constexpr std::string_view kNames[] = {"", "other", "h264", "hevc",
-                                                "av1", "vp8", "vp9", "h263"};
+  static constexpr std::string_view kNames[] = {"",    "other", "h264", "hevc",
+                                                "av1", "vp8",   "vp9",  "h263"};
   const auto at = static_cast<std::size_t>(codec);
   return at < std::size(kNames) ? kNames[at] : "other";
 }

@@ -18,6 +18,7 @@
 #include "common/base/limits.h"
 #include "common/route/health.h"
 #include "ipc/seqlock.h"
+#include "ipc/stream_record.h"
 
 namespace weir::ipc {
 
@@ -26,7 +27,6 @@ inline constexpr std::uint32_t kStateVersion = 5;
 inline constexpr std::uint32_t kMaxWorkers = 4096;  // greatest capacity of the worker table
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
-inline constexpr std::uint32_t kNoSlot = 0xFFFFFFFF;
 
 enum class WorkerKind : std::uint8_t { kControl, kRtmp, kHttp, kRtc, kSrt };
 inline constexpr std::size_t kWorkerKinds = 5;
@@ -119,7 +119,7 @@ struct OriginRecord {
   // What each of them stands for now; empty: not known. The port is one at which a connection shows
   // that the address is right; 0: none is spoken there but UDP.
   Endpoint addresses[HostNames::kMax] = {};
-  Endpoint ip;  // like the endpoints
+  Endpoint ip;                              // like the endpoints
   LearnMode learn_mode = LearnMode::kAuto;  // as configured
   LearnApi learn_api = LearnApi::kNone;     // that has answered
   LearnState learn_state = LearnState::kUnknown;
@@ -166,70 +166,6 @@ static_assert(sizeof(OriginRecord) == 1392);
 // The state in one word for people: "unresolved" as above, "ejected" when the RTMP endpoint is, or,
 // without one, when all are that can be probed.
 std::string_view state_text(const OriginRecord& origin);
-
-// What the row of a stream says beside its counts.
-enum StreamFlag : std::uint8_t {
-  kLearned = 1,   // its origin's own API shows that it is published there
-  kSearched = 2,  // its origin answered a viewer who was searching
-  kUnproven = 4,  // from the file of the last service, and nothing has proved it since
-};
-
-enum class VideoCodec : std::uint8_t { kNone, kOther, kH264, kHevc, kAv1, kVp8, kVp9, kH263 };
-enum class AudioCodec : std::uint8_t { kNone, kOther, kAac, kMp3, kOpus, kSpeex, kPcm };
-std::string_view to_string(VideoCodec codec);
-std::string_view to_string(AudioCodec codec);
-
-// What an origin's API says of a stream. Zeros: it said nothing.
-struct StreamFacts {
-  std::uint32_t kbps = 0;  // from the publisher
-  VideoCodec video = VideoCodec::kNone;
-  AudioCodec audio = AudioCodec::kNone;
-  std::uint16_t reserved = 0;
-  friend bool operator==(const StreamFacts&, const StreamFacts&) = default;
-};
-
-// A stream's row but for its key, which stands beside it and does not change as long as the slot is
-// used.
-struct StreamHead {
-  std::uint64_t hash = 0;  // keyed_hash(header.seed, key)
-  std::uint32_t origin_slot = kNoSlot;
-  std::uint32_t origin_generation = 0;
-  std::uint32_t publishers = 0;  // sessions through Weir, as players
-  std::uint32_t players = 0;
-  std::uint64_t last_use_ms = 0;  // CLOCK_MONOTONIC; only meaningful without sessions
-  StreamFacts facts;
-  std::uint32_t created_wall_s = 0;
-  std::uint16_t key_length = 0;  // 0: free slot
-  std::uint8_t flags = 0;        // StreamFlag
-  std::uint8_t reserved = 0;
-
-  bool has(StreamFlag flag) const { return (flags & flag) != 0; }
-  void set(StreamFlag flag, bool on) {
-    flags = static_cast<std::uint8_t>(on ? flags | flag : flags & ~flag);
-  }
-  // It is there and nowhere else, as far as anybody knows.
-  bool is_held() const { return publishers > 0 || has(kLearned); }
-};
-static_assert(sizeof(StreamHead) == 48);
-
-// The same with its key, as it is handed around.
-struct StreamRecord : StreamHead {
-  char key[512] = {};  // not NUL-terminated
-
-  std::string_view key_text() const { return {key, key_length}; }
-};
-static_assert(limits::kStreamKeyBytes <= sizeof(StreamRecord::key));
-
-// A piece of a key: 60 bytes of it, then the number of the next one, from 1; 0: the last. Each slot
-// has one of its own, which is enough for most keys; the others are shared out.
-struct KeyBlock {
-  static constexpr std::size_t kWords = 8;
-  static constexpr std::size_t kBytes = 60;
-  std::atomic<std::uint64_t> words[kWords];
-};
-static_assert(sizeof(KeyBlock) == 64);
-inline constexpr std::uint32_t kMoreBlocks = 8;  // of one key; 9 blocks hold the longest
-static_assert((kMoreBlocks + 1) * KeyBlock::kBytes >= limits::kStreamKeyBytes);
 
 // Written once before the first fork, but for the atomics.
 struct StateHeader {

@@ -64,6 +64,19 @@ bool may_end(std::uint32_t page, WorkerKind kind, const FlowBook::Meta& meta,
   return false;
 }
 
+// Whether the worker may send another message.
+template <typename Worker>
+bool take_token(Worker& from, std::uint64_t now_ms) {
+  const std::uint64_t earned = (now_ms - from.tokens_ms) * kTokensPerSecond / 1000;
+  if (earned > 0) {
+    from.tokens = std::min(kTokensAtMost, from.tokens + earned);
+    from.tokens_ms = now_ms;
+  }
+  if (from.tokens == 0) return false;
+  --from.tokens;
+  return true;
+}
+
 }  // namespace
 
 Flows::Flows(ipc::FlowWriter table, Registry& registry, Send send)
@@ -115,18 +128,6 @@ Flows::Worker& Flows::worker(std::uint32_t page, WorkerKind kind, std::uint64_t 
   return found->second;
 }
 
-bool Flows::take_token(std::uint32_t page, WorkerKind kind, std::uint64_t now_ms) {
-  Worker& from = worker(page, kind, now_ms);
-  const std::uint64_t earned = (now_ms - from.tokens_ms) * kTokensPerSecond / 1000;
-  if (earned > 0) {
-    from.tokens = std::min(kTokensAtMost, from.tokens + earned);
-    from.tokens_ms = now_ms;
-  }
-  if (from.tokens == 0) return false;
-  --from.tokens;
-  return true;
-}
-
 void Flows::answer_created(std::uint32_t page, std::uint32_t request, FlowStatus status,
                            std::uint32_t slot) {
   ipc::FlowCreated answer;
@@ -146,7 +147,7 @@ void Flows::answer_created(std::uint32_t page, std::uint32_t request, FlowStatus
 FlowStatus Flows::check_create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m,
                                std::uint64_t now_ms) {
   if (frozen_) return FlowStatus::kStopping;
-  if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
+  if (!take_token(worker(page, kind, now_ms), now_ms)) return FlowStatus::kBusy;
   if (m.kind != kind_of(kind) || m.session == 0 || !whole(m.origin_endpoint)) {
     return FlowStatus::kInvalid;
   }
@@ -211,7 +212,7 @@ void Flows::create(std::uint32_t page, WorkerKind kind, const ipc::FlowCreate& m
 FlowStatus Flows::check_credentials(std::uint32_t page, WorkerKind kind,
                                     const ipc::FlowCredentials& m, std::uint64_t now_ms) {
   if (frozen_) return FlowStatus::kStopping;
-  if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
+  if (!take_token(worker(page, kind, now_ms), now_ms)) return FlowStatus::kBusy;
   const std::uint32_t slot = book_.table().find(m.flow);
   if (slot == kNoSlot) return FlowStatus::kUnknown;
   if (!m.texts.valid() || book_[slot].kind != FlowKind::kRtc ||
@@ -258,7 +259,7 @@ FlowStatus Flows::check_claim(std::uint32_t page, WorkerKind kind, const ipc::Fl
   if (frozen_) return FlowStatus::kStopping;
   const std::uint32_t slot = book_.table().find(m.flow);
   if (slot != kNoSlot && !book_.take_share(slot, now_ms)) return FlowStatus::kBusy;
-  if (!take_token(page, kind, now_ms)) return FlowStatus::kBusy;
+  if (!take_token(worker(page, kind, now_ms), now_ms)) return FlowStatus::kBusy;
   if (slot == kNoSlot) return FlowStatus::kUnknown;
   const bool tcp = m.transport == FlowTransport::kTcp;
   if (book_[slot].kind != kind_of(kind) || !whole(m.client) || !whole(m.local) ||

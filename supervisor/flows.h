@@ -99,7 +99,6 @@ class Flows {
 
   // flows.cc
   Worker& worker(std::uint32_t page, ipc::WorkerKind kind, std::uint64_t now_ms);
-  bool take_token(std::uint32_t page, ipc::WorkerKind kind, std::uint64_t now_ms);
   void create(std::uint32_t page, ipc::WorkerKind kind, const ipc::FlowCreate& message,
               std::uint64_t now_ms);
   ipc::FlowStatus check_create(std::uint32_t page, ipc::WorkerKind kind,

@@ -122,8 +122,7 @@ int Master::run() {
     wait(timeout_ms(monotonic_ms()));
     act_on_signals();
     run_timers(monotonic_ms());
-    send_probes();
-    send_ends();
+    send_orders();
   }
   options_.pid_file.remove();
   LogLine(LogLevel::kNotice, "Weir has stopped").field("failed", failed_to_start_);

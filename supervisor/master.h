@@ -94,8 +94,7 @@ class Master {
 
   // processes.cc
   void on_ready(WorkerProcess& process, std::uint32_t page);
-  void send_probes();
-  void send_ends();
+  void send_orders();
   void on_end(std::uint32_t page, const WorkerProcess& process, int status);
   void plan_respawn(Generation& generation, Seat& seat, const WorkerProcess& process, int status);
   void respawn_due(std::uint64_t now_ms);

@@ -50,19 +50,16 @@ void Master::on_ready(WorkerProcess& process, std::uint32_t page) {
 }
 
 // Without a control worker nobody probes, and then nobody is ejected either.
-void Master::send_probes() {
+void Master::send_orders() {
   auto probes = registry_->origins().take_probes();
   const Generation* current = generations_.current();
-  if (probes.empty() || current == nullptr) return;
-  for (const Seat& seat : current->seats) {
-    WorkerProcess* const found = pool_.find(seat.page);
+  for (std::size_t i = 0; !probes.empty() && current != nullptr && i < current->seats.size(); ++i) {
+    const std::uint32_t page = current->seats[i].page;
+    WorkerProcess* const found = pool_.find(page);
     if (found == nullptr || found->kind != ipc::WorkerKind::kControl) continue;
-    for (ipc::ProbeNow& probe : probes) pool_.send(*found, seat.page, probe);
+    for (ipc::ProbeNow& probe : probes) pool_.send(*found, page, probe);
   }
-}
-
-// Sessions that wait for a stream which has come up elsewhere.
-void Master::send_ends() {
+  // Sessions that wait for a stream which has come up elsewhere.
   for (auto& [worker, order] : registry_->take_ends()) {
     if (worker == Registry::kNoWorker) {
       // What has come over UDP is not looked at: only what is sure ends such a session.

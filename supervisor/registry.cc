@@ -34,12 +34,19 @@ std::uint64_t viewers_key(std::uint32_t stream, std::uint32_t epoch) {
   return std::uint64_t{epoch} << 32U | stream;
 }
 
+template <typename Counts>
+void count_down(Counts& counts, std::uint64_t key) {
+  const auto found = counts.find(key);
+  if (found != counts.end() && --found->second == 0) counts.erase(found);
+}
+
 }  // namespace
 
 Registry::Registry(ipc::StateWriter& state, std::uint64_t random)
     : state_(state),
       origins_(state, [this](std::uint32_t slot) { forget_streams_of(slot); }),
-      random_(random) {}
+      random_(random),
+      rivals_(state.header()) {}
 
 // Sessions go on; their streams are forgotten, so that their next client finds another origin.
 void Registry::forget_streams_of(std::uint32_t origin_slot) {
@@ -218,17 +225,7 @@ std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::
   record.created_wall_s = static_cast<std::uint32_t>(wall_ms() / 1000);
   record.last_use_ms = now_ms;
   const std::uint32_t slot = state_.add_stream(key, record);
-  if (slot == ipc::kNoSlot) {
-    state_.header().streams_refused.fetch_add(1, std::memory_order_relaxed);
-    std::uint64_t suppressed = 0;
-    if (full_streams_log_.take(now_ms, suppressed)) {
-      LogLine(LogLevel::kError, "stream refused, the table is full (max_streams)")
-          .field("stream", key)
-          .field("max_streams", state_.header().stream_capacity)
-          .field("suppressed", suppressed);
-    }
-    return slot;
-  }
+  if (slot == ipc::kNoSlot) return refuse_stream(key, now_ms);
   if (streams_.size() <= slot) streams_.resize(slot + 1);
   const bool queued = streams_[slot].idle_queued;
   streams_[slot] = StreamMeta{};
@@ -239,6 +236,19 @@ std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::
       .field("stream", key)
       .field("origin", origins_.at(origin.slot).record.name);
   return slot;
+}
+
+// The table is full, or for learned streams nearly so: an eighth of it is for publishers.
+std::uint32_t Registry::refuse_stream(std::string_view key, std::uint64_t now_ms) {
+  state_.header().streams_refused.fetch_add(1, std::memory_order_relaxed);
+  std::uint64_t suppressed = 0;
+  if (full_streams_log_.take(now_ms, suppressed)) {
+    LogLine(LogLevel::kError, "stream refused, the table is full (max_streams)")
+        .field("stream", key)
+        .field("max_streams", state_.header().stream_capacity)
+        .field("suppressed", suppressed);
+  }
+  return ipc::kNoSlot;
 }
 
 std::uint32_t Registry::add_predecessors_stream(std::string_view key, std::uint64_t now_ms) {
@@ -258,7 +268,7 @@ void Registry::assign(std::uint32_t slot, OriginRef origin) {
   meta.origin_slot = origin.slot;
   meta.epoch = ++next_epoch_;
   detours_.erase(slot);
-  forget_rival(slot);
+  rivals_.forget(slot);
   ++origins_.at(origin.slot).record.streams;
   origins_.publish(origin.slot);
 }
@@ -292,7 +302,7 @@ void Registry::erase_stream(std::uint32_t slot) {
   ipc::StreamHead record = state_.stream_head(slot);
   set_learned(record, false);
   detours_.erase(slot);
-  forget_rival(slot);
+  rivals_.forget(slot);
   if (Origin* origin = origins_.find(origin_of(record)); origin != nullptr) {
     --origin->record.streams;
     origins_.publish(record.origin_slot);
@@ -372,11 +382,6 @@ void Registry::count_in_stream(SessionEntry& session, const ipc::SessionOpen& op
   state_.put_stream(slot, record);
   session.stream = slot;
   session.epoch = streams_[slot].epoch;
-}
-
-void Registry::count_down(Counts& counts, std::uint64_t key) {
-  const auto found = counts.find(key);
-  if (found != counts.end() && --found->second == 0) counts.erase(found);
 }
 
 std::optional<ipc::SessionEnd> Registry::check_limits(SessionId id, const SessionEntry& session) {

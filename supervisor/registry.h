@@ -93,10 +93,23 @@ class Registry {
     std::size_t operator()(std::uint64_t key) const { return route::mix(key); }
   };
   using Counts = std::unordered_map<std::uint64_t, std::uint32_t, KeyHash>;
-  static void count_down(Counts& counts, std::uint64_t key);
   struct Idle {
     std::uint64_t due_ms;
     std::uint32_t stream;
+  };
+  // Of streams that two origins show: the one that does not have it, by the stream's slot.
+  class Rivals {
+   public:
+    explicit Rivals(ipc::StateHeader& header) : header_(header) {}
+    // False: there was one already.
+    bool add(std::uint32_t slot, ipc::OriginRef origin);
+    void forget(std::uint32_t slot);
+    const ipc::OriginRef* find(std::uint32_t slot) const;  // nullptr: none
+
+   private:
+    void show() const;
+    ipc::StateHeader& header_;
+    std::unordered_map<std::uint32_t, ipc::OriginRef> by_slot_;
   };
   enum class Verdict : std::uint8_t { kStay, kMove, kDetour, kElsewhere };
 
@@ -109,6 +122,7 @@ class Registry {
   ipc::OriginRef choose_other(const ipc::RouteRequest& request, std::uint32_t stream);
   ipc::OriginRef choose_ejected(const ipc::RouteRequest& request) const;
   std::uint32_t add_stream(std::string_view key, ipc::OriginRef origin, std::uint64_t now_ms);
+  std::uint32_t refuse_stream(std::string_view key, std::uint64_t now_ms);
   std::uint32_t add_predecessors_stream(std::string_view key, std::uint64_t now_ms);
   void move_stream(std::uint32_t slot, ipc::OriginRef to, std::uint64_t now_ms);
   void erase_stream(std::uint32_t slot);
@@ -123,13 +137,9 @@ class Registry {
 
   // registry_learned.cc
   void set_learned(ipc::StreamHead& stream, bool on);
-  void refuse_learned(std::uint64_t now_ms);
   void note_conflict(std::uint32_t slot, const ipc::StreamLearned& message, std::uint64_t now_ms);
-  void forget_rival(std::uint32_t slot);
-  void show_conflicts();
   void unlearn(std::uint32_t slot, std::uint64_t now_ms);
   void bring_stream(std::uint32_t slot, ipc::OriginRef to, std::uint64_t now_ms);
-  void end_waiting(std::uint32_t slot, std::uint32_t epoch, ipc::OriginRef at);
 
   ipc::StateWriter& state_;
   Origins origins_;
@@ -148,7 +158,7 @@ class Registry {
   // Of few streams, by slot: where those go who cannot be served where it is, and a second origin
   // that shows it.
   std::unordered_map<std::uint32_t, ipc::OriginRef> detours_;
-  std::unordered_map<std::uint32_t, ipc::OriginRef> rivals_;
+  Rivals rivals_;
   std::vector<OrderedEnd> ends_;
   std::uint32_t next_epoch_ = 0;
   std::deque<Idle> idle_;

@@ -36,8 +36,9 @@ void Registry::learn_stream(const ipc::StreamLearned& message, std::uint64_t now
   std::uint32_t slot = state_.find_stream(key);
   if (slot == ipc::kNoSlot) {
     const auto used = state_.header().streams_used.load(std::memory_order_relaxed);
-    if (used >= learned_at_most(state_.header().stream_capacity)) return refuse_learned(now_ms);
-    slot = add_stream(key, message.origin, now_ms);
+    slot = used < learned_at_most(state_.header().stream_capacity)
+               ? add_stream(key, message.origin, now_ms)
+               : refuse_stream(key, now_ms);
     if (slot == ipc::kNoSlot) return;
   }
   ipc::StreamHead stream = state_.stream_head(slot);
@@ -72,24 +73,11 @@ void Registry::set_learned(ipc::StreamHead& stream, bool on) {
   if (!on) stream.facts = {};
 }
 
-void Registry::refuse_learned(std::uint64_t now_ms) {
-  state_.header().streams_refused.fetch_add(1, std::memory_order_relaxed);
-  std::uint64_t suppressed = 0;
-  if (!full_streams_log_.take(now_ms, suppressed)) return;
-  LogLine(LogLevel::kError, "stream of an origin not learned, an eighth of max_streams is kept free")
-      .field("max_streams", state_.header().stream_capacity)
-      .field("suppressed", suppressed);
-}
-
 void Registry::note_conflict(std::uint32_t slot, const ipc::StreamLearned& message,
                              std::uint64_t now_ms) {
-  const auto [found, is_new] = rivals_.emplace(slot, message.origin);
-  if (!is_new) {
-    if (origins_.find(found->second) == nullptr) found->second = message.origin;
-    return;
-  }
-  state_.header().stream_conflicts.fetch_add(1, std::memory_order_relaxed);
-  show_conflicts();
+  const OriginRef* before = rivals_.find(slot);
+  if (before != nullptr && origins_.find(*before) != nullptr) return;
+  if (!rivals_.add(slot, message.origin)) return;
   std::uint64_t suppressed = 0;
   if (!conflict_log_.take(now_ms, suppressed)) return;
   const ipc::StreamHead stream = state_.stream_head(slot);
@@ -101,21 +89,33 @@ void Registry::note_conflict(std::uint32_t slot, const ipc::StreamLearned& messa
       .field("suppressed", suppressed);
 }
 
-void Registry::forget_rival(std::uint32_t slot) {
-  if (rivals_.erase(slot) != 0) show_conflicts();
+bool Registry::Rivals::add(std::uint32_t slot, OriginRef origin) {
+  const bool is_new = by_slot_.insert_or_assign(slot, origin).second;
+  if (is_new) header_.stream_conflicts.fetch_add(1, std::memory_order_relaxed);
+  show();
+  return is_new;
 }
 
-void Registry::show_conflicts() {
-  state_.header().conflicts_now.store(static_cast<std::uint32_t>(rivals_.size()),
-                                      std::memory_order_relaxed);
+void Registry::Rivals::forget(std::uint32_t slot) {
+  if (by_slot_.erase(slot) != 0) show();
+}
+
+const OriginRef* Registry::Rivals::find(std::uint32_t slot) const {
+  const auto found = by_slot_.find(slot);
+  return found == by_slot_.end() ? nullptr : &found->second;
+}
+
+void Registry::Rivals::show() const {
+  header_.conflicts_now.store(static_cast<std::uint32_t>(by_slot_.size()),
+                              std::memory_order_relaxed);
 }
 
 void Registry::unlearn_stream(const ipc::StreamUnlearned& message, std::uint64_t now_ms) {
   if (!valid_key(message)) return;
   const std::uint32_t slot = state_.find_stream(message.key.view());
   if (slot == ipc::kNoSlot) return;
-  const auto rival = rivals_.find(slot);
-  if (rival != rivals_.end() && rival->second == message.origin) return forget_rival(slot);
+  const OriginRef* rival = rivals_.find(slot);
+  if (rival != nullptr && *rival == message.origin) return rivals_.forget(slot);
   if (origin_of(state_.stream_head(slot)) == message.origin) unlearn(slot, now_ms);
 }
 
@@ -126,9 +126,9 @@ void Registry::unlearn(std::uint32_t slot, std::uint64_t now_ms) {
   set_learned(stream, false);
   stream.last_use_ms = now_ms;
   state_.put_stream(slot, stream);
-  const auto rival = rivals_.find(slot);
-  if (stream.publishers == 0 && rival != rivals_.end() && origins_.find(rival->second) != nullptr) {
-    const OriginRef to = rival->second;
+  const OriginRef* rival = rivals_.find(slot);
+  if (stream.publishers == 0 && rival != nullptr && origins_.find(*rival) != nullptr) {
+    const OriginRef to = *rival;
     bring_stream(slot, to, now_ms);
     stream = state_.stream_head(slot);
     set_learned(stream, true);
@@ -182,28 +182,25 @@ void Registry::find_stream(const ipc::StreamFound& message, std::uint64_t now_ms
   state_.put_stream(slot, stream);
 }
 
-// It has come up elsewhere.
+// It has come up elsewhere. Players who wait where nobody publishes it come again when they are
+// ended, and are then brought to it. Whether it comes where they are is known for sure if that
+// origin's API says so; else those who have had media stay.
 void Registry::bring_stream(std::uint32_t slot, OriginRef to, std::uint64_t now_ms) {
   const ipc::StreamHead stream = state_.stream_head(slot);
-  if (stream.players > 0) end_waiting(slot, streams_[slot].epoch, origin_of(stream));
-  move_stream(slot, to, now_ms);
-}
-
-// Players who wait where nobody publishes the stream come again when they are ended, and are then
-// brought to it. Whether it comes where they are is known for sure if that origin's API says so;
-// else those who have had media stay.
-void Registry::end_waiting(std::uint32_t slot, std::uint32_t epoch, OriginRef at) {
-  const Origin* origin = origins_.find(at);
-  const bool certain =
-      origin == nullptr || origin->record.learn_state == ipc::LearnState::kFresh;
-  for (const auto& [id, session] : sessions_) {
-    if (session.stream != slot || session.epoch != epoch || session.role != Role::kPlayer) continue;
-    ipc::SessionEnd end;
-    end.session = id;
-    end.reason =
-        certain ? ipc::SessionEndReason::kMoved : ipc::SessionEndReason::kMovedIfSilent;
+  const Origin* origin = origins_.find(origin_of(stream));
+  const bool certain = origin == nullptr || origin->record.learn_state == ipc::LearnState::kFresh;
+  ipc::SessionEnd end;
+  end.reason = certain ? ipc::SessionEndReason::kMoved : ipc::SessionEndReason::kMovedIfSilent;
+  for (auto it = sessions_.begin(); stream.players > 0 && it != sessions_.end(); ++it) {
+    const SessionEntry& session = it->second;
+    if (session.stream != slot || session.epoch != streams_[slot].epoch ||
+        session.role != Role::kPlayer) {
+      continue;
+    }
+    end.session = it->first;
     ends_.push_back({session.worker, end});
   }
+  move_stream(slot, to, now_ms);
 }
 
 std::vector<Registry::OrderedEnd> Registry::take_ends() {

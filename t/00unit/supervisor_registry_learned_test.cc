@@ -147,7 +147,8 @@ TEST_CASE_FIXTURE(Learned, "a stream moves with its publisher, behind Weir's bac
   CHECK(stream(kKey).players == 0);
 }
 
-TEST_CASE_FIXTURE(Learned, "players who wait where it is not are ended when it comes up elsewhere") {
+TEST_CASE_FIXTURE(Learned,
+                  "players who wait where it is not are ended when it comes up elsewhere") {
   open(1, kKey, Role::kPlayer, a);
   open(2, "v/live/other", Role::kPlayer, a);
   CHECK(registry.take_ends().empty());
@@ -190,7 +191,8 @@ TEST_CASE_FIXTURE(Learned, "players who wait where it is not are ended when it c
   }
 }
 
-TEST_CASE_FIXTURE(Learned, "what was found by a search is remembered, and moves nothing that is held") {
+TEST_CASE_FIXTURE(Learned,
+                  "what was found by a search is remembered, and moves nothing that is held") {
   find(b);
   CHECK(hit(kKey, Role::kPlayer) == b);
   CHECK(stream(kKey).has(ipc::kSearched));
@@ -225,7 +227,8 @@ TEST_CASE_FIXTURE(Learned, "learned streams leave an eighth of the table free") 
   CHECK(learned() == 0);
 }
 
-TEST_CASE_FIXTURE(Learned, "messages of a worker that was taken over change nothing they must not") {
+TEST_CASE_FIXTURE(Learned,
+                  "messages of a worker that was taken over change nothing they must not") {
   learn({99, 1});
   learn({a.slot, a.generation + 1});
   learn(a, "");
