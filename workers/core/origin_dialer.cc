@@ -78,6 +78,8 @@ OriginDialer::Started OriginDialer::start(const Want& want) {
   dial.want = want;
   dial.want.key = {};
   dial.key.assign(want.key);
+  dial.want.tried = {};
+  dial.failed.assign(want.tried.begin(), want.tried.end());
   const Ticket ticket = ticket_of(index);
   Step step;
   if (dial.want.known) {
@@ -273,7 +275,8 @@ OriginDialer::Step OriginDialer::origin_failed(Dial& dial, const Broken& broken)
     if (!broken.excused) report(dial, broken.outcome);
   }
   const bool again = broken.can_move && !dial.want.only_known && dial.attempts < settings_.attempts;
-  LogLine(LogLevel::kWarn, again ? "origin failed, asking for another" : "origin failed")
+  LogLine(dial.want.quiet ? LogLevel::kDebug : LogLevel::kWarn,
+          again ? "origin failed, asking for another" : "origin failed")
       .session(dial.want.session)
       .field("stream", dial.key)
       .field("origin", origin_text(state_, dial.origin, dial.target.endpoint))

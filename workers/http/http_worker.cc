@@ -103,7 +103,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                  counters_.add(Counter::kHttpRefusedDescriptors);
                  streams_.drop_idle_upstreams();  // clients come before what nobody uses
                },
-               [this] { return streams_.idle_upstreams(); },
+               [this] { return streams_.spare_upstreams(); },
                [this](std::uint64_t token, std::uint32_t events) {
                  streams_.on_event(token, events);
                }}),

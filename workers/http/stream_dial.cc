@@ -29,7 +29,10 @@ StreamDial::StreamDial(const Process& process, const Room& room)
       pool_(static_cast<std::size_t>(process.config.http.pool_size),
             process.config.http.pool_timeout),
       dialer_(process.base, dial_settings(process.config), process.state, process.link,
-              process.counters, process.tls, handlers()) {}
+              process.counters, process.tls, handlers()),
+      search_(process, pool_, [this](std::uint32_t index, OriginSearch::Outcome&& outcome) {
+        on_outcome(index, std::move(outcome));
+      }) {}
 
 // The owner of a dial is the place of its client's connection.
 OriginDialer::Handlers StreamDial::handlers() {
@@ -55,6 +58,11 @@ void StreamDial::on_ready(std::uint64_t packed, std::uint32_t events) {
   const Connection& conn = process_.server[user->index];
   if (conn.detached || !conn.exchange || conn.exchange->room != &room_) return;
   StreamExchange& x = exchange(user->index);
+  if (x.stage == StreamStage::kSearching) {
+    search_.on_ready(user->index, static_cast<int>(token.index), events);
+    process_.server.serve(user->index);
+    return;
+  }
   const bool dials = x.stage == StreamStage::kDialing;
   const int fd = dials ? dialer_.descriptor(x.dial) : x.upstream.fd.get();
   // A stale event of a connection that this request has given up.
@@ -68,6 +76,24 @@ void StreamDial::on_ready(std::uint64_t packed, std::uint32_t events) {
 }
 
 void StreamDial::route(std::uint32_t index) {
+  StreamExchange& x = exchange(index);
+  if (x.pinned) {
+    process_.counters.add(Counter::kHttpHintHits);
+    dial(index, x.origin, {});
+    return;
+  }
+  const auto known = process_.state.find_route(x.key, ipc::Role::kPlayer, ipc::EndpointKind::kHttp);
+  if (known) {
+    process_.counters.add(Counter::kRouteHits);
+  } else if (search_.wants(x)) {
+    search_.start(index);
+    return;
+  }
+  dial(index, known, {});
+}
+
+void StreamDial::dial(std::uint32_t index, std::optional<ipc::OriginRef> known,
+                      std::span<const ipc::OriginRef> tried) {
   const Connection& conn = process_.server[index];
   StreamExchange& x = exchange(index);
   OriginDialer::Want want;
@@ -77,14 +103,80 @@ void StreamDial::route(std::uint32_t index) {
   want.client = x.identity.client;
   want.client_fd = conn.side.fd.get();
   want.reuse = x.kind != StreamKind::kLive && !x.upgrade;
-  if (x.pinned) {
-    process_.counters.add(Counter::kHttpHintHits);
-    want.known = x.origin;
-    want.endpoint = x.endpoint;
-  }
+  want.known = known;
+  if (x.pinned) want.endpoint = x.endpoint;
+  want.tried = tried;
   const OriginDialer::Started started = dialer_.start(want);
   x.dial = started.ticket;
   on_step(index, started.step);
+}
+
+// ---- streams that nobody knows
+
+void StreamDial::on_outcome(std::uint32_t index, OriginSearch::Outcome&& outcome) {
+  using What = OriginSearch::Outcome::What;
+  StreamExchange& x = exchange(index);
+  switch (outcome.what) {
+    case What::kResponse:
+      x.origin = outcome.origin;
+      x.endpoint = outcome.endpoint;
+      x.proxied = outcome.proxied;
+      x.upstream = std::move(outcome.side);
+      x.in = std::move(outcome.bytes);
+      x.stage = StreamStage::kFound;
+      break;
+    case What::kOrigin:
+      dial(index, outcome.origin, {});
+      break;
+    case What::kMaster:
+      search_.waits(index);
+      dial(index, std::nullopt, outcome.tried);
+      break;
+    case What::kRefused:
+      forget_origin(x);
+      process_.server.answer(
+          index, {outcome.status, kText, outcome.why, {}, false, {}, outcome.status > 500 ? 2U : 0U});
+      break;
+  }
+}
+
+void StreamDial::forget_origin(StreamExchange& x) {
+  dialer_.close(std::exchange(x.dial, 0));
+  x.upstream = Side{};
+  x.in.clear();
+  x.parser = ResponseParser{};
+}
+
+bool StreamDial::search_on(std::uint32_t index, ByteView answer) {
+  StreamExchange& x = exchange(index);
+  if (!search_.start_after_no(index, answer)) return false;
+  dialer_.close(std::exchange(x.dial, 0));
+  x.parser = ResponseParser{};
+  return true;
+}
+
+void StreamDial::follow_publisher(std::uint32_t index) {
+  StreamExchange& x = exchange(index);
+  if (x.kind != StreamKind::kLive || x.pinned) return;
+  const auto route = process_.state.find_route(x.key, ipc::Role::kPlayer, ipc::EndpointKind::kHttp);
+  if (!route || *route == x.origin) return;
+  LogLine(LogLevel::kInfo, "stream has come at another origin, its waiting player goes there")
+      .session(process_.server[index].id)
+      .field("stream", x.key)
+      .field("from", [&] { return origin_text(x); });
+  forget_origin(x);
+  dial(index, *route, {});
+}
+
+void StreamDial::settle(std::uint32_t index) {
+  StreamExchange& x = exchange(index);
+  dialer_.close(std::exchange(x.dial, 0));
+  search_.stop(index);
+}
+
+void StreamDial::sweep(std::uint64_t now_ms) {
+  pool_.sweep(now_ms);
+  search_.sweep();
 }
 
 bool StreamDial::usable(StreamExchange& x, ipc::OriginRef origin, std::uint64_t fingerprint) const {
@@ -168,12 +260,8 @@ void StreamDial::refuse(std::uint32_t index, const OriginDialer::Step& step) {
 }
 
 bool StreamDial::take_idle(std::uint32_t index, const Endpoint& endpoint, Side& into) {
-  UpstreamPool::Connection idle = pool_.take(endpoint, {index, process_.server[index].generation});
-  if (!idle.fd) return false;
-  into = Side{};
-  into.fd = std::move(idle.fd);
-  into.tls = std::move(idle.tls);
-  into.writable = true;  // an edge, had it not been
+  const bool found = pool_.take_into(endpoint, {index, process_.server[index].generation}, into);
+  if (!found) return false;
   process_.counters.add(Counter::kHttpReused);
   return true;
 }

@@ -18,14 +18,18 @@
 #include "workers/core/pipe_pool.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
+#include "workers/http/stream_kind.h"
 
 namespace weir::http {
 
 //   [kAsking] -> kDialing -> kAwaitHead -> kBody     -> answered
-//                   ^  next    |        -> kCollect  -> rewritten playlist -> answered
-//                   +-- origin +        -> kHandOver -> SpliceRelay
+//       |           ^  next    | ^      -> kCollect  -> rewritten playlist -> answered
+//       |           +-- origin + |      -> kHandOver -> SpliceRelay
+//       +---> kSearching -> kFound  nobody knew the stream: on as from kAwaitHead
 enum class StreamStage : std::uint8_t {
   kAsking,     // asked the operator's own server (hooks)
+  kSearching,  // OriginSearch has it, and the deadline
+  kFound,      // and has found it: the answer from its first byte is in `in`
   kDialing,    // OriginDialer has it, and the deadline
   kAwaitHead,  // the request is (being) sent
   kBody,       // the response passes through user space or a pipe, its end is known
@@ -33,8 +37,13 @@ enum class StreamStage : std::uint8_t {
   kHandOver,   // what is buffered drains, then the relay takes both sockets
 };
 
-// What becomes of a successful response.
-enum class StreamKind : std::uint8_t { kPass, kPlaylist, kManifest, kLive };
+// What OriginSearch counts of an exchange.
+enum class SearchPart : std::uint8_t {
+  kNone,
+  kLeads,    // its own request is what the origins are asked
+  kFollows,  // waits for the verdict about another request for the same
+  kWaits,    // nobody has the stream, and it waits at an origin for a publisher
+};
 
 struct StreamExchange : Exchange {
   explicit StreamExchange(Exchange&& basics) : Exchange(std::move(basics)) {}
@@ -45,6 +54,8 @@ struct StreamExchange : Exchange {
   bool proxied = false;  // the origin's connection names this client: it is for no other
   bool origin_keep_alive = false;
   bool pinned = false;              // a hint has named the origin
+  bool searched = false;            // once for each request
+  SearchPart search = SearchPart::kNone;
   HookClient::Ticket hook = 0;      // kAsking
   OriginDialer::Ticket dial = 0;    // until the origin has answered
   std::unique_ptr<HookEvent> stop;  // what the operator's server is told at the end

@@ -113,6 +113,8 @@ void StreamRoom::take_head(std::uint32_t index) {
       continue;
     }
     const std::vector<std::uint8_t> bytes = std::exchange(x.in, {});  // the head is views into it
+    const bool absent = head.status == 404 || head.status == 410;
+    if (absent && dial_.search_on(index, ByteView(bytes))) return;
     begin_response(index, head, ByteView(bytes).subspan(head.consumed));
     return;
   }
@@ -127,7 +129,7 @@ void StreamRoom::begin_response(std::uint32_t index, const ResponseHead& head, B
   x.origin_keep_alive =
       head.keep_alive && ends(head.body.framing) && x.kind != StreamKind::kLive && !x.proxied;
   x.deadline_ms = 0;
-  dial_.settle(x);
+  dial_.settle(index);
   const bool playlist = x.kind == StreamKind::kPlaylist || x.kind == StreamKind::kManifest;
   if (playlist && head.status == 200 && x.method == Method::kGet) {
     if (is_encoded(head.fields)) {

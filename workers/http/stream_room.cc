@@ -141,7 +141,13 @@ void StreamRoom::find_route(std::uint32_t index, const RequestHead& head,
 
 void StreamRoom::serve(std::uint32_t index, bool& progress) {
   StreamExchange& x = exchange(index);
-  if (x.stage == StreamStage::kDialing) return;
+  if (x.stage == StreamStage::kDialing || x.stage == StreamStage::kSearching) return;
+  if (x.stage == StreamStage::kFound) {
+    server_[index].last_move_ms = monotonic_ms();
+    progress = true;
+    take_head(index);
+    return;
+  }
   std::size_t moved = 0;
   if (x.upstream.flush(moved) == IoStatus::kEnded) {
     // An origin that closes may have said why: what it sent is read below.
@@ -165,6 +171,7 @@ void StreamRoom::check_time(std::uint32_t index, std::uint64_t now_ms) {
     origin_broke(index, EndReason::kOriginTimeout, "no more of the answer within answer_timeout");
     return;
   }
+  if (x.stage == StreamStage::kAwaitHead && x.in.empty()) dial_.follow_publisher(index);
   if (x.deadline_ms == 0 || now_ms < x.deadline_ms) return;
   switch (x.stage) {
     case StreamStage::kAwaitHead:
@@ -177,7 +184,9 @@ void StreamRoom::check_time(std::uint32_t index, std::uint64_t now_ms) {
     case StreamStage::kHandOver:  // the origin does not take what the client sent after its upgrade
       server_.end(index, EndReason::kStalled);
       break;
-    case StreamStage::kAsking:  // HookClient and OriginDialer have deadlines of their own
+    case StreamStage::kAsking:  // HookClient, OriginSearch, OriginDialer have their own deadlines
+    case StreamStage::kSearching:
+    case StreamStage::kFound:
     case StreamStage::kDialing:
       break;
   }
@@ -190,7 +199,7 @@ void StreamRoom::on_end(std::uint32_t index, EndReason) {
     return;
   }
   StreamExchange& x = exchange(index);
-  dial_.settle(x);
+  dial_.settle(index);
   if (x.hook != 0) process_.hooks.cancel(x.hook);
   if (conn.mark.texts) conn.mark.texts->origin = dial_.origin_text(x);
   if (x.stop) process_.hooks.tell(*x.stop);

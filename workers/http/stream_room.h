@@ -34,8 +34,8 @@ class StreamRoom : public Room {
   void on_event(std::uint64_t token, std::uint32_t events) { dial_.on_ready(token, events); }
   // About once a second.
   void sweep(std::uint64_t now_ms);
-  // Connections to origins that nobody uses.
-  std::size_t idle_upstreams() const { return dial_.idle(); }
+  // Connections to origins beside one for each client.
+  std::size_t spare_upstreams() const { return dial_.spare(); }
   void drop_idle_upstreams() { dial_.drop_idle(); }
 
  private:

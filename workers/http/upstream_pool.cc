@@ -59,6 +59,16 @@ UpstreamPool::Connection UpstreamPool::take(const Endpoint& origin, User user) {
   return {};
 }
 
+bool UpstreamPool::take_into(const Endpoint& origin, User user, Side& into) {
+  Connection idle = take(origin, user);
+  if (!idle.fd) return false;
+  into = Side{};
+  into.fd = std::move(idle.fd);
+  into.tls = std::move(idle.tls);
+  into.writable = true;  // an edge, had it not been
+  return true;
+}
+
 void UpstreamPool::give_back(const Endpoint& origin, Connection connection, std::uint64_t now_ms) {
   std::vector<Idle>& waiting = idle_[origin];
   if (waiting.size() >= idle_per_origin_) return;

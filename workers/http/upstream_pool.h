@@ -19,6 +19,7 @@
 #include "common/base/fd.h"
 #include "common/net/tls_stream.h"
 #include "workers/core/poller.h"
+#include "workers/core/side.h"
 
 namespace weir::http {
 
@@ -44,6 +45,8 @@ class UpstreamPool {
 
   // An open connection to that endpoint; empty when there is none.
   Connection take(const Endpoint& origin, User user);
+  // The same as a Side that can be written to. False: there is none.
+  bool take_into(const Endpoint& origin, User user, Side& into);
   void give_back(const Endpoint& origin, Connection connection, std::uint64_t now_ms);
   // Closes what has waited for too long. Call it about once a second.
   void sweep(std::uint64_t now_ms);

@@ -1,0 +1,338 @@
+"""Streams that nobody knows: which origins are asked, what their answers become, and the bounds."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from weirtest import HttpConnection, HttpOrigin, free_port, poll
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ncam-0.ts\n"
+FLV = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00" + b"\x09" * 64
+STALE = {"Date": "Fri, 27 Nov 2026 08:00:00 GMT", "Last-Modified": "Fri, 27 Nov 2026 07:00:00 GMT"}
+
+
+class Nowhere:
+    """An endpoint where nobody listens."""
+
+    ip = "127.0.0.1"
+    rtmp_port = None
+
+    def __init__(self):
+        self.http_port = free_port()
+
+
+class Origin(HttpOrigin):
+    """Answers by path: `says` maps one to a function of the call; what it lacks is a 404."""
+
+    def __init__(self, lab, **options):
+        self.says = {}
+        super().__init__(lab, self._serve, **options)
+
+    def _serve(self, call):
+        path = call.path.partition("?")[0]
+        self.says.get(path, lambda c: c.answer(404, b"not here"))(call)
+
+    def asked_for(self, path):
+        return sum(each.partition("?")[0] == path for each in self.paths)
+
+
+def playlist(call):
+    call.answer(200, PLAYLIST, {"Content-Type": "application/vnd.apple.mpegurl"})
+
+
+def late(seconds, then=playlist):
+    def answer(call):
+        time.sleep(seconds)
+        then(call)
+    return answer
+
+
+def live(call):
+    call.send("HTTP/1.1 200 OK\r\nContent-Type: video/x-flv\r\nConnection: close\r\n\r\n")
+    call.send(FLV)
+    call.sock.recv(1)
+    call.close()
+
+
+def promise(call):
+    """The head of FLV, as servers send it that wait for a publisher."""
+    call.send("HTTP/1.1 200 OK\r\nContent-Type: video/x-flv\r\nConnection: close\r\n\r\n" + FLV[:13].decode("latin-1"))
+    call.sock.recv(1)
+    call.close()
+
+
+def silent(call):
+    call.sock.recv(1)
+    call.close()
+
+
+def says(status, body=b"", **fields):
+    return lambda call: call.answer(status, body, {k.replace("_", "-"): v for k, v in fields.items()})
+
+
+def get(weir, path, port=None, **fields):
+    with HttpConnection(port or weir.http_port) as client:
+        return client.get(path, **fields)
+
+
+def first_of_live(weir, path, **fields):
+    with HttpConnection(weir.http_port) as client:
+        client.send(f"GET {path} HTTP/{fields.get('version', '1.1')}\r\nHost: weir.test\r\n\r\n")
+        head = client.read_head()
+        return head, client.take(13) if head.status == 200 else b""
+
+
+def metric(weir, name, **labels):
+    return sum(value for (found, have), value in weir.metrics().items()
+               if found == name and set(labels.items()) <= have)
+
+
+@pytest.fixture
+def three(lab):
+    return [Origin(lab) for _ in range(3)]
+
+
+def test_the_origin_that_has_it_is_found_and_remembered(lab, three):
+    weir = lab.weir(origins=three, http=True, config={"search": {"timeout": "1s"}})
+    one, two, other = three
+    for number, origin in enumerate(three):
+        origin.says[f"/live/s{number}.m3u8"] = playlist
+        origin.says[f"/live/s{number}.mpd"] = says(200, b"<?xml version='1.0'?>\n<MPD></MPD>")
+        origin.says[f"/live/s{number}.flv"] = live
+        origin.says[f"/live/s{number}-1.m4s"] = says(200, b"media")
+    for number, origin in enumerate(three):
+        # One request of the viewer's, one at the origin that has it, and one at each of the others.
+        answer = get(weir, f"/live/s{number}.m3u8")
+        assert answer.status == 200 and b"cam-0.ts?weir=" in answer.body
+        assert [each.asked_for(f"/live/s{number}.m3u8") for each in three] == [1, 1, 1]
+        # Later ones, and other forms of it, go there alone.
+        assert get(weir, f"/live/s{number}.m3u8").status == 200
+        assert get(weir, f"/live/s{number}.mpd").status == 200
+        head, media = first_of_live(weir, f"/live/s{number}.flv")
+        assert head.status == 200 and media == FLV[:13]
+        head, media = first_of_live(weir, f"/live/s{number}.flv", version="1.0")
+        assert head.status == 200 and media == FLV[:13]
+        assert [each.asked_for(f"/live/s{number}.m3u8") for each in three] == \
+            [2 if each is origin else 1 for each in three]
+        assert sum(each.asked_for(f"/live/s{number}.mpd") for each in three) == 1
+        assert sum(each.asked_for(f"/live/s{number}.flv") for each in three) == 2
+    # First asked for in other forms.
+    two.says["/live/x.mpd"] = says(200, b"<MPD></MPD>")
+    other.says["/live/y.flv"] = live
+    one.says["/live/z.m4s"] = says(200, b"media")
+    two.says["/live/h.m3u8"] = playlist
+    assert get(weir, "/live/x.mpd").status == 200
+    assert first_of_live(weir, "/live/y.flv")[1] == FLV[:13]
+    assert get(weir, "/live/z.m4s", version="1.0").body == b"media"
+    assert get(weir, "/live/h.m3u8", method="HEAD").status == 200
+    assert metric(weir, "weir_searches_total", result="found") == 7
+    assert metric(weir, "weir_search_players") == 0
+    assert weir.metrics()
+
+
+def test_websocket(lab, three):
+    def upgrade(call):
+        call.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        call.send(b"\x82\x4d" + FLV)
+        call.sock.recv(1)
+        call.close()
+    three[1].says["/live/ws.flv"] = upgrade
+    weir = lab.weir(origins=three, http=True)
+    with HttpConnection(weir.http_port) as client:
+        client.send("GET /live/ws.flv HTTP/1.1\r\nHost: weir.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    "Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        assert client.read_head().status == 101
+        assert client.take(15) == b"\x82\x4d" + FLV[:13]
+
+
+def test_what_no_origin_has(lab, three):
+    weir = lab.weir(origins=three, http=True)
+    answer = get(weir, "/live/none.m3u8")
+    assert answer.status == 404 and answer.body == b"not here"  # an origin's own words
+    assert [each.asked_for("/live/none.m3u8") for each in three] == [1, 1, 1]
+    assert get(weir, "/live/none.m3u8").status == 404  # remembered
+    assert [each.asked_for("/live/none.m3u8") for each in three] == [1, 1, 1]
+    three[2].says["/live/none.m3u8"] = playlist
+    poll("the search for a stream that has come", lambda: get(weir, "/live/none.m3u8").status == 200)
+    assert metric(weir, "weir_search_negatives_total") >= 1
+    # Nothing of it stands in the table.
+    assert [each["stream"] for each in weir.streams()] == ["none"]
+
+
+def test_lies_are_not_believed(lab, three):
+    true, liar, old = three
+    true.says = {"/live/a.m3u8": late(0.2), "/live/b.mpd": late(0.2, says(200, b"<MPD></MPD>")),
+                 "/live/c.flv": late(0.2, live), "/live/d.m3u8": late(0.2)}
+    page = says(200, b"<html>welcome</html>", Content_Type="text/html")
+    liar.says = {"/live/a.m3u8": page, "/live/b.mpd": says(200, b"ok"), "/live/c.flv": promise,
+                 "/live/e.m3u8": says(403, b"token?"), "/live/f.m3u8": says(302, b"", Location="/else.m3u8"),
+                 "/live/g.m3u8": says(200, b"not a playlist")}
+    old.says = {"/live/a.m3u8": lambda call: call.answer(200, PLAYLIST, STALE),
+                "/live/d.m3u8": lambda call: call.answer(200, PLAYLIST, STALE),
+                "/live/c.flv": page,
+                "/live/vod.m3u8": lambda call: call.answer(200, PLAYLIST, STALE)}
+    weir = lab.weir(origins=three, http=True)
+    for name in ("a.m3u8", "b.mpd", "d.m3u8"):
+        assert get(weir, f"/live/{name}").status == 200
+    assert first_of_live(weir, "/live/c.flv")[1] == FLV[:13]
+    there = {each["stream"]: each["origin"] for each in weir.streams()}
+    assert there == dict.fromkeys("abcd", "o1")
+    # What nobody says better is the answer: a redirect, a refusal, whatever it is; a playlist that is old is one.
+    assert get(weir, "/live/e.m3u8").status == 403
+    assert get(weir, "/live/f.m3u8").status == 302
+    assert get(weir, "/live/g.m3u8").body == b"not a playlist"
+    assert get(weir, "/live/vod.m3u8").status == 200
+    there = {each["stream"]: each["origin"] for each in weir.streams()}
+    assert there == {**dict.fromkeys("abcd", "o1"), "vod": "o3"}
+
+
+def test_nobody_knows(lab, three):
+    broken = Origin(lab)
+    broken.says = {"/live/error.m3u8": says(500), "/live/close.m3u8": lambda call: call.close(),
+                   "/live/found.m3u8": says(503)}
+    three[0].says["/live/found.m3u8"] = playlist
+    weir = lab.weir(origins=[*three, broken], http=True)
+    for name in ("error", "close"):
+        answer = get(weir, f"/live/{name}.m3u8")
+        assert answer.status == 502 and answer.fields["retry-after"]
+    assert get(weir, "/live/found.m3u8").status == 200
+    # A connection that was kept and is closed just now says nothing about the stream.
+    assert get(weir, "/live/none.m3u8").status == 404
+    for origin in three:
+        origin.drop_connections()
+    three[1].says["/live/kept.m3u8"] = playlist
+    assert get(weir, "/live/kept.m3u8").status == 200
+
+
+def test_an_origin_that_is_gone(lab, three):
+    weir = lab.weir(origins=[*three, Nowhere()], http=True, config={"balance": {"max_fails": 100}})
+    answer = get(weir, "/live/none.m3u8")
+    assert answer.status == 502 and answer.fields["retry-after"]
+    three[1].says["/live/cam.m3u8"] = playlist
+    assert get(weir, "/live/cam.m3u8").status == 200
+
+
+def test_silent_origins_are_waited_for(lab, three):
+    one, two, three_ = three
+    one.says = {"/live/cam.flv": silent, "/live/slow.m3u8": late(1.0)}
+    two.says = {"/live/cam.flv": silent}
+    weir = lab.weir(origins=three, http=True, config={"search": {"timeout": "400ms"}})
+    # Slow is not absent: the answer comes from where it is awaited.
+    assert get(weir, "/live/slow.m3u8").status == 200
+    # A player that waits goes where the stream comes.
+    with HttpConnection(weir.http_port) as early:
+        early.send("GET /live/cam.flv HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+        poll("the wait", lambda: metric(weir, "weir_searches_total", result="waiting") == 2)
+        poll("the players", lambda: metric(weir, "weir_search_players") == 1)
+        place = {each["stream"]: each["origin"] for each in weir.streams()}["cam"]
+        assert place in ("o1", "o2")  # not where there was a no
+        assert early.sock
+    poll("nobody", lambda: metric(weir, "weir_search_players") == 0)
+
+
+def test_one_search_for_all(lab, three):
+    three[0].says["/live/cam.m3u8"] = late(0.5)
+    weir = lab.weir(origins=three, http=True)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: get(weir, "/live/cam.m3u8"), range(20)))
+    assert {each.status for each in answers} == {200}
+    assert [each.asked_for("/live/cam.m3u8") for each in three[1:]] == [1, 1]
+    assert metric(weir, "weir_search_shared_total") == 19
+    # Nor for nothing.
+    for origin in three:
+        origin.says["/live/none.m3u8"] = late(0.5, says(404))
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: get(weir, "/live/none.m3u8"), range(20)))
+    assert {each.status for each in answers} == {404}
+    assert [each.asked_for("/live/none.m3u8") for each in three] == [1, 1, 1]
+    # Whoever leads may leave.
+    three[1].says["/live/left.m3u8"] = late(0.5)
+    with HttpConnection(weir.http_port) as leader, HttpConnection(weir.http_port) as other:
+        leader.send("GET /live/left.m3u8 HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+        poll("the search", lambda: three[1].asked_for("/live/left.m3u8") == 1)
+        other.send("GET /live/left.m3u8 HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+        poll("the follower", lambda: metric(weir, "weir_search_players") == 2)
+        leader.sock.setsockopt(1, 13, b"\x01\x00\x00\x00\x00\x00\x00\x00")  # SO_LINGER: a reset
+        leader.close()
+        assert other.read_answer().status == 200
+    assert metric(weir, "weir_search_players") == 0
+
+
+def test_known_streams_that_have_moved(lab, three):
+    three[0].says["/live/cam.m3u8"] = playlist
+    weir = lab.weir(origins=three, http=True)
+    assert get(weir, "/live/cam.m3u8").status == 200
+    three[1].says["/live/cam.m3u8"] = three[0].says.pop("/live/cam.m3u8")
+    assert get(weir, "/live/cam.m3u8").status == 200
+    poll("the move", lambda: [each["origin"] for each in weir.streams()] == ["o2"])
+    before = [each.asked_for("/live/cam.m3u8") for each in three]
+    assert get(weir, "/live/cam.m3u8").status == 200
+    assert [each.asked_for("/live/cam.m3u8") for each in three] == [before[0], before[1] + 1, before[2]]
+    # And that have ended: one search, then the negative is remembered.
+    del three[1].says["/live/cam.m3u8"]
+    assert get(weir, "/live/cam.m3u8").status == 404
+    before = [each.asked_for("/live/cam.m3u8") for each in three]
+    assert get(weir, "/live/cam.m3u8").status == 404
+    assert sum(each.asked_for("/live/cam.m3u8") for each in three) <= sum(before) + 1
+
+
+def test_hints_never_search(lab, three):
+    three[0].says["/live/cam.m3u8"] = playlist
+    weir = lab.weir(origins=three, http=True)
+    body = get(weir, "/live/cam.m3u8").body.decode()
+    segment = next(line for line in body.splitlines() if line.startswith("cam-0.ts"))
+    assert get(weir, f"/live/{segment}").status == 404
+    assert [each.asked_for("/live/cam-0.ts") for each in three] == [1, 0, 0]
+
+
+def test_off_is_as_before(lab, three):
+    weir = lab.weir(origins=three, http=True, config={"search": {"enabled": False}})
+    assert get(weir, "/live/none.m3u8").status == 404
+    assert sum(each.asked_for("/live/none.m3u8") for each in three) == 1
+    assert [each["stream"] for each in weir.streams()] == ["none"]
+
+
+@pytest.mark.parametrize("addresses", [1, 40])
+def test_a_flood_of_names(lab, three, addresses):
+    good = [f"/live/good{number}.m3u8" for number in range(30)]
+    for number, path in enumerate(good):
+        three[number % 3].says[path] = playlist
+    weir = lab.weir(origins=three, http=True, workers=2,
+                    config={"search": {"rate": 30, "rate_per_address": 20}})
+    statuses = []
+    for path in good:
+        poll(path, lambda path=path: get(weir, path).status == 200)
+    time_of = []
+    for origin in three:
+        origin.requests.clear()
+    stop = threading.Event()
+
+    def flood(number):
+        with HttpConnection(weir.http_port, source=f"127.0.1.{number % addresses + 1}") as client:
+            for name in range(100000):
+                if stop.is_set():
+                    return
+                time_of.append(time.monotonic())
+                statuses.append(client.get(f"/live/n{number}-{name}.m3u8").status)
+
+    threads = [threading.Thread(target=flood, args=(number,)) for number in range(40)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    viewed = 0
+    while time.monotonic() < began + 3 or viewed < 60:
+        assert get(weir, good[viewed % 30]).status == 200
+        viewed += 1
+    stop.set()
+    for thread in threads:
+        thread.join()
+    seconds = int(time.monotonic() - began) + 1
+    assert set(statuses) == {404, 503}
+    assert len(statuses) > 300
+    for origin in three:
+        unknown = sum(path.startswith("/live/n") for path in origin.paths)
+        assert unknown <= 30 * seconds
+    limit = "rate_per_address" if addresses == 1 else "rate"
+    assert metric(weir, "weir_search_refused_total", limit=limit) > 0
+    assert metric(weir, "weir_search_players") == 0
