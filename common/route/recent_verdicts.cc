@@ -9,9 +9,8 @@ void RecentVerdicts::put(std::string_view name, std::uint64_t verdict, std::uint
   Set& set = sets_[hash % kSets];
   auto at = std::find_if(set.begin(), set.end(), [&](const Entry& e) { return e.hash == hash; });
   if (at == set.end()) {
-    at = std::min_element(set.begin(), set.end(), [](const Entry& a, const Entry& b) {
-      return a.until_ms < b.until_ms;
-    });
+    at = std::min_element(set.begin(), set.end(),
+                          [](const Entry& a, const Entry& b) { return a.until_ms < b.until_ms; });
   }
   *at = {hash, verdict, until_ms};
 }

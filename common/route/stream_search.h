@@ -6,7 +6,8 @@
 // may have the stream, the others are known not to have had it a moment ago and are asked when
 // the hopeful ones have not said yes.
 //
-//   for (;;) next() -> ask it -> note(sent) ... note(word);  verdict() after each; wake at wake_ms()
+//   for (;;) next() -> ask it -> note(sent) ... note(word);  verdict() after each; wake at
+//   wake_ms()
 #pragma once
 
 #include <array>

@@ -67,8 +67,9 @@ class OriginDialer {
     Endpoint endpoint;                    // of `known`; empty: any
     bool only_known = false;              // there, or where the stream is, and to no other
     bool reuse = false;                   // Handlers::pooled is asked, which must be there
-    bool quiet = false;                   // its failures are no warnings: one of many that are asked
-    std::span<const ipc::OriginRef> tried = {};  // that the master shall not name; copied by start()
+    bool quiet = false;  // its failures are no warnings: one of many that are asked
+    std::span<const ipc::OriginRef> tried =
+        {};  // that the master shall not name; copied by start()
   };
   // Why a dial came to nothing.
   enum class End : std::uint8_t {

@@ -86,8 +86,8 @@ bool OriginSearch::wants(const StreamExchange& x) const {
   if (!process_.config.search.enabled || !asks || x.pinned || x.searched || x.key.empty()) {
     return false;
   }
-  ipc::StreamRecord known;
-  return !process_.state.find_stream(x.key, known) || known.publishers == 0;
+  ipc::StreamHead known;
+  return !process_.state.find_stream(x.key, known) || !known.is_held();
 }
 
 std::string OriginSearch::name_of(const StreamExchange& x) {
@@ -134,7 +134,12 @@ bool OriginSearch::start_after_no(std::uint32_t index, ByteView bytes) {
   x.stage = StreamStage::kSearching;
   x.deadline_ms = 0;
   Hunt& hunt = add_hunt(index, std::move(name), std::move(asked), hopeful);
-  Leg said_no{x.origin, x.endpoint, 0, true, x.proxied, std::move(x.upstream),
+  Leg said_no{x.origin,
+              x.endpoint,
+              0,
+              true,
+              x.proxied,
+              std::move(x.upstream),
               SearchAnswer(x.kind, x.method)};
   said_no.answer.take(bytes);
   hunt.legs.emplace(0, std::move(said_no));
@@ -217,22 +222,29 @@ void OriginSearch::note_refused(std::uint32_t index, std::string_view limit) {
 
 // ---- who is asked
 
-// `first` was asked already. Draining origins may have it, too.
+// `first` was asked already. Draining origins may have it, too. One whose own API shows its
+// streams, and a moment ago not this one, may still have its files, or have it since: it comes
+// last.
 std::vector<ipc::OriginRef> OriginSearch::candidates(std::uint32_t index,
                                                      std::optional<ipc::OriginRef> first,
                                                      std::size_t& hopeful) const {
   std::vector<ipc::OriginRef> out;
+  std::vector<ipc::OriginRef> last;
   if (first) out.push_back(*first);
   ipc::each_origin(process_.state, [&](ipc::OriginRef ref, const ipc::OriginRecord& record) {
-    if (record.takes(ipc::EndpointKind::kHttp) && !(first && *first == ref)) out.push_back(ref);
+    if (!record.takes(ipc::EndpointKind::kHttp) || (first && *first == ref)) return;
+    (record.learn_state == ipc::LearnState::kFresh ? last : out).push_back(ref);
   });
-  hopeful = out.size();
   // So that where there are more than are asked at once not the same ones always come first.
-  const auto others = out.begin() + (first ? 1 : 0);
-  if (others != out.end()) {
-    const auto by = process_.server[index].id % static_cast<std::size_t>(out.end() - others);
-    std::rotate(others, others + static_cast<std::ptrdiff_t>(by), out.end());
-  }
+  const auto turn = [this, index](auto begin, auto end) {
+    if (begin == end) return;
+    const auto by = process_.server[index].id % static_cast<std::size_t>(end - begin);
+    std::rotate(begin, begin + static_cast<std::ptrdiff_t>(by), end);
+  };
+  turn(out.begin() + (first ? 1 : 0), out.end());
+  turn(last.begin(), last.end());
+  hopeful = out.size();
+  out.insert(out.end(), last.begin(), last.end());
   return out;
 }
 
@@ -243,8 +255,8 @@ OriginSearch::Hunt& OriginSearch::add_hunt(std::uint32_t index, std::string&& na
   leaders_.emplace(name, index);
   route::StreamSearch plan(search_settings(process_.config), hopeful, candidates.size(),
                            monotonic_ms());
-  auto hunt = std::make_unique<Hunt>(
-      Hunt{index, std::move(name), std::move(candidates), std::move(plan)});
+  auto hunt =
+      std::make_unique<Hunt>(Hunt{index, std::move(name), std::move(candidates), std::move(plan)});
   return *hunts_.insert_or_assign(index, std::move(hunt)).first->second;
 }
 
@@ -325,8 +337,10 @@ OriginSearch::Outcome OriginSearch::for_follower(const Hunt& hunt, const Result&
 
 void OriginSearch::remember(const Hunt& hunt, const Result& result) {
   static constexpr std::pair<SearchVerdict, Counter> kResults[] = {
-      {SearchVerdict::kFound, Counter::kSearchFound}, {SearchVerdict::kNobody, Counter::kSearchNone},
-      {SearchVerdict::kElse, Counter::kSearchOther},  {SearchVerdict::kWait, Counter::kSearchWaiting},
+      {SearchVerdict::kFound, Counter::kSearchFound},
+      {SearchVerdict::kNobody, Counter::kSearchNone},
+      {SearchVerdict::kElse, Counter::kSearchOther},
+      {SearchVerdict::kWait, Counter::kSearchWaiting},
   };
   Counter counter = Counter::kSearchUnknown;
   for (const auto& [verdict, counts] : kResults) {
@@ -340,6 +354,12 @@ void OriginSearch::remember(const Hunt& hunt, const Result& result) {
   if (result.verdict != SearchVerdict::kFound) return;
   const ipc::OriginRef origin = hunt.candidates[result.candidate];
   recent_.put(x.key, pack(origin), until);
+  ipc::StreamFound message;
+  message.session = process_.server[hunt.index].id;
+  message.origin = origin;
+  message.protocol = ipc::EndpointKind::kHttp;
+  message.key.assign(x.key);
+  process_.link.send(message);
   LogLine(LogLevel::kInfo, "stream found by a search")
       .session(process_.server[hunt.index].id)
       .field("stream", x.key)

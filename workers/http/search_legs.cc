@@ -90,7 +90,12 @@ void OriginSearch::ask(Hunt& hunt, std::size_t candidate, std::uint64_t now_ms) 
   want.quiet = true;
   want.reuse = x.kind != StreamKind::kLive && !x.upgrade;
   const OriginDialer::Started started = dialer_.start(want);
-  hunt.legs.emplace(candidate, Leg{origin, {}, started.ticket, false, false, {},
+  hunt.legs.emplace(candidate, Leg{origin,
+                                   {},
+                                   started.ticket,
+                                   false,
+                                   false,
+                                   {},
                                    SearchAnswer(x.upgrade ? StreamKind::kLive : x.kind, x.method)});
   ++connections_;
   on_step(hunt, candidate, started.step);

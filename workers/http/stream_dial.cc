@@ -135,7 +135,8 @@ void StreamDial::on_outcome(std::uint32_t index, OriginSearch::Outcome&& outcome
     case What::kRefused:
       forget_origin(x);
       process_.server.answer(
-          index, {outcome.status, kText, outcome.why, {}, false, {}, outcome.status > 500 ? 2U : 0U});
+          index,
+          {outcome.status, kText, outcome.why, {}, false, {}, outcome.status > 500 ? 2U : 0U});
       break;
   }
 }

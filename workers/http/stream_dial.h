@@ -1,8 +1,8 @@
 // StreamDial: what OriginDialer does not know of a stream's request on its way to an origin: the
 // hint that pins it to one, the kept-alive connections, and that an origin which closes before its
-// first byte may mean this one request. A stream that nobody knows goes to OriginSearch. Puts the request into the connection's output, whose bytes
-// are StreamRoom's from there on. Owner: StreamRoom. An exchange that cannot be connected is
-// answered here.
+// first byte may mean this one request. A stream that nobody knows goes to OriginSearch. Puts the
+// request into the connection's output, whose bytes are StreamRoom's from there on. Owner:
+// StreamRoom. An exchange that cannot be connected is answered here.
 #pragma once
 
 #include <cstdint>

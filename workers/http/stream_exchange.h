@@ -53,8 +53,8 @@ struct StreamExchange : Exchange {
   bool upgrade = false;
   bool proxied = false;  // the origin's connection names this client: it is for no other
   bool origin_keep_alive = false;
-  bool pinned = false;              // a hint has named the origin
-  bool searched = false;            // once for each request
+  bool pinned = false;    // a hint has named the origin
+  bool searched = false;  // once for each request
   SearchPart search = SearchPart::kNone;
   HookClient::Ticket hook = 0;      // kAsking
   OriginDialer::Ticket dial = 0;    // until the origin has answered
