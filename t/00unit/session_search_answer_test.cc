@@ -20,7 +20,8 @@ std::string sized(const std::string& body, const std::string& fields = {}) {
   return kOk + fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
-W judge(StreamKind kind, const std::string& text, bool ended = false, Method method = Method::kGet) {
+W judge(StreamKind kind, const std::string& text, bool ended = false,
+        Method method = Method::kGet) {
   SearchAnswer whole(kind, method);
   W word = whole.take(as_bytes(text));
   if (ended && word == W::kSilent) word = whole.end(true);
@@ -38,7 +39,8 @@ W judge(StreamKind kind, const std::string& text, bool ended = false, Method met
 
 TEST_CASE("search answer: by status") {
   const auto of = [](const char* line) {
-    return judge(StreamKind::kPass, std::string("HTTP/1.1 ") + line + "\r\nContent-Length: 0\r\n\r\n");
+    return judge(StreamKind::kPass,
+                 std::string("HTTP/1.1 ") + line + "\r\nContent-Length: 0\r\n\r\n");
   };
   CHECK(of("404 Not Found") == W::kNo);
   CHECK(of("410 Gone") == W::kNo);
@@ -54,7 +56,8 @@ TEST_CASE("search answer: by status") {
   CHECK(of("500 Error") == W::kUnreachable);
   CHECK(of("503 Busy") == W::kUnreachable);
   CHECK(judge(StreamKind::kPass, "nonsense\r\n\r\n") == W::kUnreachable);
-  CHECK(judge(StreamKind::kPass, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n") ==
+  CHECK(judge(StreamKind::kPass,
+              "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n") ==
         W::kNo);
   CHECK(judge(StreamKind::kPass, "HTTP/1.1 2", true) == W::kUnreachable);
   CHECK(judge(StreamKind::kPass, std::string(70000, 'x')) == W::kUnreachable);
@@ -64,7 +67,9 @@ TEST_CASE("search answer: playlists and manifests are looked into") {
   const StreamKind hls = StreamKind::kPlaylist;
   CHECK(judge(hls, sized("#EXTM3U\n#EXTINF:2,\na.ts\n")) == W::kYes);
   CHECK(judge(hls, sized("\xEF\xBB\xBF#EXTM3U\n")) == W::kYes);
-  CHECK(judge(hls, kOk + "Transfer-Encoding: chunked\r\n\r\n3\r\n#EX\r\n5\r\nTM3U\n\r\n0\r\n\r\n") == W::kYes);
+  CHECK(
+      judge(hls, kOk + "Transfer-Encoding: chunked\r\n\r\n3\r\n#EX\r\n5\r\nTM3U\n\r\n0\r\n\r\n") ==
+      W::kYes);
   CHECK(judge(hls, kOk + "\r\n#EXT") == W::kSilent);
   CHECK(judge(hls, kOk + "\r\n#EXT", true) == W::kElse);
   CHECK(judge(hls, sized("welcome to nowhere")) == W::kElse);

@@ -27,7 +27,8 @@ def stack_kb(pid):
 def test_pipelines_cost_no_stack(lab):
     """Each answer made at once is followed by the next request: as a loop, not from below itself."""
     weir = lab.weir(origins=[Unroutable()], http=True,
-                    config={"http": {"dial_attempts": 1}, "balance": {"max_fails": 1000}})
+                    config={"http": {"dial_attempts": 1}, "balance": {"max_fails": 1000},
+                            "search": {"rate": 100000, "rate_per_address": 0}})
     pid, = weir.pids("http")
     before = stack_kb(pid)
     for path, status in (("/live/a.m4s", 502), ("/a", 404)):

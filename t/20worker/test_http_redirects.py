@@ -56,7 +56,7 @@ def test_redirects_lead_to_the_same_origin(lab):
             assert len(bodies) == 1 and b" /hls/" in bodies.pop()
             asked = [n for n, o in enumerate(origins) if f"/live/{number}.m3u8" in o.paths]
             got = [n for n, o in enumerate(origins) if any("/hls/" in p for p in o.paths)]
-            assert asked == got, moves[number]
+            assert len(got) == 1 and set(got) <= set(asked), moves[number]
             for origin in origins:
                 origin.requests.clear()
         # To another origin, whose address it names; and to other sites, which are none of ours.
