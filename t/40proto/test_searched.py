@@ -18,8 +18,8 @@ def test_published_directly_and_played_through_weir(lab, media):
         for kind, suffix in (("hls", "m3u8"), ("dash", "mpd")):
             file = origins[number % 3].dir / kind / f"{name}.{suffix}"
             poll(f"{file}", file.exists, 30)
-    # Nothing is known here, and nothing is learned: each first request finds its stream.
-    weir = lab.weir(origins=origins, http=True, config={"learn": {"mode": "off"}})
+    # Nothing is known here: each first request finds its stream.
+    weir = lab.weir(origins=origins, http=True)
     for name in names[:3]:
         assert status(weir, f"/live/{name}.m3u8") == 200
     for name in names[3:]:
