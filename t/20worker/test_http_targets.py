@@ -57,8 +57,8 @@ def test_query_forms_and_spellings(lab):
     rows = [("/live?app=A&stream=S", "A", "S", "/live?app=A&stream=S"),
             ("/flv/live?port=1935&app=B&stream=S", "B", "S", "/flv/live?app=B&stream=S&port=1935"),
             ("/flv/live?port=1935&app=B&stream=T", "B", "T", "/flv/live?app=B&stream=T&port=1935"),
-            ("/live//cam.m4s", "live", "cam", "/live/cam.m4s"),
-            ("/live/./c%61m.m4s?t=1", "live", "cam", "/live/cam.m4s?t=1"),
+            ("/live//cam.mp4", "live", "cam", "/live/cam.mp4"),
+            ("/live/./c%61m.mp4?t=1", "live", "cam", "/live/cam.mp4?t=1"),
             ("//live/cam.flv?x&vhost=a.b", "live", "cam", "/live/cam.flv?vhost=a.b&x")]
     for path, app, stream, sent in rows:
         with HttpConnection(weir.http_port) as client:

@@ -1,5 +1,6 @@
 """WebRTC media through Weir: STUN, addresses, floods, and workers that go while sessions stay."""
 
+import contextlib
 import json
 import os
 import random
@@ -355,7 +356,9 @@ class Traffic:
         while not self._stop.is_set():
             number += 1
             for client in self.clients:
-                client.send(numbered(number))
+                # Refused while the service is down: what a client's stack does with that is to go on.
+                with contextlib.suppress(ConnectionRefusedError):
+                    client.send(numbered(number))
                 self.origin.send(client.username, numbered(number))
             self.sent_up = self.sent_down = number
             if number % 100 == 0:

@@ -31,7 +31,7 @@ def weir(lab):
     rtmp = lab.fake_origin()
     http = HttpOrigin(lab, lambda call: call.answer(200, b"none of it is looked at"))
     both = types.SimpleNamespace(ip="127.0.0.1", rtmp_port=rtmp.rtmp_port, http_port=http.http_port)
-    return lab.weir(origins=[both], http=True)
+    return lab.weir(origins=[both], http=True, config={"search": {"rate_per_address": "0", "rate": "1000"}})
 
 
 def play_rtmp(weir, authority, query, app, name):
