@@ -26,10 +26,17 @@ TABLE = [
 ]
 
 
+def body_of(path):
+    """What a search takes for the stream that was asked for."""
+    if ".m3u8" in path:
+        return b"#EXTM3U\n"
+    return b"<MPD></MPD>" if ".mpd" in path else b"none of it is looked at"
+
+
 @pytest.fixture
 def weir(lab):
     rtmp = lab.fake_origin()
-    http = HttpOrigin(lab, lambda call: call.answer(200, b"none of it is looked at"))
+    http = HttpOrigin(lab, lambda call: call.answer(200, body_of(call.path)))
     both = types.SimpleNamespace(ip="127.0.0.1", rtmp_port=rtmp.rtmp_port, http_port=http.http_port)
     return lab.weir(origins=[both], http=True, config={"search": {"rate_per_address": "0", "rate": "1000"}})
 
