@@ -154,6 +154,7 @@ bool OriginSearch::answered_lately(std::uint32_t index, const std::string& name)
     ipc::OriginRecord record;
     const ipc::OriginRef origin = unpack(*found);
     if (process_.state.read_origin(origin, record) && record.takes(ipc::EndpointKind::kHttp)) {
+      exchange(index).searched = false;  // it may have moved in that second
       on_outcome_(index, at(origin));
       return true;
     }
