@@ -113,8 +113,7 @@ def test_the_origin_that_has_it_is_found_and_remembered(lab, three):
         # One request at the origin that has it, and one at most at each of the others.
         answer = get(weir, f"/live/s{number}.m3u8")
         assert answer.status == 200 and b"cam-0.ts?weir=" in answer.body
-        first = [each.asked_for(f"/live/s{number}.m3u8") for each in three]
-        assert first[number] == 1 and max(first) == 1
+        assert three[number].asked_for(f"/live/s{number}.m3u8") == 1
         # Later ones, and other forms of it, go there alone.
         assert get(weir, f"/live/s{number}.m3u8").status == 200
         assert get(weir, f"/live/s{number}.mpd").status == 200
@@ -122,8 +121,10 @@ def test_the_origin_that_has_it_is_found_and_remembered(lab, three):
         assert head.status == 200 and media == FLV[:13]
         head, media = first_of_live(weir, f"/live/s{number}.flv", version="1.0")
         assert head.status == 200 and media == FLV[:13]
-        first[number] = 2
-        assert [each.asked_for(f"/live/s{number}.m3u8") for each in three] == first
+        # The others may still be about to read what the search sent them.
+        assert all(each.asked_for(f"/live/s{number}.m3u8") <= 1 for each in three
+                   if each is not three[number])
+        assert three[number].asked_for(f"/live/s{number}.m3u8") == 2
         assert sum(each.asked_for(f"/live/s{number}.mpd") for each in three) == 1
         assert sum(each.asked_for(f"/live/s{number}.flv") for each in three) == 2
     # First asked for in other forms.
