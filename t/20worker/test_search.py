@@ -258,6 +258,30 @@ def test_those_who_wait_make_room_for_searches(lab, three):
     assert metric(weir, "weir_search_refused_total", limit="max_waiting") == 4
 
 
+def test_a_connection_that_waited_may_ask_for_something_else(lab, three):
+    """Who has waited for a publisher is no longer looked at as one who does: its next request may be
+    another room's (the sanitizers' build tells)."""
+    root = lab.path("www")
+    root.mkdir()
+    (root / "large.bin").write_bytes(bytes(16 << 20))
+    root.chmod(0o755)
+    for origin in three:
+        origin.says = {"/live/first.flv": late(0.5, says(404, b"not here")),
+                       "/live/second.flv": silent}
+    three[0].says["/live/cam.m3u8"] = playlist
+    weir = lab.weir(origins=three, http={"static_files": root},
+                    config={"search": {"timeout": "100ms", "max_waiting": 1}})
+    with HttpConnection(weir.http_port) as first, HttpConnection(weir.http_port) as second:
+        assert first.get("/live/first.flv").status == 404
+        first.send("GET /large.bin HTTP/1.1\r\nHost: weir.test\r\n\r\n")  # and does not read
+        poll("the file", lambda: first.sock.recv(1, socket.MSG_PEEK) == b"H")
+        second.send("GET /live/second.flv HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+        poll("the wait", lambda: metric(weir, "weir_searches_total", result="waiting") == 2)
+        assert get(weir, "/live/cam.m3u8").status == 200  # the one that waits makes room
+        assert second.read_answer().status == 503
+        assert first.read_answer().status == 200
+
+
 def test_no_descriptor_is_left_behind(lab, three):
     weir = lab.weir(origins=three, http={"pool_size": 0})
     def descriptors():

@@ -66,8 +66,10 @@ OriginSearch::Outcome at(ipc::OriginRef origin) {
 
 }  // namespace
 
-OriginSearch::OriginSearch(const Process& process, UpstreamPool& pool, OnOutcome on_outcome)
+OriginSearch::OriginSearch(const Process& process, const Room& room, UpstreamPool& pool,
+                           OnOutcome on_outcome)
     : process_(process),
+      room_(room),
       pool_(pool),
       on_outcome_(std::move(on_outcome)),
       dialer_(process.base, dial_settings(process.config), process.state, process.link,
@@ -76,6 +78,14 @@ OriginSearch::OriginSearch(const Process& process, UpstreamPool& pool, OnOutcome
       recent_(net::random_hash_seed()),
       bounds_(process.config) {
   bounds_.share(workers());
+}
+
+StreamExchange* OriginSearch::find(ConnHandle conn, SearchPart part) {
+  if (!process_.server.valid(conn)) return nullptr;
+  const Connection& there = process_.server[conn.index];
+  if (there.detached || !there.exchange || there.exchange->room != &room_) return nullptr;
+  StreamExchange& x = exchange(conn.index);
+  return x.search == part ? &x : nullptr;
 }
 
 // ---- who is let in
@@ -193,12 +203,7 @@ bool OriginSearch::make_room() {
   while (waiting_ >= most && !waiters_.empty()) {
     const ConnHandle longest = waiters_.front();
     waiters_.pop_front();
-    if (!process_.server.valid(longest) || process_.server[longest.index].detached ||
-        !process_.server[longest.index].exchange) {
-      continue;
-    }
-    StreamExchange& x = exchange(longest.index);
-    if (x.search != SearchPart::kWaits) continue;
+    if (find(longest, SearchPart::kWaits) == nullptr) continue;
     note_refused(longest.index, "search.max_waiting");
     count(longest.index, SearchPart::kNone);
     tell(longest, refused(503, "nobody publishes this stream yet, try again\n"));
@@ -274,10 +279,7 @@ void OriginSearch::conclude(Hunt& hunt, const Result& result) {
   close_all(*mine);
   tell(process_.server.handle(mine->index), std::move(own));
   for (const ConnHandle follower : mine->followers) {
-    if (!process_.server.valid(follower)) continue;
-    const Connection& conn = process_.server[follower.index];
-    if (conn.detached || !conn.exchange) continue;
-    if (exchange(follower.index).search != SearchPart::kFollows) continue;
+    if (find(follower, SearchPart::kFollows) == nullptr) continue;
     count(follower.index, SearchPart::kNone);
     tell(follower, for_follower(*mine, result));
   }
@@ -387,10 +389,7 @@ void OriginSearch::stop(std::uint32_t index) {
   close_all(*hunt);
   // The others go on: the first of them asks for itself now.
   for (const ConnHandle follower : hunt->followers) {
-    if (!process_.server.valid(follower)) continue;
-    const Connection& conn = process_.server[follower.index];
-    if (conn.detached || !conn.exchange) continue;
-    if (exchange(follower.index).search != SearchPart::kFollows) continue;
+    if (find(follower, SearchPart::kFollows) == nullptr) continue;
     count(follower.index, SearchPart::kNone);
     start(follower.index);
     process_.server.wake(follower.index);
@@ -418,7 +417,7 @@ void OriginSearch::count(std::uint32_t index, SearchPart part) {
 
 void OriginSearch::sweep() {
   bounds_.share(workers());
-  const auto gone = [this](ConnHandle each) { return !process_.server.valid(each); };
+  const auto gone = [this](ConnHandle each) { return find(each, SearchPart::kWaits) == nullptr; };
   waiters_.erase(std::remove_if(waiters_.begin(), waiters_.end(), gone), waiters_.end());
 }
 

@@ -56,7 +56,8 @@ class OriginSearch {
   };
   using OnOutcome = std::function<void(std::uint32_t index, Outcome&& outcome)>;
 
-  OriginSearch(const Process& process, UpstreamPool& pool, OnOutcome on_outcome);
+  // `room`: whose exchanges these are.
+  OriginSearch(const Process& process, const Room& room, UpstreamPool& pool, OnOutcome on_outcome);
 
   // Whether the request's stream is one to be searched, now that shared memory names no route.
   bool wants(const StreamExchange& x) const;
@@ -101,6 +102,10 @@ class OriginSearch {
   StreamExchange& exchange(std::uint32_t index) {
     return static_cast<StreamExchange&>(*process_.server[index].exchange);
   }
+  // Its request, if that still has this part in a search; nullptr: it is over, and the connection
+  // may be at another one, of another room.
+  StreamExchange* find(ConnHandle conn, SearchPart part);
+
   // origin_search.cc: who is let in, and what becomes of the verdict
   bool answered_lately(std::uint32_t index, const std::string& name);
   bool follow(std::uint32_t index, const std::string& name);
@@ -133,6 +138,7 @@ class OriginSearch {
   void on_timer();
 
   Process process_;
+  const Room& room_;
   UpstreamPool& pool_;
   OnOutcome on_outcome_;
   OriginDialer dialer_;

@@ -30,7 +30,7 @@ StreamDial::StreamDial(const Process& process, const Room& room)
             process.config.http.pool_timeout),
       dialer_(process.base, dial_settings(process.config), process.state, process.link,
               process.counters, process.tls, handlers()),
-      search_(process, pool_, [this](std::uint32_t index, OriginSearch::Outcome&& outcome) {
+      search_(process, room, pool_, [this](std::uint32_t index, OriginSearch::Outcome&& outcome) {
         on_outcome(index, std::move(outcome));
       }) {}
 
