@@ -69,6 +69,10 @@ struct Tail {
   }
 };
 using KeyTail = Tail<512>;
+// Whether it can name a stream.
+inline bool is_stream_key(const KeyTail& key) {
+  return key.length > 0 && key.length <= limits::kStreamKeyBytes;
+}
 
 // The bytes of a message as they travel. Sets header.type and header.size. Valid while `message`
 // is.

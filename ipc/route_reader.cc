@@ -100,7 +100,7 @@ std::optional<OriginRef> StateView::find_route(std::string_view key, Role role,
                                                EndpointKind kind) const {
   StreamHead stream;
   if (find_slot(key, stream) == kNoSlot) return std::nullopt;
-  const OriginRef ref{stream.origin_slot, stream.origin_generation};
+  const OriginRef ref = origin_of(stream);
   OriginRecord origin;
   if (ref.slot >= header_->origin_capacity ||
       !origins_[ref.slot].read_part(origin, kOriginWords,

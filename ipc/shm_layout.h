@@ -69,6 +69,10 @@ struct OriginRef {
   friend bool operator==(const OriginRef&, const OriginRef&) = default;
 };
 
+inline OriginRef origin_of(const StreamHead& stream) {
+  return {stream.origin_slot, stream.origin_generation};
+}
+
 struct WorkerRecord {
   std::int32_t pid = 0;
   WorkerKind kind = WorkerKind::kControl;
@@ -123,9 +127,7 @@ struct OriginRecord {
   LearnMode learn_mode = LearnMode::kAuto;  // as configured
   LearnApi learn_api = LearnApi::kNone;     // that has answered
   LearnState learn_state = LearnState::kUnknown;
-  // It was registered with the last service, and neither a heartbeat nor a probe nor its API has
-  // proved since that it is there.
-  bool is_unproven = false;
+  std::uint8_t unused = 0;
 
   bool has(EndpointKind kind) const { return endpoint_count[static_cast<std::size_t>(kind)] > 0; }
   // Of the header that a connection to such an endpoint begins with; 0: none. An API is asked by

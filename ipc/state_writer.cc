@@ -149,10 +149,10 @@ void StateWriter::write_key(std::uint32_t slot, std::string_view key) {
     } else if (!key.empty()) {
       next = ++more_mark_;
     }
-    std::array<std::uint64_t, KeyBlock::kWords> words{};
-    auto* bytes = reinterpret_cast<char*>(words.data());
-    std::memcpy(bytes, piece.data(), piece.size());
-    std::memcpy(bytes + KeyBlock::kBytes, &next, sizeof next);
+    std::array<char, sizeof(KeyBlock)> bytes{};
+    std::memcpy(bytes.data(), piece.data(), piece.size());
+    std::memcpy(bytes.data() + KeyBlock::kBytes, &next, sizeof next);
+    const auto words = std::bit_cast<std::array<std::uint64_t, KeyBlock::kWords>>(bytes);
     for (std::size_t i = 0; i < words.size(); ++i) {
       keys_[block].words[i].store(words[i], std::memory_order_relaxed);
     }

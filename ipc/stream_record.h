@@ -17,7 +17,6 @@ inline constexpr std::uint32_t kNoSlot = 0xFFFFFFFF;
 enum StreamFlag : std::uint8_t {
   kLearned = 1,   // its origin's own API shows that it is published there
   kSearched = 2,  // its origin answered a viewer who was searching
-  kUnproven = 4,  // from the file of the last service, and nothing has proved it since
 };
 
 enum class VideoCodec : std::uint8_t { kNone, kOther, kH264, kHevc, kAv1, kVp8, kVp9, kH263 };

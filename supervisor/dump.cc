@@ -89,7 +89,7 @@ void add_streams(std::string& out, const ipc::StateView& view) {
     ipc::StreamRecord s;
     if (!view.read_stream(i, s)) continue;
     const char flags[] = {s.has(ipc::kLearned) ? 'L' : '-', s.has(ipc::kSearched) ? 'S' : '-',
-                          s.has(ipc::kUnproven) ? 'U' : '-', '\0'};
+                          '\0'};
     add_line(out, "  %5u  %4u.%-5u %10u  %7u  %5s  ", i, s.origin_slot, s.origin_generation,
              s.publishers, s.players, flags);
     out += printable(s.key_text()) + "\n";

@@ -8,6 +8,7 @@
 namespace weir {
 namespace {
 
+using ipc::origin_of;
 using ipc::OriginRef;
 using ipc::OriginState;
 using ipc::Role;
@@ -21,12 +22,8 @@ bool failed_here(const ipc::RouteRequest& request, OriginRef ref) {
 }
 
 bool valid_request(const ipc::RouteRequest& request) {
-  return request.key.length > 0 && request.key.length <= limits::kStreamKeyBytes &&
+  return ipc::is_stream_key(request.key) &&
          static_cast<std::size_t>(request.protocol) < ipc::kEndpointKinds;
-}
-
-OriginRef origin_of(const ipc::StreamHead& stream) {
-  return {stream.origin_slot, stream.origin_generation};
 }
 
 // A stream at the origin where it is now; sessions that were opened elsewhere have another epoch.
@@ -316,7 +313,7 @@ void Registry::erase_stream(std::uint32_t slot) {
 std::optional<ipc::SessionEnd> Registry::open_session(std::uint32_t worker,
                                                       const ipc::SessionOpen& open,
                                                       std::uint64_t now_ms) {
-  const bool sane = open.key.length > 0 && open.key.length <= limits::kStreamKeyBytes &&
+  const bool sane = ipc::is_stream_key(open.key) &&
                     (open.role == Role::kPlayer || open.role == Role::kPublisher) &&
                     static_cast<std::size_t>(open.protocol) < ipc::kEndpointKinds;
   if (!sane || sessions_.count(open.session) != 0) return std::nullopt;
@@ -377,7 +374,6 @@ void Registry::count_in_stream(SessionEntry& session, const ipc::SessionOpen& op
     bring_stream(slot, open.origin, now_ms);
     record = state_.stream_head(slot);
   }
-  record.set(ipc::kUnproven, false);
   ++(publisher ? record.publishers : record.players);
   state_.put_stream(slot, record);
   session.stream = slot;

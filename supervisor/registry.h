@@ -52,7 +52,7 @@ class Registry {
   void learn_stream(const ipc::StreamLearned& message, std::uint64_t now_ms);
   void unlearn_stream(const ipc::StreamUnlearned& message, std::uint64_t now_ms);
   void note_learn(const ipc::OriginLearn& message, std::uint64_t now_ms);
-  void find_stream(const ipc::StreamFound& message, std::uint64_t now_ms);
+  void note_found(const ipc::StreamFound& message, std::uint64_t now_ms);
   // Sessions to be ended since the last call, and the worker of each: kNoWorker for those of the
   // session table.
   static constexpr std::uint32_t kNoWorker = 0xFFFFFFFF;

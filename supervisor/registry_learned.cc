@@ -10,6 +10,7 @@
 namespace weir {
 namespace {
 
+using ipc::origin_of;
 using ipc::OriginRef;
 using ipc::Role;
 
@@ -18,20 +19,11 @@ constexpr std::uint64_t learned_at_most(std::uint64_t streams) {
   return streams - streams / 8;
 }
 
-template <typename Message>
-bool valid_key(const Message& m) {
-  return m.key.length > 0 && m.key.length <= limits::kStreamKeyBytes;
-}
-
-OriginRef origin_of(const ipc::StreamHead& stream) {
-  return {stream.origin_slot, stream.origin_generation};
-}
-
 }  // namespace
 
 void Registry::learn_stream(const ipc::StreamLearned& message, std::uint64_t now_ms) {
   const Origin* origin = origins_.find(message.origin);
-  if (!valid_key(message) || origin == nullptr) return;
+  if (!ipc::is_stream_key(message.key) || origin == nullptr) return;
   const std::string_view key = message.key.view();
   std::uint32_t slot = state_.find_stream(key);
   if (slot == ipc::kNoSlot) {
@@ -69,7 +61,6 @@ void Registry::set_learned(ipc::StreamHead& stream, bool on) {
     count.store(count.load(std::memory_order_relaxed) + (on ? 1U : ~0U), std::memory_order_relaxed);
   }
   stream.set(ipc::kLearned, on);
-  if (on) stream.set(ipc::kUnproven, false);
   if (!on) stream.facts = {};
 }
 
@@ -111,7 +102,7 @@ void Registry::Rivals::show() const {
 }
 
 void Registry::unlearn_stream(const ipc::StreamUnlearned& message, std::uint64_t now_ms) {
-  if (!valid_key(message)) return;
+  if (!ipc::is_stream_key(message.key)) return;
   const std::uint32_t slot = state_.find_stream(message.key.view());
   if (slot == ipc::kNoSlot) return;
   const OriginRef* rival = rivals_.find(slot);
@@ -149,7 +140,6 @@ void Registry::note_learn(const ipc::OriginLearn& message, std::uint64_t now_ms)
   const bool changed = record.learn_state != message.state || record.learn_api != message.api;
   record.learn_api = message.api;
   record.learn_state = message.state;
-  if (message.state == ipc::LearnState::kFresh) record.is_unproven = false;
   origins_.publish(message.origin.slot);
   if (!changed) return;
   LogLine(failing ? LogLevel::kWarn : LogLevel::kNotice,
@@ -165,8 +155,8 @@ void Registry::note_learn(const ipc::OriginLearn& message, std::uint64_t now_ms)
 }
 
 // A worker's word counts as that of a session that has arrived: it moves nothing that is held.
-void Registry::find_stream(const ipc::StreamFound& message, std::uint64_t now_ms) {
-  if (!valid_key(message) || origins_.find(message.origin) == nullptr) return;
+void Registry::note_found(const ipc::StreamFound& message, std::uint64_t now_ms) {
+  if (!ipc::is_stream_key(message.key) || origins_.find(message.origin) == nullptr) return;
   std::uint32_t slot = state_.find_stream(message.key.view());
   if (slot == ipc::kNoSlot) slot = add_stream(message.key.view(), message.origin, now_ms);
   if (slot == ipc::kNoSlot) return;
@@ -177,18 +167,19 @@ void Registry::find_stream(const ipc::StreamFound& message, std::uint64_t now_ms
     stream = state_.stream_head(slot);
   }
   stream.set(ipc::kSearched, true);
-  stream.set(ipc::kUnproven, false);
   stream.last_use_ms = now_ms;
   state_.put_stream(slot, stream);
 }
 
 // It has come up elsewhere. Players who wait where nobody publishes it come again when they are
-// ended, and are then brought to it. Whether it comes where they are is known for sure if that
-// origin's API says so; else those who have had media stay.
+// ended, and are then brought to it. That it is not where they are is known for sure if that
+// origin's API shows its streams, and not this one; else those who have had media stay.
 void Registry::bring_stream(std::uint32_t slot, OriginRef to, std::uint64_t now_ms) {
   const ipc::StreamHead stream = state_.stream_head(slot);
   const Origin* origin = origins_.find(origin_of(stream));
-  const bool certain = origin == nullptr || origin->record.learn_state == ipc::LearnState::kFresh;
+  const bool certain =
+      origin == nullptr ||
+      (origin->record.learn_state == ipc::LearnState::kFresh && !stream.has(ipc::kLearned));
   ipc::SessionEnd end;
   end.reason = certain ? ipc::SessionEndReason::kMoved : ipc::SessionEndReason::kMovedIfSilent;
   for (auto it = sessions_.begin(); stream.players > 0 && it != sessions_.end(); ++it) {

@@ -109,7 +109,7 @@ bool WorkerMessages::dispatch_news(ipc::MessageType type, ByteView bytes, std::u
   if (type == ipc::MessageType::kOriginLearn) {
     return take(ipc::OriginLearn{}, &Registry::note_learn);
   }
-  return type == ipc::MessageType::kStreamFound && take(ipc::StreamFound{}, &Registry::find_stream);
+  return type == ipc::MessageType::kStreamFound && take(ipc::StreamFound{}, &Registry::note_found);
 }
 
 }  // namespace weir

@@ -349,7 +349,8 @@ HttpResponse Api::origins(const HttpRequest& request) {
 HttpResponse Api::streams(const HttpRequest& request) {
   if (const auto key = query_value(request.query, "key")) {
     ipc::StreamRecord stream;
-    if (!state_.read_stream(state_.find_slot(*key, stream), stream)) {
+    // Another stream may have the slot by now.
+    if (!state_.read_stream(state_.find_slot(*key, stream), stream) || stream.key_text() != *key) {
       return make_error(404, api_code::kNotFound, "there is no such stream");
     }
     const JsonPtr json = make_object();

@@ -83,6 +83,13 @@ std::string_view counter_name(ipc::Counter id) {
   return ipc::metric_table()[static_cast<std::size_t>(id)].id;
 }
 
+// Why the stream is thought to be where it is (docs/STREAMS.md).
+std::string_view source_text(const ipc::StreamHead& stream) {
+  if (stream.publishers > 0) return "published";
+  if (stream.has(ipc::kLearned)) return "learned";
+  return stream.has(ipc::kSearched) ? "searched" : "played";
+}
+
 }  // namespace
 
 std::string origin_id(ipc::OriginRef ref) {
@@ -132,15 +139,7 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
   add_text(learn, "mode", to_string(origin.learn_mode));
   add_text(learn, "api", to_string(origin.learn_api));
   add_text(learn, "state", to_string(origin.learn_state));
-  add_flag(json, "unproven", origin.is_unproven);
   return row;
-}
-
-std::string_view source_text(const ipc::StreamHead& stream) {
-  if (stream.publishers > 0) return "published";
-  if (stream.has(ipc::kLearned)) return "learned";
-  if (stream.has(ipc::kSearched)) return "searched";
-  return stream.has(ipc::kUnproven) ? "kept" : "played";
 }
 
 JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& stream,

@@ -22,9 +22,6 @@ std::string origin_id(ipc::OriginRef ref);
 std::optional<ipc::OriginRef> parse_origin_id(std::string_view text);
 
 JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uint64_t now_ms);
-// Why the stream is thought to be where it is: published, learned, searched, kept or played
-// (docs/STREAMS.md).
-std::string_view source_text(const ipc::StreamHead& stream);
 JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& stream,
                    std::uint64_t now_ms);
 // Whole answers, code 0.

@@ -109,10 +109,11 @@ class Drain {
   std::uint64_t deadline_ms_ = 0;
 };
 
-// The master wants a session ended. `section`: of the options that name the limit.
-// Whether the session is to end: one that is told to only if it has had no media may have had some.
+// The master wants a session ended. Whether it is to end: one that is told to only if it has had no
+// media may have had some.
 bool must_end(const ipc::SessionEnd& order, std::uint64_t bytes_to_client);
 EndReason reason_of(const ipc::SessionEnd& order);
+// `section`: of the options that name the limit.
 void log_ended_by_master(const ipc::SessionEnd& order, std::string_view section,
                          std::string_view stream, const Endpoint& client);
 // A connection or a request that a limit keeps out.

@@ -176,7 +176,7 @@ void HttpWorker::on_message(ipc::MessageType type, ByteView bytes) {
     const std::uint32_t index = server_.connections().find(order.session);
     if (index == server_.connections().size()) return;
     const Connection& conn = server_[index];
-    if (!must_end(order, conn.bytes_to_client)) return;
+    if (!must_end(order, conn.bytes_to_client - conn.mark.to_before)) return;
     const Exchange* x = conn.exchange.get();
     log_ended_by_master(order, "http", x == nullptr ? std::string_view() : x->key,
                         x == nullptr ? conn.client : x->identity.client);
