@@ -67,7 +67,7 @@ OriginDialer::OriginDialer(event_base* base, const Settings& settings, const ipc
       counters_(counters),
       handlers_(std::move(handlers)),
       connect_(tls, settings.tcp),
-      timer_(make_timer<&OriginDialer::on_timer>(base, this)) {}
+      deadlines_(base, [this](std::uint32_t index) { on_due(index); }) {}
 
 // ---- what the owner does
 
@@ -355,30 +355,14 @@ void OriginDialer::release(Dial& dial) {
 }
 
 void OriginDialer::set_deadline(Dial& dial, std::uint64_t at_ms) {
-  if (dial.deadline_ms == at_ms) return;
-  const std::uint32_t index = index_of(dial);
-  if (dial.deadline_ms != 0) deadlines_.erase({dial.deadline_ms, index});
-  dial.deadline_ms = at_ms;
-  if (at_ms == 0) return;
-  deadlines_.emplace(at_ms, index);
-  if (timer_at_ms_ != 0 && timer_at_ms_ <= at_ms) return;
-  const std::uint64_t now = monotonic_ms();
-  timer_at_ms_ = at_ms;
-  arm(timer_, at_ms > now ? at_ms - now : 0);
+  deadlines_.set(index_of(dial), dial.deadline_ms, at_ms);
 }
 
-void OriginDialer::on_timer() {
-  const std::uint64_t now = monotonic_ms();
-  timer_at_ms_ = 0;
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-    Dial& dial = dials_[deadlines_.begin()->second];
-    const std::uint64_t owner = dial.want.owner;
-    set_deadline(dial, 0);
-    handlers_.on_step(owner, on_deadline(dial));
-  }
-  if (deadlines_.empty() || timer_at_ms_ != 0) return;
-  timer_at_ms_ = deadlines_.begin()->first;
-  arm(timer_, timer_at_ms_ > now ? timer_at_ms_ - now : 0);
+void OriginDialer::on_due(std::uint32_t index) {
+  Dial& dial = dials_[index];
+  dial.deadline_ms = 0;
+  const std::uint64_t owner = dial.want.owner;
+  handlers_.on_step(owner, on_deadline(dial));
 }
 
 OriginDialer::Step OriginDialer::on_deadline(Dial& dial) {

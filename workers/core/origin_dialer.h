@@ -20,7 +20,6 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,7 +32,7 @@
 #include "ipc/counters.h"
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
-#include "workers/core/event_ptr.h"
+#include "workers/core/deadlines.h"
 #include "workers/core/master_link.h"
 #include "workers/core/origin_connect.h"
 
@@ -170,7 +169,7 @@ class OriginDialer {
   void report(const Dial& dial, ipc::DialOutcome outcome);
   void release(Dial& dial);
   void set_deadline(Dial& dial, std::uint64_t at_ms);
-  void on_timer();
+  void on_due(std::uint32_t index);
   Step on_deadline(Dial& dial);
 
   Settings settings_;
@@ -179,12 +178,10 @@ class OriginDialer {
   ipc::Counters& counters_;
   Handlers handlers_;
   OriginConnect connect_;
-  EventPtr timer_;
-  std::uint64_t timer_at_ms_ = 0;  // 0: it is not armed
+  Deadlines deadlines_;  // by place in dials_
   std::vector<Dial> dials_;
   std::vector<std::uint32_t> free_;
-  std::set<std::pair<std::uint64_t, std::uint32_t>> deadlines_;  // time, dial
-  std::unordered_map<std::uint32_t, std::uint32_t> requests_;    // to the master -> dial
+  std::unordered_map<std::uint32_t, std::uint32_t> requests_;  // to the master -> dial
 };
 
 // For clients and logs: what the End is.

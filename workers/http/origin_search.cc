@@ -74,7 +74,11 @@ OriginSearch::OriginSearch(const Process& process, const Room& room, UpstreamPoo
       on_outcome_(std::move(on_outcome)),
       dialer_(process.base, dial_settings(process.config), process.state, process.link,
               process.counters, process.tls, handlers()),
-      timer_(make_timer<&OriginSearch::on_timer>(process.base, this)),
+      wakes_(process.base,
+             [this](std::uint32_t index) {
+               hunts_.find(index)->second->wake_ms = 0;
+               go_on(index);
+             }),
       recent_(net::random_hash_seed()),
       bounds_(process.config) {
   bounds_.share(workers());

@@ -15,7 +15,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,7 +24,7 @@
 #include "common/base/log_budget.h"
 #include "common/route/recent_verdicts.h"
 #include "common/route/stream_search.h"
-#include "workers/core/event_ptr.h"
+#include "workers/core/deadlines.h"
 #include "workers/core/origin_dialer.h"
 #include "workers/http/http_process.h"
 #include "workers/http/search_answer_session.h"
@@ -134,18 +133,16 @@ class OriginSearch {
   void note(Hunt& hunt, std::size_t candidate, route::SearchWord word);
   void close(Leg& leg);
   void close_all(Hunt& hunt);
-  void wake_at(Hunt& hunt, std::uint64_t at_ms);
-  void on_timer();
+  void wake_at(Hunt& hunt, std::uint64_t at_ms) { wakes_.set(hunt.index, hunt.wake_ms, at_ms); }
 
   Process process_;
   const Room& room_;
   UpstreamPool& pool_;
   OnOutcome on_outcome_;
   OriginDialer dialer_;
-  EventPtr timer_;
+  Deadlines wakes_;  // of hunts, by the leader's connection
   std::unordered_map<std::uint32_t, std::unique_ptr<Hunt>> hunts_;  // by the leader's connection
   std::unordered_map<std::string, std::uint32_t> leaders_;          // by what is asked for
-  std::set<std::pair<std::uint64_t, std::uint32_t>> wakes_;
   std::deque<ConnHandle> waiters_;  // for publishers, longest first; some have gone meanwhile
   std::size_t waiting_ = 0;         // exchanges with a SearchPart
   std::size_t connections_ = 0;

@@ -216,26 +216,4 @@ void OriginSearch::close_all(Hunt& hunt) {
   hunt.legs.clear();
 }
 
-void OriginSearch::wake_at(Hunt& hunt, std::uint64_t at_ms) {
-  if (hunt.wake_ms == at_ms) return;
-  wakes_.erase({hunt.wake_ms, hunt.index});
-  hunt.wake_ms = at_ms;
-  if (at_ms == 0) return;
-  wakes_.emplace(at_ms, hunt.index);
-  if (wakes_.begin()->first < at_ms) return;
-  const std::uint64_t now = monotonic_ms();
-  arm(timer_, at_ms > now ? at_ms - now : 0);
-}
-
-void OriginSearch::on_timer() {
-  const std::uint64_t now = monotonic_ms();
-  while (!wakes_.empty() && wakes_.begin()->first <= now) {
-    const std::uint32_t index = wakes_.begin()->second;
-    hunts_.find(index)->second->wake_ms = 0;
-    wakes_.erase(wakes_.begin());
-    go_on(index);
-  }
-  if (!wakes_.empty()) arm(timer_, wakes_.begin()->first - now);
-}
-
 }  // namespace weir::http
