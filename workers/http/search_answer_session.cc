@@ -27,9 +27,13 @@ struct Start {
 Start start_of_body(const Body& framing, ByteView rest, bool ended) {
   Start out;
   if (framing.framing != Framing::kChunked) {
+    const bool sized = framing.framing == Framing::kLength || framing.framing == Framing::kNone;
+    out.whole = ended || (sized && rest.size() >= framing.length);
+    // What comes after the body is none of it.
+    if (sized && rest.size() > framing.length) {
+      rest = rest.first(static_cast<std::size_t>(framing.length));
+    }
     out.body = as_text(rest);
-    out.whole = ended || framing.empty() ||
-                (framing.framing == Framing::kLength && rest.size() >= framing.length);
     return out;
   }
   ChunkedDecoder decoder;
