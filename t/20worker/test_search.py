@@ -5,10 +5,14 @@ import socket
 import struct
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from weirtest import HttpConnection, HttpOrigin, free_port, poll
+from weirtest.flv import VIDEO, Tag
+from weirtest.load import play_once, publish_once
+from weirtest.rtmp import RtmpClient
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ncam-0.ts\n"
 FLV = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00" + b"\x09" * 64
@@ -236,6 +240,47 @@ def test_silent_origins_are_waited_for(lab, three):
         assert places(weir)["cam"] in (0, 1)  # not where there was a no
         early.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     poll("nobody", lambda: metric(weir, "weir_search_players") == 0)
+
+
+def test_who_waits_goes_where_the_publisher_comes(lab):
+    """One origin holds the player; the publisher can only be taken by the other."""
+    holds, other, rtmp = Origin(lab), Origin(lab), lab.fake_origin()
+    holds.says["/live/cam.flv"] = silent
+    both = types.SimpleNamespace(ip="127.0.0.1", rtmp_port=rtmp.rtmp_port, http_port=other.http_port)
+    weir = lab.weir(origins=[holds, both], http=True, config={"search": {"timeout": "200ms"}})
+    with HttpConnection(weir.http_port) as player:
+        player.send("GET /live/cam.flv HTTP/1.1\r\nHost: weir\r\n\r\n")
+        poll("the wait", lambda: metric(weir, "weir_searches_total", result="waiting") == 1)
+        poll("its place", lambda: places(weir) == {"cam": 0})
+        other.says["/live/cam.flv"] = live
+        publisher = publish_once(weir.rtmp_port, "cam")
+        lab.at_close(publisher.close)
+        assert player.read_head().status == 200 and player.take(13) == FLV[:13]
+    assert places(weir) == {"cam": 1}
+
+
+def test_a_search_ends_those_who_wait_elsewhere(lab):
+    """They come again, and are brought to it; who has had media stays."""
+    rtmp, http = lab.fake_origin(), Origin(lab)
+    http.says = {"/live/cam.m3u8": playlist, "/live/seen.m3u8": playlist}
+    weir = lab.weir(origins=[rtmp, http], http=True)
+    rtmp.media = [Tag(VIDEO, 40 * n, b"\x27" + bytes(5000)) for n in range(3)]
+    watching = play_once(weir.rtmp_port, "seen")
+    lab.at_close(watching.close)
+    watching.read_media(4)  # more than answers would be
+    rtmp.media = ()
+    waiting = RtmpClient(port=weir.rtmp_port)
+    lab.at_close(waiting.close)
+    waiting.connect("live")
+    waiting.play("cam")
+    poll("the players", lambda: places(weir) == {"cam": 0, "seen": 0})
+    for stream in ("cam", "seen"):
+        assert get(weir, f"/live/{stream}.m3u8", host="weir").status == 200
+    poll("the move", lambda: places(weir) == {"cam": 1, "seen": 1})
+    ended = {"protocol": "rtmp", "reason": "stream_moved"}
+    poll("the end", lambda: metric(weir, "weir_session_ends_total", **ended) == 1)
+    watching.read_media(10)
+    assert metric(weir, "weir_session_ends_total", **ended) == 1
 
 
 def test_those_who_wait_make_room_for_searches(lab, three):
