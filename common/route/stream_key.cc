@@ -176,6 +176,21 @@ KeyError append_path(std::string_view path, StreamKey& key) {
   return key.text.size() > limits::kStreamKeyBytes ? KeyError::kTooLong : KeyError::kNone;
 }
 
+// Appends a path of which nothing is escaped, and a slash after each segment.
+KeyError append_names(std::string_view path, std::string& out) {
+  if (has_control_byte(path) || path.find('\t') != std::string_view::npos) {
+    return KeyError::kControlByte;
+  }
+  while (!path.empty()) {
+    const auto [segment, rest] = split(path, '/');
+    if (segment.empty() || segment == "." || segment == "..") return KeyError::kBadSegment;
+    if (out.size() + segment.size() > limits::kStreamKeyBytes) return KeyError::kTooLong;
+    out.append(segment).push_back('/');
+    path = rest;
+  }
+  return KeyError::kNone;
+}
+
 }  // namespace
 
 std::string_view to_string(KeyError error) {
@@ -246,6 +261,37 @@ StreamKey from_http_path(std::string_view host, std::string_view path, std::stri
   parts.query = query;
   parts.extension = Extension::kStrip;
   return make_stream_key(parts);
+}
+
+StreamKey from_names(std::string_view vhost, std::string_view app, std::string_view stream) {
+  while (stream.starts_with('/')) stream.remove_prefix(1);
+  app = trim_slashes(app);
+  if (stream.empty() || stream.ends_with('/')) return refused(KeyError::kEmptyStream);
+  const std::size_t slash = stream.rfind('/');
+  const bool has_folders = slash != std::string_view::npos;
+  if (app.empty() && !has_folders) return refused(KeyError::kEmptyApp);
+
+  StreamKey key;
+  if (vhost.empty()) {
+    key.text = kDefaultVhost;
+  } else {
+    const bool is_escaped = vhost.find('%') != std::string_view::npos;
+    const KeyError error =
+        is_escaped ? KeyError::kBadHost : append_vhost(vhost, HostOrigin::kAsked, key.text);
+    if (error != KeyError::kNone) return refused(error);
+  }
+  key.text.push_back('/');
+  key.app_at = static_cast<std::uint16_t>(key.text.size());
+  KeyError error = append_names(app, key.text);
+  if (error == KeyError::kNone && has_folders) {
+    error = append_names(stream.substr(0, slash), key.text);
+    stream.remove_prefix(slash + 1);
+  }
+  key.stream_at = static_cast<std::uint16_t>(key.text.size());
+  if (error == KeyError::kNone) error = append_names(stream, key.text);
+  if (error != KeyError::kNone) return refused(error);
+  key.text.pop_back();
+  return key;
 }
 
 }  // namespace weir::route

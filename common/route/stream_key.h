@@ -63,5 +63,8 @@ StreamKey make_stream_key(const KeyParts& parts);
 StreamKey from_rtmp(std::string_view tc_url, std::string_view app, std::string_view stream);
 // HTTP: Host header, path (`/app/stream.flv`) and query (without `?`).
 StreamKey from_http_path(std::string_view host, std::string_view path, std::string_view query);
+// What an origin's API names: nothing is escaped, and no part has a query. An empty vhost is the
+// default one.
+StreamKey from_names(std::string_view vhost, std::string_view app, std::string_view stream);
 
 }  // namespace weir::route

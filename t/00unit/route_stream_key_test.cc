@@ -152,6 +152,47 @@ TEST_CASE("the parts of a key") {
   CHECK(key.stream() == "cam");
 }
 
+TEST_CASE("names that an origin's API tells make the key of whoever asks for them") {
+  struct Row {
+    const char* vhost;
+    const char* app;
+    const char* stream;
+    const char* key;  // or the error
+  };
+  const Row rows[] = {
+      {"", "live", "cam", "__defaultVhost__/live/cam"},
+      {"__defaultVhost__", "live", "cam", "__defaultVhost__/live/cam"},
+      {"Cam.Example.com", "live", "cam", "cam.example.com/live/cam"},
+      {"single", "live", "cam", "single/live/cam"},
+      {"", "a/b", "c/d", "__defaultVhost__/a/b/c/d"},
+      {"", "", "a/b", "__defaultVhost__/a/b"},
+      {"", "live", "a%20b?c=1&vhost=x", "__defaultVhost__/live/a%20b?c=1&vhost=x"},
+      {"", "live", "cam.flv", "__defaultVhost__/live/cam.flv"},
+      {"", "live", "<b>\xC3\xA9\"", "__defaultVhost__/live/<b>\xC3\xA9\""},
+      {"", "live", "", "empty_stream"},
+      {"", "live", "/", "empty_stream"},
+      {"", "live", "a/", "empty_stream"},
+      {"", "/", "cam", "empty_app"},
+      {"", "live", "..", "bad_segment"},
+      {"", "a//b", "cam", "bad_segment"},
+      {"", "live", "a\nb", "control_byte"},
+      {"", "live", "a\tb", "control_byte"},
+      {"a%2e", "live", "cam", "bad_host"},
+      {"a b", "live", "cam", "bad_host"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.key);
+    const StreamKey key = from_names(row.vhost, row.app, row.stream);
+    CHECK((key.ok() ? std::string_view(key.text) : to_string(key.error)) == row.key);
+  }
+  const std::size_t fits = limits::kStreamKeyBytes - kDefaultVhost.size() - 6;
+  CHECK(from_names("", "live", std::string(fits, 'x')).ok());
+  CHECK(from_names("", "live", std::string(fits + 1, 'x')).error == KeyError::kTooLong);
+  const StreamKey key = from_names("", "a/b", "c/d");
+  CHECK(key.app() == "a/b/c");
+  CHECK(key.stream() == "d");
+}
+
 TEST_CASE("the same stream has one key over RTMP and HTTP") {
   for (const char* host : {"h.example.com", "h.example.com:80", "1.2.3.4", "localhost:1"}) {
     const std::string url = std::string("rtmp://") + host + "/live";

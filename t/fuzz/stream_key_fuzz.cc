@@ -1,4 +1,5 @@
-// Three texts, separated by NUL, as an RTMP and as an HTTP address: a key that came out is sound.
+// Three texts, separated by NUL, as an RTMP address, an HTTP address and names: a key that came out
+// is sound.
 #include <cstdlib>
 
 #include "common/base/bytes.h"
@@ -27,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   check(route::from_rtmp(part[0], part[1], part[2]));
   check(route::from_http_path(part[0], part[1], part[2]));
+  check(route::from_names(part[0], part[1], part[2]));
   // What is sent on for an RTMP address names the same stream, and is plain already. (Without an
   // app it is the path of tcUrl, where SRS must find folders of the name, too.)
   const route::RtmpAddress sent = route::rtmp_address(part[0], part[1], part[2]);
