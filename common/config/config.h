@@ -50,6 +50,7 @@ struct OriginConfig {
   bool drain = false;
   bool send_client_ip = false;
   std::uint8_t proxy_protocol = 0;  // version of the header that it gets; 0: none
+  std::string learn;                // a word of learn.mode; empty: as that says
   std::string tls_name;  // in its certificate; empty: the first of hosts, or its IP address
   Provenance source;
   friend bool operator==(const OriginConfig&, const OriginConfig&) = default;

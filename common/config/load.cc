@@ -191,8 +191,9 @@ class Loader {
     }
     check_candidates("candidate", config_.rtc.candidate);
     check_candidates("tcp_candidate", config_.rtc.tcp_candidate);
-    check_origin_path("whip_path", config_.rtc.whip_path);
-    check_origin_path("whep_path", config_.rtc.whep_path);
+    check_origin_path("rtc", "whip_path", config_.rtc.whip_path);
+    check_origin_path("rtc", "whep_path", config_.rtc.whep_path);
+    check_origin_path("learn", "stat_path", config_.learn.stat_path);
     check_proxy_protocol();
     check_resolver();
     check_hooks();
@@ -204,12 +205,12 @@ class Loader {
     if (!words) fault_of("rtc", name, words.error().text);
   }
 
-  void check_origin_path(std::string_view name, const std::string& path) {
+  void check_origin_path(std::string_view section, std::string_view name, const std::string& path) {
     const bool plain = std::all_of(path.begin(), path.end(), [](char c) {
       return c > 0x20 && c < 0x7F && c != '#' && c != '"' && c != '\\';
     });
     if (!plain || !path.starts_with('/') || path.find("/..") != std::string::npos) {
-      fault_of("rtc", name, show(path) + " is no absolute path with an optional query");
+      fault_of(section, name, show(path) + " is no absolute path with an optional query");
     }
   }
 

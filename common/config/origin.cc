@@ -28,6 +28,8 @@ constexpr OriginRow kRows[] = {
      "Send the client's address in SRS's 0xF3 form before the handshake."},
     {"proxy_protocol", "word", "off", "off", "off, v1, v2",
      "Send the client's address in a PROXY protocol header of this version, before RTMP and HTTP."},
+    {"learn", "word", "learn.mode", "off", "auto, srs, nginx_rtmp, off",
+     "Which of its APIs is asked for its streams, and whether one is."},
     {"tls_name", "name", "", "origin.example.org", "up to 63 bytes",
      "Name in the certificate of its TLS endpoints (rtmps://, https://). Empty: its first host "
      "name, or else its IP address."},
@@ -45,6 +47,7 @@ constexpr std::array<Kind, 5> kKinds = {{{"rtmp", &OriginConfig::rtmp},
 static_assert(limits::kEndpointsPerKind == 4, "kRows says 4");
 
 constexpr std::array<std::string_view, 3> kProxyWords = {"off", "v1", "v2"};
+constexpr std::array<std::string_view, 4> kLearnWords = {"auto", "srs", "nginx_rtmp", "off"};
 
 bool is_origin_name(std::string_view name) {
   const auto fits = [](char c) {
@@ -126,6 +129,7 @@ class OriginReader {
     if (name == "weight") return read_weight(*value);
     if (name == "proxy_protocol") return read_proxy_protocol(*value);
     if (name == "tls_name") return read_tls_name(*value);
+    if (name == "learn") return read_learn(*value);
     const auto flag = parse_flag(value->text);
     if (!flag) return fault(value->at, name, flag.error().text);
     (name == "drain" ? origin_.drain : origin_.send_client_ip) = *flag;
@@ -136,6 +140,13 @@ class OriginReader {
       return fault(value.at, "proxy_protocol", show(value.text) + " is none of off, v1, v2");
     }
     origin_.proxy_protocol = proxy_version(value.text);
+  }
+
+  void read_learn(const Word& value) {
+    if (std::find(kLearnWords.begin(), kLearnWords.end(), value.text) == kLearnWords.end()) {
+      return fault(value.at, "learn", show(value.text) + " is none of auto, srs, nginx_rtmp, off");
+    }
+    origin_.learn = value.text;
   }
 
   void read_tls_name(const Word& value) {
@@ -239,6 +250,7 @@ std::string print_origin(const OriginConfig& origin) {
   out += "    drain " + print_flag(origin.drain) + ";\n";
   out += "    send_client_ip " + print_flag(origin.send_client_ip) + ";\n";
   out += "    proxy_protocol " + std::string(kProxyWords[origin.proxy_protocol]) + ";\n";
+  if (!origin.learn.empty()) out += "    learn " + origin.learn + ";\n";
   if (!origin.tls_name.empty()) out += "    tls_name " + print_word(origin.tls_name) + ";\n";
   return out + "}\n";
 }

@@ -279,7 +279,8 @@ TEST_CASE("files that cannot be read") {
 TEST_CASE("origins") {
   const LoadOutcome outcome = load(
       "origin a.1 { rtmp 1935 rtmp://:1936; ip 10.0.0.1; http http://10.0.0.9:8080; weight 0; }\n"
-      "origin b { ip ::1; srt [::2]:10080; drain on; send_client_ip on; weight 1000; }\n");
+      "origin b { ip ::1; srt [::2]:10080; drain on; send_client_ip on; weight 1000;\n"
+      "learn nginx_rtmp; }\n");
   CHECK(faults_of(outcome) == std::vector<std::string>{});
   REQUIRE(outcome.config.origins.size() == 2);
   const OriginConfig& a = outcome.config.origins[0];
@@ -292,6 +293,8 @@ TEST_CASE("origins") {
   const OriginConfig& b = outcome.config.origins[1];
   CHECK(b.drain);
   CHECK(b.send_client_ip);
+  CHECK(a.learn.empty());
+  CHECK(b.learn == "nginx_rtmp");
   CHECK(b.weight == 1000);
   CHECK(to_string(b.srt.at(0)) == "[::2]:10080");
 }
@@ -314,6 +317,10 @@ TEST_CASE("faults of origins") {
        "a.conf:1:39: origin a.weight: \"1001\" is outside of 0 to 1000"},
       {"origin a { ip 1.1.1.1; rtmp 1; drain x; }",
        "a.conf:1:38: origin a.drain: \"x\" is neither on nor off"},
+      {"origin a { ip 1.1.1.1; rtmp 1; learn on; }",
+       "a.conf:1:38: origin a.learn: \"on\" is none of auto, srs, nginx_rtmp, off"},
+      {"learn { stat_path stat; }",
+       "a.conf:1:19: learn.stat_path: \"stat\" is no absolute path with an optional query"},
       {"origin a { ip 1.1.1.1; rtmp 1; rtmp 2; }", "a.conf:1:32: origin a.rtmp: is given twice"},
       {"origin a { ip 1.1.1.1; rtmp 1; foo 2; }", "a.conf:1:32: origin a: unknown option \"foo\""},
       {ok + "origin a { ip 10.0.0.2; rtmp 1935; }",

@@ -73,7 +73,8 @@ TEST_CASE("-T loads again to the same configuration") {
       "user \"a b\"; pid_file 'x\"y\\z$'; worker_processes 7; stream_idle_timeout 1m1s1ms;\n"
       "rtmp { listen [::]:1; relay_delay 0; send_client_ip on; }\n"
       "log { target file; file \"/x # y;{}\"; }\n"
-      "origin o { ip ::1; rtmp rtmp://:1935 1936; http 80; weight 5; send_client_ip on; }\n"
+      "origin o { ip ::1; rtmp rtmp://:1935 1936; http 80; weight 5; send_client_ip on; learn off; "
+      "}\n"
       "origin p { ip media.test; rtmp rtmps://b.test:1935 1936; http 10.0.0.1:80 c.test:81; }\n";
   const LoadOutcome first = load_config_text("a.conf", text, {{"PROXY_HTTP_API", "1.2.3.4:5"}});
   REQUIRE_MESSAGE(first.ok(), faults_of(first));

@@ -42,7 +42,8 @@ void check(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     CAPTURE(row.in);
     CHECK(read<Reader>(row.in, row.in.size() + 1) == row.out);
-    for (const std::size_t step : {1U, 2U, 3U, 7U, 16U}) CHECK(read<Reader>(row.in, step) == row.out);
+    for (const std::size_t step : {1U, 2U, 3U, 7U, 16U})
+      CHECK(read<Reader>(row.in, step) == row.out);
   }
 }
 
@@ -102,7 +103,8 @@ TEST_CASE("SRS: texts and numbers") {
       {srs_named(R"(\"\\\/\b\t\u00e9\u20AC\ud83d\ude00)"),
        "|a|\"\\/\b\t\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80|||0|0 whole"},
       {srs_named(R"(\ud83dx\ude00\ud83d\ud83d\ude00\ud800\n\ud800)"),
-       "|a|\xEF\xBF\xBDx\xEF\xBF\xBD\xEF\xBF\xBD\xF0\x9F\x98\x80\xEF\xBF\xBD\n\xEF\xBF\xBD|||0|0 whole"},
+       "|a|\xEF\xBF\xBDx\xEF\xBF\xBD\xEF\xBF\xBD\xF0\x9F\x98\x80\xEF\xBF\xBD\n\xEF\xBF\xBD|||0|0 "
+       "whole"},
       {srs_named("\x01\xFF<b>"), "|a|\x01\xFF<b>|||0|0 whole"},
       {srs_named(""), "whole skipped 1"},
       {srs_named(std::string(512, 'x')), "|a|" + std::string(512, 'x') + "|||0|0 whole"},
@@ -117,8 +119,12 @@ TEST_CASE("SRS: texts and numbers") {
                "|a|n|||" + std::string(kbits) + "000|0 whole"};
   };
   const Row zero{number("0", "").in, "|a|n|||0|0 whole"};
-  check<SrsStreams>({zero, number("12", "12"), number("1.5e3", "1500"), number("12.99", "12"),
-                     number("1200E-2", "12"), number("1e+2", "100"),
+  check<SrsStreams>({zero,
+                     number("12", "12"),
+                     number("1.5e3", "1500"),
+                     number("12.99", "12"),
+                     number("1200E-2", "12"),
+                     number("1e+2", "100"),
                      number("99999999999999999999999", "4294967295"),
                      number("1e999999999", "4294967295"),
                      number("123456789012345678901234567890e-28", "12"),
@@ -159,7 +165,8 @@ TEST_CASE("SRS: answers that prove nothing") {
 
 TEST_CASE("SRS: all rows of a page are counted") {
   SrsStreams reader;
-  ByteView in = as_bytes(R"({"code":0,"streams":[{},{"name":"p","app":"a"},{"publish":{"active":true}}]})");
+  ByteView in =
+      as_bytes(R"({"code":0,"streams":[{},{"name":"p","app":"a"},{"publish":{"active":true}}]})");
   CHECK(reader.next(in) == RowStep::kNeedMore);
   CHECK(reader.complete());
   CHECK(reader.rows() == 3);
@@ -180,7 +187,8 @@ TEST_CASE("nginx-rtmp: rows") {
       {stat("<name>a</name><publishing/></stream><stream><name>b</name>"), "|live|a|||0|0 whole"},
       {stat("<name>a</name><bw_in>x</bw_in><nclients>99999999999999999999</nclients><publishing/>"),
        "|live|a|||0|18446744073709551615 whole"},
-      {"<rtmp><server><application><name>vod</name><play><stream><name>x</name><publishing/></stream>"
+      {"<rtmp><server><application><name>vod</name><play><stream><name>x</name><publishing/></"
+       "stream>"
        "</play></application></server><stream><name>y</name><publishing/></stream></rtmp>",
        "whole"},
       {stat("<publishing/>"), "whole skipped 1"},

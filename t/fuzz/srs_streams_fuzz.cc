@@ -1,5 +1,5 @@
-// Any bytes as an answer of SRS's API, whole, byte by byte and in pieces: the same rows and the same
-// end, and nothing longer than a key may be.
+// Any bytes as an answer of SRS's API, whole, byte by byte and in pieces: the same rows and the
+// same end, and nothing longer than a key may be.
 #include <cstdlib>
 #include <string>
 

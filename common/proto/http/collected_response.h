@@ -8,11 +8,10 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "common/base/bytes.h"
-#include "common/proto/http/chunked.h"
 #include "common/proto/http/head.h"
+#include "common/proto/http/streamed_response.h"
 
 namespace weir::http {
 
@@ -20,7 +19,7 @@ class CollectedResponse {
  public:
   // `request`: the method that is answered. `body_max`: a larger body is an error.
   CollectedResponse(Method request, std::size_t body_max)
-      : request_(request), body_max_(body_max) {}
+      : response_(request), body_max_(body_max) {}
   CollectedResponse(const CollectedResponse&) = delete;
   CollectedResponse& operator=(const CollectedResponse&) = delete;
 
@@ -29,38 +28,28 @@ class CollectedResponse {
   // The other side has closed: kComplete when that is how its body ends.
   ParseStatus on_close();
 
-  const ResponseHead& head() const { return head_; }
+  const ResponseHead& head() const { return response_.head(); }
   const std::string& body() const { return body_; }
   std::string& body() { return body_; }
   // For people; the same few texts whatever was wrong in detail.
-  std::string_view error() const { return error_; }
+  std::string_view error() const { return too_large_ ? kTooLarge : response_.error(); }
   // What was wrong with a head or a chunk; empty for other errors.
-  std::string_view detail() const { return detail_; }
+  std::string_view detail() const { return response_.detail(); }
   // Whether head() is whole; also after an error in the body.
-  bool has_head() const { return in_body_; }
+  bool has_head() const { return response_.has_head(); }
   // Whether anything has come.
-  bool begun() const { return in_body_ || interim_bytes_ > 0 || !in_.empty(); }
+  bool begun() const { return response_.begun(); }
   // After kComplete: the connection may be used again. Not when the head says otherwise, the body
   // ended with the connection, or more has come already than was asked for.
-  bool reusable() const { return head_.keep_alive && ended_in_order_; }
+  bool reusable() const { return head().keep_alive && ended_in_order_; }
 
  private:
-  ParseStatus take_body(ByteView bytes);
-  ParseStatus take_chunks(ByteView bytes);
-  bool append(ByteView data);
-  ParseStatus complete(bool in_order);
-  ParseStatus fail(std::string_view why, std::string_view detail = {});
+  static constexpr std::string_view kTooLarge = "answer is too large";
 
-  Method request_;
+  StreamedResponse response_;
   std::size_t body_max_;
-  std::vector<std::uint8_t> in_;  // up to the end of the head, which is views into it
-  std::size_t interim_bytes_ = 0;
-  ResponseParser parser_;
-  ResponseHead head_;
-  ChunkedDecoder chunked_;
   std::string body_;
-  std::string_view error_, detail_;
-  bool in_body_ = false;
+  bool too_large_ = false;
   bool ended_in_order_ = false;
 };
 

@@ -221,7 +221,9 @@ void JsonReader::flush_surrogate() {
 void JsonReader::append_code(std::uint32_t code) {
   char out[4];
   std::size_t size = 0;
-  const auto tail = [&](std::uint32_t bits) { out[size++] = static_cast<char>(0x80 | (bits & 0x3F)); };
+  const auto tail = [&](std::uint32_t bits) {
+    out[size++] = static_cast<char>(0x80 | (bits & 0x3F));
+  };
   if (code < 0x80) {
     out[size++] = static_cast<char>(code);
   } else if (code < 0x800) {

@@ -107,8 +107,7 @@ bool NginxStat::finish_row() {
   row_.video = video_.text();
   row_.audio = audio_.text();
   const auto is_unusable = [](const NameText& text) {
-    return text.text().empty() || text.is_cut() ||
-           text.text().find(' ') != std::string_view::npos;
+    return text.text().empty() || text.is_cut() || text.text().find(' ') != std::string_view::npos;
   };
   if (is_unusable(app_) || is_unusable(name_)) {
     ++skipped_;

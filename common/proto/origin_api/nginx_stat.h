@@ -4,8 +4,8 @@
 //
 //   <rtmp> … <pid>123</pid> … <server><application><name>live</name><live>
 //     <stream><name>cam</name> … <bw_in>2000000</bw_in> …
-//       <client>…</client>…                            one a player and publisher, with rtmp_stat all
-//       <meta><video>…<codec>H264</codec>…</video><audio>…<codec>AAC</codec>…</audio></meta>
+//       <client>…</client>…                            one a player and publisher, with rtmp_stat
+//       all <meta><video>…<codec>H264</codec>…</video><audio>…<codec>AAC</codec>…</audio></meta>
 //       <nclients>1</nclients><publishing/><active/></stream>…
 //
 // Streams without <publishing/> have players only and are passed over. It has no vhosts. Bytes that

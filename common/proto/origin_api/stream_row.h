@@ -1,4 +1,5 @@
-// What an origin's API says of one stream that is published there, and what its readers share. Pure.
+// What an origin's API says of one stream that is published there, and what its readers share.
+// Pure.
 #pragma once
 
 #include <algorithm>

@@ -200,7 +200,8 @@ XmlToken XmlReader::take_name(Cursor& in) {
     buffer_.append(name_);
     name_ = buffer_.text();
   }
-  if (name_.size() > kNameMax || buffer_.is_cut()) return fail("the name of an element is too long");
+  if (name_.size() > kNameMax || buffer_.is_cut())
+    return fail("the name of an element is too long");
   if (in.at == in.end) return XmlToken::kNeedMore;
   state_ = state_ == State::kOpenName ? State::kAttributes : State::kCloseEnd;
   if (*in.at == '>') {
@@ -272,7 +273,7 @@ XmlToken XmlReader::take_bang(Cursor& in) {
 // Looks for `-->`, `]]>` or `?>`; `--->` and `]]]>` end one too. Of a section with text each byte
 // that may begin its end is told late.
 XmlToken XmlReader::take_section(Cursor& in, bool want_text) {
-  const std::string_view end = state_ == State::kComment  ? "-->"
+  const std::string_view end = state_ == State::kComment ? "-->"
                                : state_ == State::kCdata ? "]]>"
                                                          : "?>";
   const bool tell = want_text && state_ == State::kCdata;

@@ -1,8 +1,8 @@
-// XmlReader: the tokens of an XML document (XML 1.0) that comes in pieces of any size. Pure; no tree
-// and no copy: some 400 bytes whatever the document is. How it was cut never matters. Elements must
-// close in the order in which they were opened. Attributes, comments and processing instructions
-// are passed over; a document type is refused, so there are no entities but the five and character
-// references; what looks like another one stands for itself. Owner: one answer.
+// XmlReader: the tokens of an XML document (XML 1.0) that comes in pieces of any size. Pure; no
+// tree and no copy: some 400 bytes whatever the document is. How it was cut never matters. Elements
+// must close in the order in which they were opened. Attributes, comments and processing
+// instructions are passed over; a document type is refused, so there are no entities but the five
+// and character references; what looks like another one stands for itself. Owner: one answer.
 #pragma once
 
 #include <array>
@@ -42,8 +42,8 @@ class XmlReader {
  private:
   enum class State : std::uint8_t {
     kText,
-    kEntity,      // after `&`
-    kMarkup,      // after `<`
+    kEntity,  // after `&`
+    kMarkup,  // after `<`
     kOpenName,
     kAttributes,  // up to `>`
     kQuoted,      // a value of one
@@ -80,8 +80,8 @@ class XmlReader {
   std::uint8_t quote_ = 0;
   std::uint8_t matched_ = 0;  // bytes of what ends a comment, a section or an instruction
   std::size_t depth_ = 0;
-  // Marks of the names of open elements, and of the one that is read: hardly two names have one, and
-  // no harm is done if they do.
+  // Marks of the names of open elements, and of the one that is read: hardly two names have one,
+  // and no harm is done if they do.
   std::array<std::uint64_t, kDepthMax> open_ = {};
   std::uint64_t mark_ = 0;
   std::string_view name_;
