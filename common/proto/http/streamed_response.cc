@@ -6,7 +6,7 @@ namespace weir::http {
 namespace {
 
 constexpr std::size_t kInterimMax = 16 * 1024;  // all interim heads; the parser bounds each
-constexpr std::size_t kLookMax = 16 * 1024;     // bytes that are searched for the head's end at once
+constexpr std::size_t kLookMax = 16 * 1024;  // bytes that are searched for the head's end at once
 constexpr std::string_view kNoHttp = "answer is no HTTP";
 
 }  // namespace
