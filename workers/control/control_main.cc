@@ -13,6 +13,7 @@
 #include "ipc/worker_entry.h"
 #include "workers/control/api.h"
 #include "workers/control/api_room.h"
+#include "workers/control/learner.h"
 #include "workers/control/origin_names.h"
 #include "workers/control/prober.h"
 #include "workers/core/event_ptr.h"
@@ -87,6 +88,7 @@ class ControlWorker {
   http::Server server_;
   ApiRoom room_;
   Prober prober_;
+  Learner learner_;
   Resolver resolver_;
   OriginNames names_;
   HookClient hooks_;
@@ -157,6 +159,10 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
       room_(server_, api_),
       prober_(base, config, state_, counters_,
               [this](ipc::ProbeResult& result) { link_.send(result); }),
+      learner_(base, config, state_, counters_,
+               {{[this](ipc::StreamLearned& message) { return link_.send(message); },
+                 [this](ipc::StreamUnlearned& message) { return link_.send(message); }},
+                [this](ipc::OriginLearn& message) { link_.send(message); }}),
       resolver_(base, config, counters_),
       names_(base, state_, resolver_, [this](ipc::OriginAddress& message) { link_.send(message); }),
       hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }) {
@@ -221,6 +227,7 @@ void ControlWorker::tell_end(const ipc::FlowEnded& ended) {
 void ControlWorker::drain() {
   if (std::exchange(draining_, true)) return;
   prober_.stop();
+  learner_.stop();
   names_.stop();
   server_.drain();
   maybe_leave();

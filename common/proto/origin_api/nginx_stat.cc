@@ -75,6 +75,7 @@ bool NginxStat::open() {
   path_[depth] = opened;
   text_.clear();
   if (depth == 1 && opened != Node::kRtmp) return false;
+  begun_ = true;
   if (opened == Node::kApplication) app_.clear();
   if (opened == Node::kPublishing) publishing_ = true;
   if (opened == Node::kStream) {

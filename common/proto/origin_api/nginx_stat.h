@@ -32,6 +32,8 @@ class NginxStat {
 
   // The answer was whole and one of this API.
   bool complete() const { return reader_.complete(); }
+  // It is one of this API as far as it has come.
+  bool begun() const { return begun_; }
   // Of the worker process that answered: each knows its own streams only. 0: not said.
   std::uint64_t pid() const { return pid_; }
   // Published ones without a name of a possible length, or with one that can't be told.
@@ -69,6 +71,7 @@ class NginxStat {
 
   XmlReader reader_;
   std::array<Node, XmlReader::kDepthMax + 1> path_ = {Node::kDocument};
+  bool begun_ = false;
   bool publishing_ = false;
   std::uint64_t pid_ = 0;
   std::size_t skipped_ = 0;

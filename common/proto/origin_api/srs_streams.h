@@ -28,6 +28,8 @@ class SrsStreams {
 
   // The answer was whole and one of this API.
   bool complete() const { return reader_.complete() && has_streams_ && code_ == 0; }
+  // It is one of this API as far as it has come.
+  bool begun() const { return has_streams_; }
   // All that stood there, published or not: fewer than were asked for, so this was the last page.
   std::size_t rows() const { return rows_; }
   // Published ones without a name of a possible length.
