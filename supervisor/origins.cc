@@ -104,6 +104,14 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   return record;
 }
 
+// `word`: of the configuration; empty: as the section says.
+ipc::LearnMode learn_mode_of(std::string_view word, ipc::LearnMode otherwise) {
+  if (word == "auto") return ipc::LearnMode::kAuto;
+  if (word == "srs") return ipc::LearnMode::kSrs;
+  if (word == "nginx_rtmp") return ipc::LearnMode::kNginxRtmp;
+  return word == "off" ? ipc::LearnMode::kOff : otherwise;
+}
+
 bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
   return a.hosts == b.hosts && a.ip == b.ip && a.rtmp == b.rtmp && a.http == b.http &&
          a.api == b.api && a.srt == b.srt && a.rtc == b.rtc;
@@ -266,6 +274,7 @@ std::size_t Origins::adopt(const ipc::StateView& predecessor) {
     record.players = 0;
     record.send_client_ip = send_client_ip_;
     record.proxy_protocol = proxy_protocol_;
+    record.learn_mode = learn_mode_;
     if (add(record, false).slot != ipc::kNoSlot) ++adopted;
   });
   note_next_change();
@@ -341,6 +350,7 @@ ipc::Reply Origins::register_origin(const ipc::OriginRegister& m, std::uint64_t 
   record.state = OriginState::kUp;
   record.send_client_ip = send_client_ip_;
   record.proxy_protocol = proxy_protocol_;
+  record.learn_mode = learn_mode_;
   record.registered_wall_ms = wall_ms();
   record.heartbeat_ms = now_ms;
   copy_text(record.name, text_of(m.server));
@@ -513,7 +523,22 @@ void Origins::apply(const Config& config, std::uint64_t now_ms) {
       publish(slot);
     }
   }
+  apply_learn_modes(learn_mode_of(config.learn.mode, ipc::LearnMode::kAuto));
   note_next_change();
+}
+
+void Origins::apply_learn_modes(ipc::LearnMode mode) {
+  learn_mode_ = mode;
+  std::map<std::uint32_t, ipc::LearnMode> own;
+  for (const auto& [key, origin] : static_) {
+    own[origin.ref.slot] = learn_mode_of(origin.config.learn, mode);
+  }
+  for (const std::uint32_t slot : used_) {
+    ipc::OriginRecord& record = origins_[slot].record;
+    const auto found = own.find(slot);
+    const ipc::LearnMode wanted = found == own.end() ? mode : found->second;
+    if (std::exchange(record.learn_mode, wanted) != wanted) publish(slot);
+  }
 }
 
 }  // namespace weir

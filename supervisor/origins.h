@@ -120,6 +120,7 @@ class Origins {
   ipc::Reply refuse_full(const ipc::OriginRegister& message, std::uint64_t now_ms);
   void apply_static(const std::string& key, const OriginConfig& config, bool is_default,
                     std::uint64_t now_ms);
+  void apply_learn_modes(ipc::LearnMode mode);
 
   // origin_names.cc
   void set_wanted(Origin& origin, const ipc::OriginRecord& wanted);
@@ -138,6 +139,7 @@ class Origins {
   route::HealthSettings health_;
   bool send_client_ip_ = false;
   std::uint8_t proxy_protocol_ = 0;
+  ipc::LearnMode learn_mode_ = ipc::LearnMode::kAuto;
   std::vector<Origin> origins_;      // by slot, up to the highest used so far
   std::vector<std::uint32_t> used_;  // slots in use
   OriginIndex index_;

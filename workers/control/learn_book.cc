@@ -13,19 +13,20 @@ namespace {
 using ipc::AudioCodec;
 using ipc::VideoCodec;
 
-constexpr std::uint32_t kForgetAfter = 3;  // answers without a stream that never came into the table
-constexpr std::size_t kToldMax = 4096;     // the others are told again
+constexpr std::uint32_t kForgetAfter =
+    3;                                  // answers without a stream that never came into the table
+constexpr std::size_t kToldMax = 4096;  // the others are told again
 constexpr std::uint64_t kBitsPerKilobit = 1000;
 
 // As SRS and nginx-rtmp write them.
 constexpr std::pair<std::string_view, VideoCodec> kVideo[] = {
-    {"H264", VideoCodec::kH264}, {"HEVC", VideoCodec::kHevc}, {"H265", VideoCodec::kHevc},
-    {"AV1", VideoCodec::kAv1},   {"VP8", VideoCodec::kVp8},   {"VP9", VideoCodec::kVp9},
+    {"H264", VideoCodec::kH264},         {"HEVC", VideoCodec::kHevc}, {"H265", VideoCodec::kHevc},
+    {"AV1", VideoCodec::kAv1},           {"VP8", VideoCodec::kVp8},   {"VP9", VideoCodec::kVp9},
     {"Sorenson-H263", VideoCodec::kH263}};
 constexpr std::pair<std::string_view, AudioCodec> kAudio[] = {
-    {"AAC", AudioCodec::kAac},     {"MP3", AudioCodec::kMp3},   {"MP3-8K", AudioCodec::kMp3},
-    {"Opus", AudioCodec::kOpus},   {"Speex", AudioCodec::kSpeex}, {"G711A", AudioCodec::kPcm},
-    {"G711U", AudioCodec::kPcm},   {"LPCM", AudioCodec::kPcm}};
+    {"AAC", AudioCodec::kAac},   {"MP3", AudioCodec::kMp3},     {"MP3-8K", AudioCodec::kMp3},
+    {"Opus", AudioCodec::kOpus}, {"Speex", AudioCodec::kSpeex}, {"G711A", AudioCodec::kPcm},
+    {"G711U", AudioCodec::kPcm}, {"LPCM", AudioCodec::kPcm}};
 
 template <typename Codec, std::size_t kSize>
 Codec codec_of(std::string_view text, const std::pair<std::string_view, Codec> (&known)[kSize]) {
@@ -70,8 +71,8 @@ void LearnBook::begin_answer() {
 }
 
 bool LearnBook::is_news(const ipc::StreamHead& head, const ipc::StreamFacts& facts) const {
-  const bool here =
-      ipc::OriginRef{head.origin_slot, head.origin_generation} == origin_ && head.has(ipc::kLearned);
+  const bool here = ipc::OriginRef{head.origin_slot, head.origin_generation} == origin_ &&
+                    head.has(ipc::kLearned);
   return !here || facts.video != head.facts.video || facts.audio != head.facts.audio ||
          differs_much(facts.kbps, head.facts.kbps);
 }

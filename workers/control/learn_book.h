@@ -1,8 +1,8 @@
 // LearnBook: what is known of one origin's streams, and what the master has to hear of an answer of
 // its API. Rows are compared with the shared state, and only what differs is told, so that whatever
-// got lost is told again by the next answer. What an origin shows no longer is found by its slots in
-// the table of streams: four bytes a stream, twice while an answer is read, and no keys.
-// Owner: the Learner; pure but for the shared state, which it reads.
+// got lost is told again by the next answer. What an origin shows no longer is found by its slots
+// in the table of streams: four bytes a stream, twice while an answer is read, and no keys. Owner:
+// the Learner; pure but for the shared state, which it reads.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +36,8 @@ class LearnBook {
   bool take(const origin_api::StreamRow& row);
   // What an answer proves of streams that it does not show.
   enum class Proof : std::uint8_t {
-    kNothing,   // it was not whole, or another process gave it than the one before
-    kSuspect,   // it came in pages, between which rows may have changed places: two in a row do
+    kNothing,  // it was not whole, or another process gave it than the one before
+    kSuspect,  // it came in pages, between which rows may have changed places: two in a row do
     kGone,
   };
   void end_answer(Proof proof);

@@ -102,7 +102,7 @@ struct Learner::Source {
   bool seen = false;
   std::vector<Place> places;
   std::size_t place = 0;
-  bool settled = false;  // that place has answered
+  bool settled = false;   // that place has answered
   bool answered = false;  // of the places, some did
   std::uint32_t fails = 0;
   std::uint64_t retry_ms = kOtherRetryMs;
@@ -117,7 +117,7 @@ struct Learner::Source {
   std::uint64_t started_ms = 0;
   std::uint64_t deadline_ms = 0;
   std::size_t pages = 0;
-  std::size_t rows = 0;       // published or not: where the next page begins
+  std::size_t rows = 0;  // published or not: where the next page begins
   std::size_t published = 0;
   std::size_t skipped = 0;
   std::uint64_t bytes = 0;
@@ -184,7 +184,8 @@ void Learner::tick() {
 
 std::vector<Learner::Place> Learner::places_of(const ipc::OriginRecord& record) const {
   std::vector<Place> places;
-  if (record.learn_mode == LearnMode::kOff || record.state == ipc::OriginState::kDead) return places;
+  if (record.learn_mode == LearnMode::kOff || record.state == ipc::OriginState::kDead)
+    return places;
   const auto add = [&](LearnApi api, EndpointKind kind) {
     const std::size_t count = record.endpoint_count[static_cast<std::size_t>(kind)];
     for (std::size_t i = 0; i < std::min(count, limits::kEndpointsPerKind); ++i) {
@@ -192,7 +193,8 @@ std::vector<Learner::Place> Learner::places_of(const ipc::OriginRecord& record) 
     }
   };
   if (record.learn_mode != LearnMode::kNginxRtmp) add(LearnApi::kSrs, EndpointKind::kApi);
-  if (record.learn_mode == LearnMode::kSrs && places.empty()) add(LearnApi::kSrs, EndpointKind::kHttp);
+  if (record.learn_mode == LearnMode::kSrs && places.empty())
+    add(LearnApi::kSrs, EndpointKind::kHttp);
   if (record.learn_mode == LearnMode::kSrs) return places;
   add(LearnApi::kNginxRtmp, EndpointKind::kApi);
   add(LearnApi::kNginxRtmp, EndpointKind::kHttp);
@@ -281,8 +283,8 @@ void Learner::begin(Source& source, std::uint64_t now_ms) {
 void Learner::ask(Source& source, const ipc::OriginRecord& record, std::uint64_t now_ms) {
   const Place& place = source.places[source.place];
   LearnQuestion question;
-  question.target = target_of(record, place.kind,
-                              record.endpoints[static_cast<std::size_t>(place.kind)][place.address]);
+  question.target = target_of(
+      record, place.kind, record.endpoints[static_cast<std::size_t>(place.kind)][place.address]);
   question.api = place.api;
   question.path = config_.learn.stat_path;
   if (place.api == LearnApi::kSrs) {
@@ -345,10 +347,12 @@ void Learner::succeed(Source& source, const LearnResult& result) {
   const bool same_process = source.pid == 0 || result.pid == 0 || source.pid == result.pid;
   source.pid = result.pid;
   LearnBook::Proof proof = source.pages > 1 ? LearnBook::Proof::kSuspect : LearnBook::Proof::kGone;
-  if (too_many || !same_process) proof = LearnBook::Proof::kNothing;
+  const bool more_to_come = result.rows >= kPageRows;  // than is read of one origin
+  if (too_many || more_to_come || !same_process) proof = LearnBook::Proof::kNothing;
   source.book.end_answer(proof);
   if (too_many && !std::exchange(source.told_many, true)) {
-    LogLine(LogLevel::kWarn, "origin shows more streams than learn.max_streams, the rest is not learned")
+    LogLine(LogLevel::kWarn,
+            "origin shows more streams than learn.max_streams, the rest is not learned")
         .field("origin", source.name)
         .field("max_streams", config_.learn.max_streams);
   }
@@ -370,7 +374,8 @@ void Learner::fail(Source& source, const LearnResult& result, std::uint64_t now_
   fail_place(source, result, now_ms);
 }
 
-// The next place is asked at once; when all have been, after a while.
+// The next place is asked at once; when all have been, after a while, which is longer if none of
+// what answers was ever such an API.
 void Learner::fail_place(Source& source, const LearnResult& result, std::uint64_t now_ms) {
   source.answered = source.answered || has_answered(result.end);
   if (++source.place < source.places.size()) {
@@ -382,7 +387,10 @@ void Learner::fail_place(Source& source, const LearnResult& result, std::uint64_
   }
   source.place = 0;
   tell_failure(source, result);
-  if (std::exchange(source.answered, false)) {
+  ipc::OriginRecord record;
+  const bool has_api =
+      state_.read_origin(source.origin, record) && record.learn_state != LearnState::kUnknown;
+  if (std::exchange(source.answered, false) && !has_api) {
     source.due_ms = now_ms + source.retry_ms;
     source.retry_ms = std::min(source.retry_ms * 2, kOtherRetryMaxMs);
   } else {
@@ -396,10 +404,10 @@ void Learner::tell_failure(Source& source, const LearnResult& result) {
   if (source.told != LearnEnd::kWhole) return;
   source.told = result.end;
   const bool is_fault = result.end != LearnEnd::kStatus && result.end != LearnEnd::kOtherApi;
-  LogLine(is_fault ? LogLevel::kWarn : LogLevel::kInfo, "no streams are learned from this origin")
-      .field("origin", source.name)
-      .field("why", why_text(result))
-      .field("advice", advice(result.end));
+  LogLine line(is_fault ? LogLevel::kWarn : LogLevel::kInfo,
+               "no streams are learned from this origin");
+  line.field("origin", source.name).field("why", why_text(result));
+  if (const std::string_view what = advice(result.end); !what.empty()) line.field("advice", what);
 }
 
 // What the state says already is not repeated; what got lost is.

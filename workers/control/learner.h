@@ -1,7 +1,7 @@
 // Learner: asks each origin's own API for the streams that are published there, again and again,
-// and tells the master what differs from the shared state (docs/STREAMS.md, "Learned"). Which API an
-// origin has is found out by what answers, as learn.mode allows: SRS's at its API endpoints, then
-// nginx-rtmp's statistics there and at its HTTP endpoints.
+// and tells the master what differs from the shared state (docs/STREAMS.md, "Learned"). Which API
+// an origin has is found out by what answers, as learn.mode allows: SRS's at its API endpoints,
+// then nginx-rtmp's statistics there and at its HTTP endpoints.
 //
 // Bounds: kConcurrent questions at once, learn.timeout and learn.max_answer an answer,
 // learn.max_streams an origin, kNewsPerSecond messages; and a fiftieth of a core: what answers cost
@@ -81,7 +81,7 @@ class Learner {
   OriginTls tls_;
   OriginConnect connect_;
   std::vector<std::uint8_t> buffer_;
-  std::map<std::uint32_t, std::unique_ptr<Source>> sources_;  // by slot of the origin
+  std::map<std::uint32_t, std::unique_ptr<Source>> sources_;    // by slot of the origin
   std::map<std::uint32_t, std::vector<std::uint32_t>> before_;  // slots learned before this process
   std::uint32_t last_started_ = 0;
   std::size_t running_ = 0;

@@ -66,7 +66,7 @@ class Weir:
     text      whole configuration instead; {rtmp_port}, {api_port}, {http_port}, {dir} are filled in
     http      True: serve HTTP streams on .http_port, and name the origins' http_port as endpoint;
               a dict: the same with these options of the http section. Off by default
-    env       environment variables
+    env       environment variables; WEIR_LEARN is off unless given
     build     directory of its binary, if it is not the build under test
     wrapper   argv of a program that runs it, such as valgrind; must keep its pid
     start     False: only write the file
@@ -78,7 +78,7 @@ class Weir:
         self.build = build or build_dir()
         self.wrapper = list(wrapper)
         self.name = name
-        self.env = env or {}
+        self.env = {"WEIR_LEARN": "off", **(env or {})}  # fake origins count who asks them
         self.args = list(args)
         self.workers_wanted = workers
         self.rtmp_port = rtmp_port or free_port()

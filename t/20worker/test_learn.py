@@ -1,0 +1,162 @@
+"""Learning from origins' APIs: answers as they should be, and hostile ones."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+import urllib.parse
+
+from weirtest import HttpOrigin, free_port, poll
+
+ON = {"WEIR_LEARN": "auto"}
+QUICK = {"log": {"level": "info"},
+         "learn": {"interval": "200ms", "timeout": "500ms", "max_streams": 3000, "max_answer": "4m"}}
+
+
+def row(name, app="live", active=True, **more):
+    return {"id": "vid-1", "name": name, "vhost": "vid-2", "app": app, "url": f"/{app}/{name}",
+            "clients": 1, "kbps": {"recv_30s": 800, "send_30s": 0}, "publish": {"active": active},
+            "video": {"codec": "H264"}, "audio": None, **more}
+
+
+class Srs:
+    """An API that pages its rows as SRS does."""
+
+    def __init__(self, lab, rows):
+        self.rows, self.questions = rows, []
+        self.broken = False
+        self.port = HttpOrigin(lab, self._serve).http_port
+
+    def _serve(self, call):
+        url = urllib.parse.urlsplit(call.path)
+        if url.path != "/api/v1/streams/":
+            return call.answer(404)
+        self.questions.append(call.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        start, count = int(query["start"]), max(10, int(query["count"]))
+        text = json.dumps({"code": 0, "streams": self.rows[start:start + count]}, ensure_ascii=False)
+        call.answer(200, text[:-3].encode() if self.broken else text.encode(), framing="close")
+        return None
+
+
+def learned(weir, origin):
+    return {each["key"].split("/", 1)[1] for each in weir.streams()
+            if each["learned"] and each["origin_name"] == origin}
+
+
+def page_of(weir, **labels):
+    return weir.metric("weir_origin_learn_up", **labels)
+
+
+def api(port):
+    return {"ip": "127.0.0.1", "rtmp": free_port(), "api": port}
+
+
+def quietly(serve):
+    def run(call):
+        with contextlib.suppress(OSError):
+            serve(call)
+        call.close()
+    return run
+
+
+def test_rows_come_and_go(lab):
+    srs = Srs(lab, [row("a"), row("b", app="x/y"), row("p", active=False),
+                    row("v", url="cam.example.com/live/v")])
+    weir = lab.weir(env=ON, config={**QUICK, "origin o": api(srs.port)})
+    poll("learned", lambda: learned(weir, "o") == {"live/a", "x/y/b", "live/v"})
+    first = next(each for each in weir.streams() if each["key"] == "__defaultVhost__/live/a")
+    assert (first["source"], first["video"], first["kbps"]) == ("learned", "h264", 800)
+    assert page_of(weir, origin="o") == 1
+    srs.rows = [row("a"), row("c")]
+    poll("gone and new", lambda: learned(weir, "o") == {"live/a", "live/c"})
+    # Broken answers prove nothing; after three of them the origin's word counts no more.
+    srs.broken = True
+    poll("it fails", lambda: page_of(weir, origin="o") == 0)
+    srs.broken = False
+    poll("again", lambda: learned(weir, "o") == {"live/a", "live/c"} and page_of(weir, origin="o") == 1)
+    # A control worker that dies takes nothing along, and the next one knows what has gone since.
+    news = weir.metric("weir_learn_news_total")
+    srs.rows = [row("a")]
+    os.kill(weir.pids("control")[0], signal.SIGKILL)
+    poll("without c", lambda: learned(weir, "o") == {"live/a"})
+    assert weir.metric("weir_learn_news_total") <= news + 2
+
+
+def test_pages(lab):
+    srs = Srs(lab, [row(f"s{i}") for i in range(2500)])
+    weir = lab.weir(env=ON, config={**QUICK, "origin o": api(srs.port)})
+
+    def count():
+        return weir.metric("weir_streams_learned")
+    poll("all pages", lambda: count() == 2500, 20)
+    assert any("start=2000&" in each for each in srs.questions)
+    del srs.rows[:1300]
+    poll("the rest", lambda: count() == 1200, 20)
+    # More than learn.max_streams: the first ones, and nothing is taken for gone.
+    srs.rows[:] = [row(f"t{i}") for i in range(4000)]
+    weir.wait_log("more streams than learn.max_streams", 20)
+
+
+def test_hostile_answers(lab):
+    good = Srs(lab, [row("<b>&\"'"), row("é\u0001x"), row("n" * 4096), row("a\nb"), row(""), row("ok")])
+    names = b'{"code":0,"streams":[' + b",".join(
+        json.dumps({"name": f"n{i}", "app": "a", "publish": {"active": True}}).encode()
+        for i in range(100000)) + b"]}"
+
+    def endless(call):
+        call.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        call.chunk(b'{"code":0,"streams":[')
+        while True:
+            call.chunk(b'{"x":[1,2,3]},' * 1000)
+
+    def drip(call):
+        call.send("HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            call.send('{"code":0,'[:1])
+            time.sleep(0.05)
+
+    deep = b"[" * 1000000
+    hostile = {
+        "huge": lambda call: call.send("HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n" + "x" * 1000),
+        "endless": endless,
+        "drip": drip,
+        "rows": lambda call: call.answer(200, names),
+        "cut": lambda call: call.send("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"code\":0,\"streams\":["),
+        "deep": lambda call: call.answer(200, deep),
+        "html": lambda call: call.answer(200, b"<!DOCTYPE html><html>"),
+        "forbidden": lambda call: call.answer(403),
+        "moved": lambda call: call.answer(302, fields={"Location": "http://192.0.2.1/"}),
+        "garbage": lambda call: call.send(b"\x00\xff" * 5000),
+        "empty": lambda call: None,
+        "xml": lambda call: call.answer(200, b"<rtmp>" * 100000),
+    }
+    ports = {name: HttpOrigin(lab, quietly(serve)).http_port for name, serve in hostile.items()}
+    weir = lab.weir(env=ON, config={**QUICK, "origin good": api(good.port),
+                                    **{f"origin {name}": api(port) for name, port in ports.items()}})
+    poll("the good ones", lambda: learned(weir, "good") == {"live/<b>&\"'", "live/ok"})
+    poll("the bad ones fail", lambda: weir.metric("weir_learn_answers_total", result="failed") > 40, 30)
+    assert learned(weir, "good") == {"live/<b>&\"'", "live/ok"}
+    assert weir.metric("weir_learn_rows_total", result="skipped") >= 4
+    assert weir.metric("weir_streams_learned") <= 2 + 3000
+    log = weir.log()
+    for name in ("huge", "rows", "deep", "html", "forbidden", "moved", "endless", "xml"):
+        told = [line for line in log.splitlines()
+                if "no streams are learned" in line and f"origin={name} " in line]
+        assert len(told) == 1, (name, told)
+    assert "192.0.2.1" not in log
+    before = len(good.questions)
+    poll("the good one is still asked", lambda: len(good.questions) > before)
+
+
+def test_off(lab):
+    srs = Srs(lab, [row("a")])
+    weir = lab.weir(env=ON, config={**QUICK, "origin o": {**api(srs.port), "learn": "off"},
+                                    "origin p": api(Srs(lab, [row("b")]).port)})
+    poll("the other", lambda: learned(weir, "p") == {"live/b"})
+    assert srs.questions == []
+    weir.reload(config={"origin o": {**api(srs.port), "learn": "srs"}})
+    poll("now it is asked", lambda: learned(weir, "o") == {"live/a"})
+    weir.reload(config={"origin o": {**api(srs.port), "learn": "off"}})
+    poll("its word counts no more", lambda: learned(weir, "o") == set())
