@@ -16,34 +16,40 @@ constexpr int kRows = 500;
 constexpr std::size_t kPiece = 64 * 1024;
 
 std::string srs_answer() {
-  std::string out = R"({"code":0,"server":"vid-7b8269q","service":"588n5720","pid":"10813","streams":[)";
+  std::string out =
+      R"({"code":0,"server":"vid-7b8269q","service":"588n5720","pid":"10813","streams":[)";
   for (int i = 0; i < kRows; ++i) {
     const std::string name = "cam" + std::to_string(i);
     if (i > 0) out += ',';
-    out += R"({"id":"vid-2483818","name":")" + name +
-           R"(","vhost":"vid-a4c5302","app":"live","tcUrl":"rtmp://127.0.0.1:1935/live","url":"/live/)" +
-           name +
-           R"(","live_ms":1795768125131,"clients":1,"frames":123456,"send_bytes":1234567,)"
-           R"("recv_bytes":123456789,"kbps":{"recv_30s":2345,"send_30s":123},"publish":{"active":true,)"
-           R"("cid":"r8o5a296"},"video":{"codec":"H264","profile":"High","level":"3.2","width":768,)"
-           R"("height":320},"audio":{"codec":"AAC","sample_rate":44100,"channel":2,"profile":"LC"}})";
+    out +=
+        R"({"id":"vid-2483818","name":")" + name +
+        R"(","vhost":"vid-a4c5302","app":"live","tcUrl":"rtmp://127.0.0.1:1935/live","url":"/live/)" +
+        name +
+        R"(","live_ms":1795768125131,"clients":1,"frames":123456,"send_bytes":1234567,)"
+        R"("recv_bytes":123456789,"kbps":{"recv_30s":2345,"send_30s":123},"publish":{"active":true,)"
+        R"("cid":"r8o5a296"},"video":{"codec":"H264","profile":"High","level":"3.2","width":768,)"
+        R"("height":320},"audio":{"codec":"AAC","sample_rate":44100,"channel":2,"profile":"LC"}})";
   }
   return out + "]}";
 }
 
 std::string nginx_answer() {
-  std::string out = "<rtmp>\r\n<pid>1</pid>\r\n<server>\r\n<application>\r\n<name>live</name>\r\n<live>\r\n";
+  std::string out =
+      "<rtmp>\r\n<pid>1</pid>\r\n<server>\r\n<application>\r\n<name>live</name>\r\n<live>\r\n";
   for (int i = 0; i < kRows; ++i) {
-    out += "<stream>\r\n<name>cam" + std::to_string(i) +
-           "</name>\r\n<time>3611</time><bw_in>2345678</bw_in>\r\n<bytes_in>115734</bytes_in>\r\n"
-           "<bw_out>0</bw_out>\r\n<bytes_out>115684</bytes_out>\r\n<bw_audio>0</bw_audio>\r\n"
-           "<bw_video>0</bw_video>\r\n<client><id>3</id><address>127.0.0.1</address><time>3787</time>"
-           "<flashver>FMLE/3.0 (compatible; Lavf59.27</flashver><dropped>0</dropped><avsync>-21</avsync>"
-           "<timestamp>3600</timestamp><publishing/><active/></client>\r\n<meta><video><width>768</width>"
-           "<height>320</height><frame_rate>25</frame_rate><codec>H264</codec><profile>High</profile>"
-           "<compat>0</compat><level>3.2</level></video><audio><codec>AAC</codec><profile>LC</profile>"
-           "<channels>2</channels><sample_rate>44100</sample_rate></audio></meta>\r\n"
-           "<nclients>1</nclients>\r\n<publishing/>\r\n<active/>\r\n</stream>\r\n";
+    out +=
+        "<stream>\r\n<name>cam" + std::to_string(i) +
+        "</name>\r\n<time>3611</time><bw_in>2345678</bw_in>\r\n<bytes_in>115734</bytes_in>\r\n"
+        "<bw_out>0</bw_out>\r\n<bytes_out>115684</bytes_out>\r\n<bw_audio>0</bw_audio>\r\n"
+        "<bw_video>0</bw_video>\r\n<client><id>3</id><address>127.0.0.1</address><time>3787</time>"
+        "<flashver>FMLE/3.0 (compatible; "
+        "Lavf59.27</flashver><dropped>0</dropped><avsync>-21</avsync>"
+        "<timestamp>3600</timestamp><publishing/><active/></client>\r\n<meta><video><width>768</"
+        "width>"
+        "<height>320</height><frame_rate>25</frame_rate><codec>H264</codec><profile>High</profile>"
+        "<compat>0</compat><level>3.2</level></video><audio><codec>AAC</codec><profile>LC</profile>"
+        "<channels>2</channels><sample_rate>44100</sample_rate></audio></meta>\r\n"
+        "<nclients>1</nclients>\r\n<publishing/>\r\n<active/>\r\n</stream>\r\n";
   }
   return out + "</live>\r\n</application>\r\n</server>\r\n</rtmp>\r\n";
 }

@@ -21,10 +21,11 @@ constexpr std::size_t kConcurrent = 32;
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::uint64_t kTickMs = 50;
 constexpr std::uint64_t kLookMs = 500;  // for new origins
-constexpr std::uint64_t kNewsPerSecond = 20000;
-constexpr std::size_t kPageRows = 1000;  // of SRS, which gives as many as are asked for
-constexpr std::uint32_t kMaxFails = 3;   // answers in a row
-constexpr double kCpuShare = 0.02;       // of a core
+constexpr std::uint64_t kNewsPerSecond = 50000;
+constexpr std::uint64_t kNewsAtOnce = 50000;  // the channel takes 65,536
+constexpr std::size_t kPageRows = 1000;       // of SRS, which gives as many as are asked for
+constexpr std::uint32_t kMaxFails = 3;        // answers in a row
+constexpr double kCpuShare = 0.02;            // of a core
 // Where nobody answers it costs nothing to ask again soon; where something else does, it is rude.
 constexpr std::uint64_t kSilentRetryMs = 2000;
 constexpr std::uint64_t kOtherRetryMs = 10000;
@@ -136,6 +137,7 @@ Learner::Learner(event_base* base, const Config& config, const ipc::StateView& s
       tls_(config),
       connect_(tls_, {}),
       buffer_(kReadBytes),
+      news_left_(kNewsAtOnce),
       timer_(make_timer<&Learner::tick>(base, this)) {
   const auto limit = [this](auto& send_one) {
     return [this, &send_one](auto& message) {
@@ -166,7 +168,7 @@ void Learner::stop() {
 
 void Learner::tick() {
   const std::uint64_t now = monotonic_ms();
-  news_left_ = kNewsPerSecond * kTickMs / 1000;
+  news_left_ = std::min(news_left_ + kNewsPerSecond * kTickMs / 1000, kNewsAtOnce);
   if (now >= next_look_ms_) {
     next_look_ms_ = now + kLookMs;
     look_at_origins(now);

@@ -85,7 +85,7 @@ class Learner {
   std::map<std::uint32_t, std::vector<std::uint32_t>> before_;  // slots learned before this process
   std::uint32_t last_started_ = 0;
   std::size_t running_ = 0;
-  std::uint64_t news_left_ = 0;
+  std::uint64_t news_left_;
   std::uint64_t next_look_ms_ = 0;
   std::uint64_t next_intervals_ms_ = 0;
   EventPtr timer_;
