@@ -82,6 +82,13 @@ void put_endpoints(ipc::OriginRecord& record, ipc::EndpointKind kind,
   std::copy_n(from.begin(), count, record.endpoints[k]);
 }
 
+// `word`: of the configuration.
+ipc::LearnMode learn_mode_of(std::string_view word) {
+  if (word == "srs") return ipc::LearnMode::kSrs;
+  if (word == "nginx_rtmp") return ipc::LearnMode::kNginxRtmp;
+  return word == "off" ? ipc::LearnMode::kOff : ipc::LearnMode::kAuto;
+}
+
 ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms) {
   ipc::OriginRecord record;
   record.state = OriginState::kUp;
@@ -89,6 +96,7 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   record.draining = config.drain;
   record.send_client_ip = config.send_client_ip;
   record.proxy_protocol = config.proxy_protocol;
+  record.learn_mode = learn_mode_of(config.learn);
   record.weight = config.weight;
   record.registered_wall_ms = wall_ms();
   record.heartbeat_ms = now_ms;
@@ -102,14 +110,6 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   put_endpoints(record, ipc::EndpointKind::kSrt, config.srt);
   put_endpoints(record, ipc::EndpointKind::kRtc, config.rtc);
   return record;
-}
-
-// `word`: of the configuration; empty: as the section says.
-ipc::LearnMode learn_mode_of(std::string_view word, ipc::LearnMode otherwise) {
-  if (word == "auto") return ipc::LearnMode::kAuto;
-  if (word == "srs") return ipc::LearnMode::kSrs;
-  if (word == "nginx_rtmp") return ipc::LearnMode::kNginxRtmp;
-  return word == "off" ? ipc::LearnMode::kOff : otherwise;
 }
 
 bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
@@ -272,9 +272,7 @@ std::size_t Origins::adopt(const ipc::StateView& predecessor) {
     record.streams = 0;
     record.publishers = 0;
     record.players = 0;
-    record.send_client_ip = send_client_ip_;
-    record.proxy_protocol = proxy_protocol_;
-    record.learn_mode = learn_mode_;
+    registered_.apply_to(record);
     if (add(record, false).slot != ipc::kNoSlot) ++adopted;
   });
   note_next_change();
@@ -348,9 +346,7 @@ ipc::Reply Origins::register_origin(const ipc::OriginRegister& m, std::uint64_t 
   }
   ipc::OriginRecord record;
   record.state = OriginState::kUp;
-  record.send_client_ip = send_client_ip_;
-  record.proxy_protocol = proxy_protocol_;
-  record.learn_mode = learn_mode_;
+  registered_.apply_to(record);
   record.registered_wall_ms = wall_ms();
   record.heartbeat_ms = now_ms;
   copy_text(record.name, text_of(m.server));
@@ -460,6 +456,7 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
       record.weight = config.weight;
       record.send_client_ip = config.send_client_ip;
       record.proxy_protocol = config.proxy_protocol;
+      record.learn_mode = learn_mode_of(config.learn);
       copy_text(record.tls_name, config.tls_name);
       if (have.config.drain != config.drain) record.draining = config.drain;
       publish(have.ref.slot);
@@ -495,14 +492,16 @@ void Origins::apply(const Config& config, std::uint64_t now_ms) {
   health_.ttl_ms = config.balance.origin_ttl;
   health_.forget_ms = config.balance.origin_forget;
   health_.trial_ms = config.balance.probe_timeout + kProbeSlackMs;
-  send_client_ip_ = config.rtmp.send_client_ip;
-  proxy_protocol_ = proxy_version(config.origin_proxy_protocol);
+  registered_ = {config.rtmp.send_client_ip, proxy_version(config.origin_proxy_protocol),
+                 learn_mode_of(config.learn.mode)};
 
-  std::map<std::string, std::pair<const OriginConfig*, bool>> wanted;
-  const std::optional<OriginConfig> backend = default_backend_origin(config);
-  if (backend) wanted["default_backend"] = {&*backend, true};
-  for (const OriginConfig& origin : config.origins)
-    wanted["origin " + origin.name] = {&origin, false};
+  std::map<std::string, std::pair<OriginConfig, bool>> wanted;
+  const auto want = [&](const std::string& key, OriginConfig origin, bool is_default) {
+    if (origin.learn.empty()) origin.learn = config.learn.mode;
+    wanted[key] = {std::move(origin), is_default};
+  };
+  if (auto backend = default_backend_origin(config)) want("default_backend", *backend, true);
+  for (const OriginConfig& origin : config.origins) want("origin " + origin.name, origin, false);
   for (auto it = static_.begin(); it != static_.end();) {
     if (wanted.count(it->first) != 0) {
       ++it;
@@ -513,32 +512,21 @@ void Origins::apply(const Config& config, std::uint64_t now_ms) {
     }
     it = static_.erase(it);
   }
-  for (const auto& [key, value] : wanted) apply_static(key, *value.first, value.second, now_ms);
+  for (const auto& [key, value] : wanted) apply_static(key, value.first, value.second, now_ms);
   for (const std::uint32_t slot : used_) {
     ipc::OriginRecord& record = origins_[slot].record;
-    if (!record.is_static &&
-        (record.send_client_ip != send_client_ip_ || record.proxy_protocol != proxy_protocol_)) {
-      record.send_client_ip = send_client_ip_;
-      record.proxy_protocol = proxy_protocol_;
-      publish(slot);
-    }
+    if (!record.is_static && registered_.apply_to(record)) publish(slot);
   }
-  apply_learn_modes(learn_mode_of(config.learn.mode, ipc::LearnMode::kAuto));
   note_next_change();
 }
 
-void Origins::apply_learn_modes(ipc::LearnMode mode) {
-  learn_mode_ = mode;
-  std::map<std::uint32_t, ipc::LearnMode> own;
-  for (const auto& [key, origin] : static_) {
-    own[origin.ref.slot] = learn_mode_of(origin.config.learn, mode);
-  }
-  for (const std::uint32_t slot : used_) {
-    ipc::OriginRecord& record = origins_[slot].record;
-    const auto found = own.find(slot);
-    const ipc::LearnMode wanted = found == own.end() ? mode : found->second;
-    if (std::exchange(record.learn_mode, wanted) != wanted) publish(slot);
-  }
+bool Origins::Registered::apply_to(ipc::OriginRecord& record) const {
+  const bool same = record.send_client_ip == send_client_ip &&
+                    record.proxy_protocol == proxy_protocol && record.learn_mode == learn_mode;
+  record.send_client_ip = send_client_ip;
+  record.proxy_protocol = proxy_protocol;
+  record.learn_mode = learn_mode;
+  return !same;
 }
 
 }  // namespace weir

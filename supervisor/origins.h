@@ -95,6 +95,15 @@ class Origins {
     OriginConfig config;
     ipc::OriginRef ref;
   };
+  // What the configuration says of all origins that are not in it.
+  struct Registered {
+    bool send_client_ip = false;
+    std::uint8_t proxy_protocol = 0;
+    ipc::LearnMode learn_mode = ipc::LearnMode::kAuto;
+
+    // True: it said otherwise.
+    bool apply_to(ipc::OriginRecord& record) const;
+  };
   // A set that forgets its oldest members.
   class BoundedSet {
    public:
@@ -120,7 +129,6 @@ class Origins {
   ipc::Reply refuse_full(const ipc::OriginRegister& message, std::uint64_t now_ms);
   void apply_static(const std::string& key, const OriginConfig& config, bool is_default,
                     std::uint64_t now_ms);
-  void apply_learn_modes(ipc::LearnMode mode);
 
   // origin_names.cc
   void set_wanted(Origin& origin, const ipc::OriginRecord& wanted);
@@ -137,9 +145,7 @@ class Origins {
   ipc::StateWriter& state_;
   Retired retired_;
   route::HealthSettings health_;
-  bool send_client_ip_ = false;
-  std::uint8_t proxy_protocol_ = 0;
-  ipc::LearnMode learn_mode_ = ipc::LearnMode::kAuto;
+  Registered registered_;
   std::vector<Origin> origins_;      // by slot, up to the highest used so far
   std::vector<std::uint32_t> used_;  // slots in use
   OriginIndex index_;

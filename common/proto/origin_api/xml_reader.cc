@@ -220,10 +220,7 @@ XmlToken XmlReader::take_attributes(Cursor& in) {
     if (state_ == State::kQuoted) {
       if (byte == quote_) state_ = State::kAttributes;
     } else if (state_ == State::kEmptyEnd) {
-      if (byte != '>') return fail(kNotXml);
-      const XmlToken token = open();
-      if (token == XmlToken::kOpen) state_ = State::kEmptyClose;
-      return token;
+      return byte == '>' ? open_empty() : fail(kNotXml);
     } else if (byte == '>') {
       return state_ == State::kCloseEnd ? close() : open();
     } else if (state_ == State::kCloseEnd) {
@@ -238,6 +235,12 @@ XmlToken XmlReader::take_attributes(Cursor& in) {
     }
   }
   return XmlToken::kNeedMore;
+}
+
+XmlToken XmlReader::open_empty() {
+  const XmlToken token = open();
+  if (token == XmlToken::kOpen) state_ = State::kEmptyClose;
+  return token;
 }
 
 XmlToken XmlReader::open() {

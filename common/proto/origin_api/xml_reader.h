@@ -71,6 +71,7 @@ class XmlReader {
   XmlToken take_bang(Cursor& in);
   XmlToken take_section(Cursor& in, bool want_text);
   XmlToken open();
+  XmlToken open_empty();
   XmlToken close();
   XmlToken fail(std::string_view why);
   std::string_view entity_text();
