@@ -66,6 +66,7 @@ inline constexpr std::size_t kHookCacheEntries = 64 * 1024;  // some 100 bytes e
 inline constexpr std::size_t kResolverNames = 4096;
 inline constexpr std::size_t kResolverAddresses = 1024;  // of each family
 inline constexpr std::size_t kResolverQueries = 64;
+inline constexpr std::size_t kNamedSets = 64;      // origins_from blocks
 inline constexpr std::size_t kHookAddresses = 32;  // of a hook's host that one call tries
 
 // UDP relay: what waits while the master answers a claim; more is dropped.

@@ -56,6 +56,21 @@ struct OriginConfig {
   friend bool operator==(const OriginConfig&, const OriginConfig&) = default;
 };
 
+// `origins_from NAME:PORT { http 8080; ... }`: each address of a host name is an origin of its own.
+struct OriginsFromConfig {
+  // As each of them: `hosts` has the name, in whose place origin_at() puts an address, and `name`
+  // is what theirs begin with.
+  OriginConfig each;
+  std::uint16_t port = 0;            // of RTMP; names the block together with the name
+  std::uint64_t drain_timeout = 0;   // ms; 0: one that left stays until nobody is there
+  std::uint64_t absent_timeout = 0;  // ms, how long "there is no such name" is not believed
+  friend bool operator==(const OriginsFromConfig&, const OriginsFromConfig&) = default;
+
+  std::string_view host() const { return each.hosts.at(1); }
+  std::string text() const;  // NAME:PORT
+  OriginConfig origin_at(const Endpoint& address) const;
+};
+
 // `certificate NAME { file chain.pem; key key.pem; }`, with what was in the files.
 struct CertificateConfig {
   TlsCertificate tls;
@@ -72,6 +87,7 @@ struct Config {
   option_type::Type name = config::from_default::Type(initial);
 #include "common/config/options.def"
   std::vector<OriginConfig> origins;
+  std::vector<OriginsFromConfig> origins_from;
   std::vector<CertificateConfig> certificates;
   std::string origin_ca;                                   // what is in the file tls.origin_ca
   std::map<std::string, Provenance, std::less<>> sources;  // by option path; defaults are left out

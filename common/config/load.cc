@@ -87,6 +87,7 @@ class Loader {
   void apply_top(const Statement& statement) {
     const std::string& name = statement.name.text;
     if (name == "origin") return add_origin(statement);
+    if (name == "origins_from") return add_origins_from(statement);
     if (name == "certificate") return add_certificate(statement);
     if (!is_section(name)) return apply_option("", statement);
     if (!statement.is_block) {
@@ -104,6 +105,12 @@ class Loader {
     }
     config_.origins.push_back(read_origin(statement, document_, faults_));
     origin_blocks_.push_back(&statement);
+  }
+
+  // Without a block too: all that it needs stands in its name.
+  void add_origins_from(const Statement& statement) {
+    config_.origins_from.push_back(read_origins_from(statement, document_, faults_));
+    origins_from_blocks_.push_back(&statement);
   }
 
   void add_certificate(const Statement& statement) {
@@ -353,6 +360,11 @@ class Loader {
 
   void check_origins() {
     check_origin_clashes(config_.origins, origin_blocks_, document_, faults_);
+    check_origins_from_clashes(config_.origins_from, origins_from_blocks_, document_, faults_);
+    if (config_.origins_from.size() > limits::kNamedSets) {
+      faults_.add(document_, origins_from_blocks_[limits::kNamedSets]->name.at,
+                  "more than " + std::to_string(limits::kNamedSets) + " origins_from blocks");
+    }
     if (config_.origins.size() > static_cast<std::size_t>(config_.max_origins)) {
       fault_of("", "max_origins",
                std::to_string(config_.origins.size()) + " origin blocks need as many slots");
@@ -365,6 +377,7 @@ class Loader {
   const Document document_;
   std::map<const OptionRow*, Origin> set_by_;
   std::vector<const Statement*> origin_blocks_;
+  std::vector<const Statement*> origins_from_blocks_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <iterator>
 #include <set>
 
@@ -35,6 +36,34 @@ constexpr OriginRow kRows[] = {
      "name, or else its IP address."},
 };
 
+// What is different in blocks that take their origins from a name.
+constexpr OriginRow kFromRows[] = {
+    {"name", "name", "", "srs", "up to 23 bytes",
+     "What the names of its origins begin with; behind it come - and the address, IPv6 with - in "
+     "the place of colons. Empty: the first label of NAME, cut to 23 bytes. No two blocks may have "
+     "the same."},
+    {"rtmp", "endpoints", "", "rtmp://:1935 1936", "up to 4, PORT among them",
+     "RTMP endpoints: port or proto://:port. Empty: PORT alone."},
+    {"http", "endpoints", "", "8080", "up to 4", "HTTP stream endpoints: port or proto://:port."},
+    {"api", "endpoints", "", "1985", "up to 4", "HTTP API endpoints."},
+    {"srt", "endpoints", "", "10080", "up to 4", "SRT endpoints (UDP)."},
+    {"rtc", "endpoints", "", "8000", "up to 4", "WebRTC endpoints (UDP)."},
+    {"tls_name", "name", "", "origin.example.org", "up to 63 bytes",
+     "Name in the certificates of their TLS endpoints (rtmps://, https://). Empty: NAME."},
+    {"drain_timeout", "duration", "0", "1h", "0 to 30d",
+     "How long an origin whose address has left the name keeps its streams and sessions. Then it is "
+     "forgotten; the sessions go on. 0: until nobody is there."},
+    {"absent_timeout", "duration", "30s", "30s", "0 to 1d",
+     "How long it is not believed that the name is not there, or has no address any more. "
+     "Then origins that fail their probes drain; those that answer stay."},
+};
+constexpr std::size_t kIpTextBytes = 39;  // of IPv6 written out
+constexpr std::size_t kPrefixBytes = limits::kOriginTextBytes - 1 - kIpTextBytes;
+static_assert(kPrefixBytes == 23, "kFromRows says 23");
+constexpr std::uint64_t kDayMs = 86400000;
+constexpr std::uint64_t kDrainMaxMs = 30 * kDayMs;
+constexpr std::uint64_t kAbsentMs = 30000;
+
 struct Kind {
   std::string_view name;
   std::vector<Endpoint> OriginConfig::*list;
@@ -49,6 +78,18 @@ static_assert(limits::kEndpointsPerKind == 4, "kRows says 4");
 constexpr std::array<std::string_view, 3> kProxyWords = {"off", "v1", "v2"};
 constexpr std::array<std::string_view, 4> kLearnWords = {"auto", "srs", "nginx_rtmp", "off"};
 
+// Those that a block of the other kind has, and that mean the same here.
+std::vector<OriginRow> from_rows() {
+  std::vector<OriginRow> rows(std::begin(kFromRows), std::end(kFromRows));
+  for (const OriginRow& row : kRows) {
+    const auto same = [&row](const OriginRow& own) { return own.name == row.name; };
+    if (row.name != "ip" && std::none_of(std::begin(kFromRows), std::end(kFromRows), same)) {
+      rows.push_back(row);
+    }
+  }
+  return rows;
+}
+
 bool is_origin_name(std::string_view name) {
   const auto fits = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -58,13 +99,16 @@ bool is_origin_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), fits);
 }
 
+// Both kinds of blocks.
 class OriginReader {
  public:
-  OriginReader(const Statement& block, const Document& document, FaultList& faults)
-      : block_(block), document_(document), faults_(faults) {}
+  OriginReader(const Statement& block, const Document& document, FaultList& faults,
+               std::span<const OriginRow> rows)
+      : block_(block), document_(document), faults_(faults), rows_(rows) {}
 
   OriginConfig read() {
     read_name();
+    called_ = "origin " + (origin_.name.empty() ? std::string("?") : origin_.name);
     // The address first: endpoints without one of their own take it.
     for (const Statement& statement : block_.children) {
       if (statement.name.text == "ip") read_ip(statement);
@@ -78,7 +122,52 @@ class OriginReader {
     return origin_;
   }
 
+  OriginsFromConfig read_from() {
+    called_ = "origins_from ?";
+    set_.absent_timeout = kAbsentMs;
+    if (!read_host_and_port()) return set_;
+    called_ = "origins_from " + set_.text();
+    origin_ = set_.each;
+    for (const Statement& statement : block_.children) read_statement(statement);
+    if (origin_.name.empty()) {
+      const std::string_view host = set_.host();
+      origin_.name = host.substr(0, std::min(host.find('.'), kPrefixBytes));
+    }
+    Endpoint main = origin_.ip;
+    main.port = set_.port;
+    if (origin_.rtmp.empty()) origin_.rtmp.push_back(main);
+    const auto is_main = [this](const Endpoint& each) { return each.port == set_.port; };
+    if (std::none_of(origin_.rtmp.begin(), origin_.rtmp.end(), is_main)) {
+      fault(block_.name.at, "rtmp", "lacks port " + std::to_string(set_.port));
+    }
+    set_.each = origin_;
+    return set_;
+  }
+
  private:
+  // NAME:PORT; the name in small letters, so that one name is one block.
+  bool read_host_and_port() {
+    const auto complain = [this](const Place& at, const std::string& text) {
+      faults_.add(document_, at, "origins_from " + text);
+      return false;
+    };
+    if (block_.values.size() != 1) {
+      return complain(block_.name.at, "has one name and port: origins_from NAME:PORT { ... }");
+    }
+    const Word& word = block_.values[0];
+    std::string text = word.text;
+    for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    const auto main = parse_origin_endpoint(text, Endpoint{}, &set_.each.hosts);
+    if (!main) return complain(word.at, show(word.text) + ": " + main.error().text);
+    if (main->family != Family::kName || main->scheme != Scheme::kDefault) {
+      return complain(word.at, show(word.text) + " is no host name with a port");
+    }
+    set_.port = main->port;
+    set_.each.ip = *main;
+    set_.each.ip.port = 0;
+    return true;
+  }
+
   void read_name() {
     if (block_.values.size() != 1 || !is_origin_name(block_.values[0].text)) {
       faults_.add(document_, block_.name.at,
@@ -89,7 +178,7 @@ class OriginReader {
   }
 
   void fault(const Place& at, std::string_view option, const std::string& text) {
-    std::string path = "origin " + (origin_.name.empty() ? std::string("?") : origin_.name);
+    std::string path = called_;
     if (!option.empty()) path.append(".").append(option);
     faults_.add(document_, at, path + ": " + text);
   }
@@ -115,7 +204,7 @@ class OriginReader {
 
   void read_statement(const Statement& statement) {
     const std::string& name = statement.name.text;
-    const bool known = std::any_of(std::begin(kRows), std::end(kRows),
+    const bool known = std::any_of(rows_.begin(), rows_.end(),
                                    [&](const OriginRow& row) { return row.name == name; });
     if (!known) return fault(statement.name.at, "", "unknown option " + show(name));
     if (statement.is_block) return fault(statement.name.at, name, "is not a block");
@@ -126,6 +215,9 @@ class OriginReader {
     }
     const Word* value = single(statement);
     if (value == nullptr) return;
+    if (name == "name") return read_prefix(*value);
+    if (name == "drain_timeout") return read_duration(*value, name, kDrainMaxMs, set_.drain_timeout);
+    if (name == "absent_timeout") return read_duration(*value, name, kDayMs, set_.absent_timeout);
     if (name == "weight") return read_weight(*value);
     if (name == "proxy_protocol") return read_proxy_protocol(*value);
     if (name == "tls_name") return read_tls_name(*value);
@@ -154,6 +246,25 @@ class OriginReader {
     origin_.tls_name = value.text;
   }
 
+  void read_prefix(const Word& value) {
+    if (!is_origin_name(value.text) || value.text.size() > kPrefixBytes) {
+      return fault(value.at, "name",
+                   show(value.text) + " is not up to 23 letters, digits, dots, - and _");
+    }
+    origin_.name = value.text;
+  }
+
+  void read_duration(const Word& value, std::string_view option, std::uint64_t most,
+                     std::uint64_t& out) {
+    const auto duration = parse_duration(value.text);
+    if (!duration) return fault(value.at, option, duration.error().text);
+    if (*duration > most) {
+      return fault(value.at, option,
+                   show(value.text) + " is above the maximum " + print_duration(most));
+    }
+    out = *duration;
+  }
+
   void read_weight(const Word& value) {
     const auto weight = parse_int(value.text);
     if (!weight) return fault(value.at, "weight", weight.error().text);
@@ -170,8 +281,12 @@ class OriginReader {
       return fault(statement.name.at, name, "takes up to 4 endpoints");
     }
     for (const Word& value : statement.values) {
-      const auto endpoint = parse_origin_endpoint(value.text, origin_.ip, &origin_.hosts);
-      if (!endpoint) {
+      const bool from = set_.port != 0;
+      const auto endpoint =
+          parse_origin_endpoint(value.text, origin_.ip, from ? nullptr : &origin_.hosts);
+      if (from && endpoint && endpoint->family != Family::kName) {
+        fault(value.at, name, show(value.text) + " has an address; the name has those");
+      } else if (!endpoint) {
         // Without a usable ip there is a fault already; the endpoint itself may be right.
         if (origin_.ip.family != Family::kNone) fault(value.at, name, endpoint.error().text);
       } else if (std::find(list.begin(), list.end(), *endpoint) != list.end()) {
@@ -185,7 +300,10 @@ class OriginReader {
   const Statement& block_;
   const Document& document_;
   FaultList& faults_;
+  std::span<const OriginRow> rows_;
+  std::string called_;  // in faults
   OriginConfig origin_;
+  OriginsFromConfig set_;  // port 0: it is a block of one origin
   std::set<std::string> seen_;
 };
 
@@ -200,9 +318,48 @@ std::span<const OriginRow> origin_rows() {
 }
 
 OriginConfig read_origin(const Statement& block, const Document& document, FaultList& faults) {
-  OriginConfig origin = OriginReader(block, document, faults).read();
+  OriginConfig origin = OriginReader(block, document, faults, kRows).read();
   origin.source.text = place_text(document, block.name.at);
   return origin;
+}
+
+std::span<const OriginRow> origins_from_rows() {
+  static const std::vector<OriginRow> rows = from_rows();
+  return rows;
+}
+
+OriginsFromConfig read_origins_from(const Statement& block, const Document& document,
+                                    FaultList& faults) {
+  OriginsFromConfig set =
+      OriginReader(block, document, faults, origins_from_rows()).read_from();
+  set.each.source.text = place_text(document, block.name.at);
+  return set;
+}
+
+void check_origins_from_clashes(std::span<const OriginsFromConfig> sets,
+                                std::span<const Statement* const> blocks, const Document& document,
+                                FaultList& faults) {
+  std::map<std::string, std::size_t> texts;
+  std::map<std::string, std::size_t> prefixes;
+  for (std::size_t i = 0; i < sets.size(); ++i) {
+    const OriginsFromConfig& set = sets[i];
+    if (set.port == 0) continue;  // reported
+    const auto place = [&](std::size_t other) {
+      return place_text(document, blocks[other]->name.at);
+    };
+    const auto [same, is_new] = texts.emplace(set.text(), i);
+    if (!is_new) {
+      faults.add(document, blocks[i]->name.at,
+                 "origins_from " + set.text() + ": is given twice, first at " + place(same->second));
+      continue;
+    }
+    const auto [named, is_free] = prefixes.emplace(set.each.name, i);
+    if (!is_free) {
+      faults.add(document, blocks[i]->name.at,
+                 "origins_from " + set.text() + ".name: " + set.each.name +
+                     " is what names begin with at " + place(named->second) + " too");
+    }
+  }
 }
 
 void check_origin_clashes(std::span<const OriginConfig> origins,
@@ -230,11 +387,11 @@ void check_origin_clashes(std::span<const OriginConfig> origins,
   }
 }
 
-std::string print_origin(const OriginConfig& origin) {
-  std::string out = "origin " + print_word(origin.name) + " {  # " + origin.source.text + "\n";
-  const bool named = origin.ip.family == Family::kName;
-  out += "    ip " +
-         (named ? std::string(origin.hosts.at(origin.ip.ip[0])) : ip_to_string(origin.ip)) + ";\n";
+namespace {
+
+// What both kinds of blocks have.
+std::string print_common(const OriginConfig& origin, bool with_hosts) {
+  std::string out;
   for (const Kind& kind : kKinds) {
     const auto& list = origin.*kind.list;
     if (list.empty()) continue;
@@ -242,7 +399,9 @@ std::string print_origin(const OriginConfig& origin) {
     for (const Endpoint& endpoint : list) {
       const bool plain = endpoint.scheme == Scheme::kDefault;
       const std::string scheme = plain ? "" : std::string(to_string(endpoint.scheme)) + "://";
-      out += " " + print_word(scheme + to_string(endpoint, origin.hosts));
+      const std::string place = with_hosts ? to_string(endpoint, origin.hosts)
+                                           : (plain ? "" : ":") + std::to_string(endpoint.port);
+      out += " " + print_word(scheme + place);
     }
     out += ";\n";
   }
@@ -252,6 +411,25 @@ std::string print_origin(const OriginConfig& origin) {
   out += "    proxy_protocol " + std::string(kProxyWords[origin.proxy_protocol]) + ";\n";
   if (!origin.learn.empty()) out += "    learn " + origin.learn + ";\n";
   if (!origin.tls_name.empty()) out += "    tls_name " + print_word(origin.tls_name) + ";\n";
+  return out;
+}
+
+}  // namespace
+
+std::string print_origin(const OriginConfig& origin) {
+  std::string out = "origin " + print_word(origin.name) + " {  # " + origin.source.text + "\n";
+  const bool named = origin.ip.family == Family::kName;
+  out += "    ip " +
+         (named ? std::string(origin.hosts.at(origin.ip.ip[0])) : ip_to_string(origin.ip)) + ";\n";
+  return out + print_common(origin, true) + "}\n";
+}
+
+std::string print_origins_from(const OriginsFromConfig& set) {
+  std::string out =
+      "origins_from " + print_word(set.text()) + " {  # " + set.each.source.text + "\n";
+  out += "    name " + print_word(set.each.name) + ";\n" + print_common(set.each, false);
+  out += "    drain_timeout " + print_duration(set.drain_timeout) + ";\n";
+  out += "    absent_timeout " + print_duration(set.absent_timeout) + ";\n";
   return out + "}\n";
 }
 
@@ -261,6 +439,26 @@ namespace weir {
 
 std::uint8_t proxy_version(std::string_view word) {
   return word == "v1" ? 1 : word == "v2" ? 2 : 0;
+}
+
+std::string OriginsFromConfig::text() const {
+  return std::string(host()) + ":" + std::to_string(port);
+}
+
+OriginConfig OriginsFromConfig::origin_at(const Endpoint& address) const {
+  OriginConfig origin = each;
+  const std::string ip = ip_to_string(address);
+  origin.name += '-';
+  for (const char c : ip) origin.name += c == ':' ? '-' : c;
+  const auto put = [&address](Endpoint& endpoint) {
+    endpoint.family = address.family;
+    std::copy(std::begin(address.ip), std::end(address.ip), std::begin(endpoint.ip));
+  };
+  put(origin.ip);
+  for (auto* list : {&origin.rtmp, &origin.http, &origin.api, &origin.srt, &origin.rtc}) {
+    for (Endpoint& endpoint : *list) put(endpoint);
+  }
+  return origin;
 }
 
 std::optional<OriginConfig> default_backend_origin(const Config& config) {

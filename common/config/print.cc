@@ -94,6 +94,15 @@ up to 63 letters, digits, dots, `-` and `_`. An endpoint is `port`, `ip:port`, `
 
 )";
 
+constexpr std::string_view kOriginsFromText = R"(
+Each address of a DNS name, such as that of a headless Kubernetes Service or of a Compose service, is
+an origin of its own, with the endpoints of the block; up to 64 blocks. Origins are added and drained
+as the name's answer changes; docs/STREAMS.md, "Named origins", says how. PORT is where they speak
+RTMP. `origins_from NAME:PORT;` without a block is one whose origins speak nothing else. The options of
+origin blocks have the same meaning here; all take effect at reload.
+
+)";
+
 constexpr std::string_view kCertificateText = R"(
 A certificate of the TLS listeners; as many blocks as there are certificates. Each serves the DNS
 names that stand in it, wildcards too; the first also serves clients that ask for no name or for one
@@ -150,7 +159,7 @@ void add_block_table(std::string& out, std::span<const OriginRow> rows) {
 }
 
 void add_conf_block(std::string& out, std::string_view name, std::span<const OriginRow> rows) {
-  out.append("# ").append(name).append(" NAME {\n");
+  out.append("# ").append(name).append(" {\n");
   for (const OriginRow& row : rows) {
     out += comment(
         std::string(row.doc) + " (" + std::string(row.type) + "; " + std::string(row.range) + ")",
@@ -187,6 +196,9 @@ std::string print_config(const Config& config) {
     out += "\n" + config::print_certificate(certificate);
   }
   for (const OriginConfig& origin : config.origins) out += "\n" + config::print_origin(origin);
+  for (const OriginsFromConfig& set : config.origins_from) {
+    out += "\n" + config::print_origins_from(set);
+  }
   return out;
 }
 
@@ -218,6 +230,8 @@ std::string options_markdown() {
   }
   out.append("\n## origin NAME").append(config::kOriginText);
   config::add_block_table(out, config::origin_rows());
+  out.append("\n## origins_from NAME:PORT").append(config::kOriginsFromText);
+  config::add_block_table(out, config::origins_from_rows());
   out.append("\n## certificate NAME").append(config::kCertificateText);
   config::add_block_table(out, config::certificate_rows());
   return out;
@@ -233,9 +247,11 @@ std::string options_conf() {
     out += "}\n";
   }
   out += "\n# Origins that need no registration: one block for each; its name is up to you.\n";
-  config::add_conf_block(out, "origin", config::origin_rows());
+  config::add_conf_block(out, "origin NAME", config::origin_rows());
+  out += "\n# Origins that are the addresses of a DNS name: one block for each name.\n";
+  config::add_conf_block(out, "origins_from NAME:PORT", config::origins_from_rows());
   out += "\n# Certificates of the TLS listeners: one block for each.\n";
-  config::add_conf_block(out, "certificate", config::certificate_rows());
+  config::add_conf_block(out, "certificate NAME", config::certificate_rows());
   out += "\n# More files, such as one for each group of origins.\n# include conf.d/*.conf;\n";
   return out;
 }
