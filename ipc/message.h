@@ -29,6 +29,7 @@ enum class MessageType : std::uint16_t {
   kStreamUnlearned,
   kOriginLearn,
   kStreamFound,
+  kNamedAddresses,
   kFlowCreate = 32,  // ipc/flow_messages.h
   kFlowCredentials,
   kFlowClaim,

@@ -23,7 +23,7 @@ constexpr std::uint8_t kAll = static_cast<std::uint8_t>(kControlOnly | kMedia);
 
 // Who may send what. A kind that is not named here has its message dropped by the receiver, so a
 // media worker that was taken over can neither register nor drain an origin.
-constexpr std::array<MessageRule, 31> kMessageRules = {{
+constexpr std::array<MessageRule, 32> kMessageRules = {{
     {MessageType::kReady, "ready", true, kAll},
     {MessageType::kRouteRequest, "route_request", true, kMedia},
     {MessageType::kSessionOpen, "session_open", true, kMedia},
@@ -37,6 +37,7 @@ constexpr std::array<MessageRule, 31> kMessageRules = {{
     {MessageType::kStreamUnlearned, "stream_unlearned", true, kControlOnly},
     {MessageType::kOriginLearn, "origin_learn", true, kControlOnly},
     {MessageType::kStreamFound, "stream_found", true, kMedia},
+    {MessageType::kNamedAddresses, "named_addresses", true, kControlOnly},
     {MessageType::kFlowCreate, "flow_create", true, kSignalling},
     {MessageType::kFlowCredentials, "flow_credentials", true, bit(WorkerKind::kHttp)},
     {MessageType::kFlowClaim, "flow_claim", true, kUdp},

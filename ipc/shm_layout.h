@@ -62,6 +62,10 @@ std::string_view to_string(LearnMode mode);
 std::string_view to_string(LearnApi api);
 std::string_view to_string(LearnState state);
 
+// Whether an origin is an address of a name (`origins_from`). kLeft: was, and drains since. Then
+// hosts has that name, and addresses[0] the address, which nobody looks up for this origin alone.
+enum class Naming : std::uint8_t { kNone, kNamed, kLeft };
+
 // A reference to an origin that stays safe when the slot is reused.
 struct OriginRef {
   std::uint32_t slot = kNoSlot;
@@ -127,7 +131,7 @@ struct OriginRecord {
   LearnMode learn_mode = LearnMode::kAuto;  // as configured
   LearnApi learn_api = LearnApi::kNone;     // that has answered
   LearnState learn_state = LearnState::kUnknown;
-  std::uint8_t unused = 0;
+  Naming naming = Naming::kNone;
 
   bool has(EndpointKind kind) const { return endpoint_count[static_cast<std::size_t>(kind)] > 0; }
   // Of the header that a connection to such an endpoint begins with; 0: none. An API is asked by
@@ -203,6 +207,11 @@ struct StateHeader {
   std::atomic<std::uint64_t> stream_conflicts{0};   // streams that were seen at two origins
   std::atomic<std::uint32_t> conflicts_now{0};      // those that still are
   std::atomic<std::uint32_t> streams_learned{0};    // with flag kLearned
+  // Origins of names (`origins_from`): how often one was added, left its name, came back.
+  std::atomic<std::uint64_t> named_added{0};
+  std::atomic<std::uint64_t> named_drained{0};
+  std::atomic<std::uint64_t> named_returned{0};
+  std::atomic<std::uint64_t> named_waiting{0};  // addresses that have no slot now
   // Counters of processes that have ended, summed when they end, so that totals never go back.
   std::atomic<std::uint64_t> retired[kCountersPerPage] = {};
 };

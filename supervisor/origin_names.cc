@@ -55,6 +55,19 @@ std::uint16_t tcp_port(const Origins::Wanted& wanted, std::size_t number) {
   return 0;
 }
 
+// As another origin has it; empty: none does.
+Endpoint known_address(const Origins& origins, std::string_view name) {
+  for (const std::uint32_t slot : origins.used()) {
+    const ipc::OriginRecord& record = origins.at(slot).record;
+    for (std::size_t i = 0; i < HostNames::kMax; ++i) {
+      if (!record.addresses[i].empty() && record.hosts.at(i + 1) == name) {
+        return record.addresses[i];
+      }
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 // `wanted`: a record whose endpoints may have names. What is known of these is kept.
@@ -71,25 +84,12 @@ void Origins::set_wanted(Origin& origin, const ipc::OriginRecord& wanted) {
   for (std::size_t i = 0; i < wanted.hosts.count(); ++i) {
     const std::string_view name = wanted.hosts.at(i + 1);
     addresses[i] = record.hosts.at(i + 1) == name ? record.addresses[i] : Endpoint{};
-    if (addresses[i].empty()) addresses[i] = known_address(name);
+    if (addresses[i].empty()) addresses[i] = known_address(*this, name);
     addresses[i].port = tcp_port(origin.wanted, i + 1);
   }
   record.hosts = wanted.hosts;
   std::copy(std::begin(addresses), std::end(addresses), std::begin(record.addresses));
   fill_endpoints(origin);
-}
-
-// As another origin has it; empty: none does.
-Endpoint Origins::known_address(std::string_view name) const {
-  for (const std::uint32_t slot : used_) {
-    const ipc::OriginRecord& record = origins_[slot].record;
-    for (std::size_t i = 0; i < HostNames::kMax; ++i) {
-      if (!record.addresses[i].empty() && record.hosts.at(i + 1) == name) {
-        return record.addresses[i];
-      }
-    }
-  }
-  return {};
 }
 
 // Names of the slot's origin that are unknown here, and known there.
@@ -114,7 +114,7 @@ void Origins::learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from)
 
 void Origins::set_address(const ipc::OriginAddress& message) {
   Origin* origin = find(message.origin);
-  if (origin == nullptr || message.host == 0 || message.host > origin->record.hosts.count() ||
+  if (origin == nullptr || origin->record.naming != ipc::Naming::kNone || message.host == 0 || message.host > origin->record.hosts.count() ||
       !message.address.is_numeric() || !message.address.is_host()) {
     return;
   }
@@ -128,6 +128,7 @@ void Origins::set_address(const ipc::OriginAddress& message) {
   address.port = port;
   address.scheme = Scheme::kDefault;
   fill_endpoints(*origin);
+  retire_named_double(message.origin.slot);
   index_.add(message.origin.slot, keys_of(*origin));
   publish(message.origin.slot);
   LogLine(LogLevel::kNotice, "origin has another address")
@@ -135,6 +136,13 @@ void Origins::set_address(const ipc::OriginAddress& message) {
       .field("host", record.hosts.at(message.host))
       .field("address", ip_to_string(address))
       .field("before", before);
+}
+
+// One server is one origin. REQUIRES: the slot's keys are not in the index.
+void Origins::retire_named_double(std::uint32_t slot) {
+  const std::uint32_t same = find_same_endpoint(origins_[slot].record);
+  if (same == ipc::kNoSlot || origins_[same].record.naming == ipc::Naming::kNone) return;
+  retire(same, "its address is that of origin " + std::string(text_of(origins_[slot].record.name)));
 }
 
 OriginIndex::Keys keys_of(const Origins::Origin& origin) {

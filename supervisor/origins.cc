@@ -89,6 +89,16 @@ ipc::LearnMode learn_mode_of(std::string_view word) {
   return word == "off" ? ipc::LearnMode::kOff : ipc::LearnMode::kAuto;
 }
 
+bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
+  return a.hosts == b.hosts && a.ip == b.ip && a.rtmp == b.rtmp && a.http == b.http &&
+         a.api == b.api && a.srt == b.srt && a.rtc == b.rtc;
+}
+
+// Beside the time of the probe itself, what asking for it and its verdict may take.
+constexpr std::uint64_t kProbeSlackMs = 2000;
+
+}  // namespace
+
 ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms) {
   ipc::OriginRecord record;
   record.state = OriginState::kUp;
@@ -111,16 +121,6 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   put_endpoints(record, ipc::EndpointKind::kRtc, config.rtc);
   return record;
 }
-
-bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
-  return a.hosts == b.hosts && a.ip == b.ip && a.rtmp == b.rtmp && a.http == b.http &&
-         a.api == b.api && a.srt == b.srt && a.rtc == b.rtc;
-}
-
-// Beside the time of the probe itself, what asking for it and its verdict may take.
-constexpr std::uint64_t kProbeSlackMs = 2000;
-
-}  // namespace
 
 LogLine& describe(LogLine& line, const ipc::OriginRecord& record) {
   line.field("origin", record.name);
@@ -195,7 +195,7 @@ OriginRef Origins::add(const ipc::OriginRecord& record, bool is_default) {
 
 void Origins::retire(std::uint32_t slot, std::string_view why) {
   ipc::OriginRecord& record = origins_[slot].record;
-  {
+  if (!why.empty()) {
     LogLine line(LogLevel::kNotice, "origin removed");
     describe(line, record)
         .field("reason", why)
@@ -262,6 +262,7 @@ std::uint32_t Origins::find_adopted(const ipc::OriginRecord& record) const {
 std::size_t Origins::adopt(const ipc::StateView& predecessor) {
   std::size_t adopted = 0;
   ipc::each_origin(predecessor, [&](OriginRef, ipc::OriginRecord& record) {
+    if (record.naming != ipc::Naming::kNone) return;  // NamedOrigins has those
     if (const std::uint32_t slot = find_adopted(record); slot != ipc::kNoSlot) {
       origins_[slot].record.draining = record.draining;  // as the API has set it
       learn_addresses(slot, record);
@@ -395,6 +396,17 @@ ipc::Reply Origins::refuse_full(const ipc::OriginRegister& m, std::uint64_t now_
 ipc::Reply Origins::heartbeat(std::uint32_t slot, const ipc::OriginRegister& m,
                               std::uint64_t now_ms) {
   ipc::OriginRecord& record = origins_[slot].record;
+  if (record.naming == ipc::Naming::kLeft) {
+    // No name has it any more, but it says that it is there.
+    record.naming = ipc::Naming::kNone;
+    record.is_static = record.draining = false;
+    record.weight = 1;
+    registered_.apply_to(record);
+    copy_text(record.name, text_of(m.server));
+    copy_text(record.tls_name, {});
+    LogLine line(LogLevel::kNotice, "origin stays by its registration, its address left a name");
+    describe(line, record);
+  }
   if (!record.is_static) {
     ipc::OriginRecord wanted;
     copy_endpoints(wanted, m);
@@ -423,6 +435,12 @@ ipc::Reply Origins::command(const ipc::OriginCommand& m) {
   switch (m.action) {
     case ipc::OriginAction::kDrain:
     case ipc::OriginAction::kUndrain: {
+      if (origin->record.naming == ipc::Naming::kLeft &&
+          m.action == ipc::OriginAction::kUndrain) {
+        reply.code = ipc::ReplyCode::kStatic;
+        reply.text.assign("the origin drains because its address has left its name");
+        return reply;
+      }
       origin->record.draining = m.action == ipc::OriginAction::kDrain;
       publish(m.origin.slot);
       LogLine line(LogLevel::kNotice,
@@ -431,7 +449,7 @@ ipc::Reply Origins::command(const ipc::OriginCommand& m) {
       return reply;
     }
     case ipc::OriginAction::kRemove:
-      if (origin->record.is_static) {
+      if (origin->record.is_static && origin->record.naming != ipc::Naming::kLeft) {
         reply.code = ipc::ReplyCode::kStatic;
         reply.text.assign("the origin is in the configuration; remove it there and reload");
         return reply;
@@ -470,7 +488,8 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
   }
   const ipc::OriginRecord record = static_record(config, now_ms);
   const std::uint32_t same = find_same_endpoint(record);
-  if (same != ipc::kNoSlot && !origins_[same].record.is_static) {
+  if (same != ipc::kNoSlot && (!origins_[same].record.is_static ||
+                               origins_[same].record.naming != ipc::Naming::kNone)) {
     retire(same, "now in the configuration");
   }
   const OriginRef ref = add(record, is_default);

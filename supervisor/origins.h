@@ -43,6 +43,7 @@ class Origins {
     std::uint64_t id = 0;      // the same for the same server in another slot or master
     std::int64_t credit = 0;   // of round_robin
     bool is_default = false;
+    std::uint32_t set = 0;  // whose it is among NamedOrigins, while its record is named
     // When a client's failed dial may next cost a probe.
     std::array<std::uint64_t, ipc::kEndpointKinds> next_probe_ms{};
   };
@@ -91,6 +92,7 @@ class Origins {
   std::vector<ipc::ProbeNow> take_probes();
 
  private:
+  friend class NamedOrigins;  // adds, changes and removes those of names
   struct StaticOrigin {
     OriginConfig config;
     ipc::OriginRef ref;
@@ -132,7 +134,7 @@ class Origins {
 
   // origin_names.cc
   void set_wanted(Origin& origin, const ipc::OriginRecord& wanted);
-  Endpoint known_address(std::string_view name) const;
+  void retire_named_double(std::uint32_t slot);
   void learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from);
 
   // origin_health.cc
@@ -159,6 +161,9 @@ class Origins {
 
 // By which an origin is found.
 OriginIndex::Keys keys_of(const Origins::Origin& origin);
+
+// A configured origin as the shared memory shows it, with names in place of addresses.
+ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms);
 
 // What log lines say of an origin.
 LogLine& describe(LogLine& line, const ipc::OriginRecord& record);

@@ -54,6 +54,7 @@ void Registry::forget_streams_of(std::uint32_t origin_slot) {
 
 void Registry::adopt(ipc::StateView predecessor) {
   const std::size_t adopted = origins_.adopt(predecessor);
+  named_origins_.adopt(predecessor, monotonic_ms());
   LogLine(LogLevel::kNotice, "upgrade: routes of the old program are known")
       .field("registered_origins", adopted)
       .field("streams", predecessor.header().streams_used.load(std::memory_order_relaxed));
@@ -472,6 +473,7 @@ void Registry::forget_idle_streams(std::uint64_t now_ms) {
 
 void Registry::tick(std::uint64_t now_ms) {
   origins_.tick(now_ms);
+  named_origins_.tick(now_ms);
   forget_idle_streams(now_ms);
   if (predecessor_ && now_ms > kPredecessorBeatMs + predecessor_->header().heartbeat_ms.load(
                                                         std::memory_order_relaxed)) {
@@ -497,6 +499,7 @@ void Registry::apply(const Config& config, std::uint64_t now_ms) {
       static_cast<std::uint64_t>(config.srt.max_sessions_per_address),
       static_cast<std::uint64_t>(config.srt.max_players_per_stream)};
   origins_.apply(config, now_ms);
+  named_origins_.apply(config, now_ms);
 }
 
 }  // namespace weir

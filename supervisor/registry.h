@@ -26,6 +26,7 @@
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
 #include "ipc/state_writer.h"
+#include "supervisor/named_origins.h"
 #include "supervisor/origins.h"
 
 namespace weir {
@@ -67,8 +68,13 @@ class Registry {
 
   Origins& origins() { return origins_; }
   const Origins& origins() const { return origins_; }
+  NamedOrigins& named_origins() { return named_origins_; }
   // TTLs, ends of ejections, idle streams. Call each second and at origins().next_timer_ms().
   void tick(std::uint64_t now_ms);
+  // Of the configuration that serves now.
+  std::uint32_t generation() const {
+    return state_.header().generation.load(std::memory_order_relaxed);
+  }
   std::size_t sessions() const { return sessions_.size(); }
 
  private:
@@ -143,6 +149,7 @@ class Registry {
 
   ipc::StateWriter& state_;
   Origins origins_;
+  NamedOrigins named_origins_{origins_, state_};
   std::optional<ipc::StateView> predecessor_;
   std::uint64_t random_;
   route::Policy policy_ = route::Policy::kLeastStreams;

@@ -81,6 +81,13 @@ void WorkerMessages::dispatch_session(WorkerProcess& process, std::uint32_t page
   } else if (type == ipc::MessageType::kOriginAddress) {
     ipc::OriginAddress message;
     if (ipc::decode(bytes, message)) return registry_.origins().set_address(message);
+  } else if (type == ipc::MessageType::kNamedAddresses) {
+    ipc::NamedAddresses message;
+    if (ipc::decode(bytes, message)) {
+      // One of an older generation speaks of other blocks.
+      if (process.generation != registry_.generation()) return;
+      return registry_.named_origins().on_answer(message, now);
+    }
   } else if (type == ipc::MessageType::kProbeResult) {
     ipc::ProbeResult result;
     if (ipc::decode(bytes, result)) {

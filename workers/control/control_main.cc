@@ -14,6 +14,7 @@
 #include "workers/control/api.h"
 #include "workers/control/api_room.h"
 #include "workers/control/learner.h"
+#include "workers/control/named_answers.h"
 #include "workers/control/origin_names.h"
 #include "workers/control/prober.h"
 #include "workers/core/event_ptr.h"
@@ -91,6 +92,7 @@ class ControlWorker {
   Learner learner_;
   Resolver resolver_;
   OriginNames names_;
+  NamedAnswers named_answers_;
   HookClient hooks_;
   EventPtr expire_timer_;
   bool draining_ = false;
@@ -165,6 +167,8 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
                 [this](ipc::OriginLearn& message) { link_.send(message); }}),
       resolver_(base, config, counters_),
       names_(base, state_, resolver_, [this](ipc::OriginAddress& message) { link_.send(message); }),
+      named_answers_(base, config, context.generation, state_, resolver_,
+                     [this](ipc::NamedAddresses& message) { return link_.send(message); }),
       hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }) {
   expire_timer_.reset(event_new(
       base, -1, EV_PERSIST,
@@ -229,6 +233,7 @@ void ControlWorker::drain() {
   prober_.stop();
   learner_.stop();
   names_.stop();
+  named_answers_.stop();
   server_.drain();
   maybe_leave();
 }

@@ -1,6 +1,8 @@
 // /metrics: what the workers count (ipc/metrics.def), then what the master keeps in shared memory.
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -90,6 +92,28 @@ std::vector<OriginRow> origin_rows(const ipc::StateView& state) {
   return rows;
 }
 
+// Of names (`origins_from`).
+void write_names(Exposition& out, const std::vector<OriginRow>& rows,
+                 const ipc::StateHeader& header) {
+  std::map<std::string, std::array<std::uint64_t, 2>, std::less<>> names;  // there, left
+  for (const auto& [labels, origin] : rows) {
+    if (origin.naming == ipc::Naming::kNone) continue;
+    ++names[std::string(origin.hosts.at(1))][origin.naming == ipc::Naming::kLeft ? 1 : 0];
+  }
+  out.family("weir_named_origins", "gauge", "Origins that are addresses of a name, by name.");
+  for (const auto& [name, counts] : names) {
+    out.sample("weir_named_origins", label("name", name) + ",state=\"named\"", counts[0]);
+    out.sample("weir_named_origins", label("name", name) + ",state=\"left\"", counts[1]);
+  }
+  out.family("weir_named_origin_changes_total", "counter", "Changes of what names stand for.");
+  out.sample("weir_named_origin_changes_total", "change=\"added\"", load(header.named_added));
+  out.sample("weir_named_origin_changes_total", "change=\"drained\"", load(header.named_drained));
+  out.sample("weir_named_origin_changes_total", "change=\"back\"", load(header.named_returned));
+  out.single("weir_named_addresses_waiting", "gauge",
+             "Addresses of names that have no slot in the table of origins.",
+             load(header.named_waiting));
+}
+
 void write_origins(Exposition& out, const ipc::StateView& state) {
   const OriginCounts counts = count_origins(state);
   out.family("weir_origins", "gauge", "Origins by state.");
@@ -100,6 +124,7 @@ void write_origins(Exposition& out, const ipc::StateView& state) {
   out.single("weir_origins_draining", "gauge", "Origins that take no new stream.", counts.draining);
 
   const std::vector<OriginRow> rows = origin_rows(state);
+  write_names(out, rows, state.header());
   out.family("weir_origin_up", "gauge", "1 while the origin takes traffic.");
   for (const auto& [labels, origin] : rows) {
     out.sample("weir_origin_up", labels, state_text(origin) == "up" ? 1 : 0);

@@ -50,6 +50,7 @@ void OriginNames::tick() {
 
 void OriginNames::look_at(const ipc::OriginRef& ref, const ipc::OriginRecord& record,
                           std::uint64_t now_ms) {
+  if (record.naming != ipc::Naming::kNone) return;  // NamedAnswers follows its name
   for (std::uint32_t host = 1; host <= record.hosts.count(); ++host) {
     Name& name = names_[{ref.slot, ref.generation, host}];
     name.seen = true;

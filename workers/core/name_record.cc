@@ -77,6 +77,9 @@ bool NameRecord::failed(std::size_t family, NameFault fault, std::uint64_t now_m
     mine.retry_ms = mine.retry_ms == 0 ? kRetryMs : std::min(kRetryMaxMs, 2 * mine.retry_ms);
     mine.due_ms = now_ms + mine.retry_ms;
   }
+  // Neither has any: the first to have some may be either.
+  Family& other = families_[1 - family];
+  if (absent()) other.due_ms = std::min(other.due_ms, mine.due_ms);
   return merge();
 }
 

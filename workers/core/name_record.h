@@ -53,6 +53,12 @@ class NameRecord {
   // When expire() has something to do; 0: never.
   std::uint64_t expires_ms() const;
 
+  // What counts of one family. Fault kNone with no address: nobody has said yet.
+  const std::vector<Endpoint>& addresses(std::size_t family) const {
+    return families_[family].addresses;
+  }
+  NameFault fault(std::size_t family) const { return families_[family].fault; }
+
   // IPv4 first. Port 0. Empty: see fault().
   const std::vector<Endpoint>& addresses() const { return addresses_; }
   // Why there is no answer that counts, of neither family; kNone while nobody has said.

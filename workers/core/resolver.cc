@@ -114,6 +114,10 @@ NameFault Resolver::Watch::fault() const {
   return entry_->record.fault();
 }
 
+const NameRecord& Resolver::Watch::record() const {
+  return entry_->record;
+}
+
 bool Resolver::Watch::absent() const {
   return entry_->record.absent();
 }

@@ -50,6 +50,7 @@ class Resolver {
     // The best address first; port 0. Valid until the event loop turns. Empty: see fault().
     const std::vector<Endpoint>& addresses() const;
     NameFault fault() const;
+    const NameRecord& record() const;
     // No address, and waiting for one is in vain: the name is said not to be there.
     bool absent() const;
 
