@@ -145,17 +145,16 @@ void NamedOrigins::adopt(const ipc::StateView& predecessor, std::uint64_t now_ms
     if (record.naming == Naming::kNone || !address.is_numeric() || !address.is_host()) return;
     constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
     for (const Endpoint& endpoint : record.endpoints[kRtmp]) {
-      const auto found = sets_.find(std::string(record.hosts.at(1)) + ":" +
-                                    std::to_string(endpoint.port));
+      const auto found =
+          sets_.find(std::string(record.hosts.at(1)) + ":" + std::to_string(endpoint.port));
       if (found == sets_.end()) continue;
       Set& set = found->second;
       Member& member = set.members[address];
       if (place(set, address, member, now_ms) != Placed::kDone) return;
       member.named = record.naming == Naming::kNamed;
-      origins_.at(member.ref.slot).record.draining = record.draining;
-      if (!member.named) leave(set, member, now_ms);
-      if (member.named) origins_.publish(member.ref.slot);
-      return;
+      if (!member.named) return leave(set, member, now_ms);
+      origins_.at(member.ref.slot).record.draining = record.draining;  // as the API has set it
+      return origins_.publish(member.ref.slot);
     }
   });
 }
@@ -187,8 +186,8 @@ void NamedOrigins::on_answer(const ipc::NamedAddresses& m, std::uint64_t now_ms)
 }
 
 void NamedOrigins::note_absent(const Set& set, std::size_t family) {
-  const auto named = std::count_if(
-      set.members.begin(), set.members.end(), [family](const auto& entry) {
+  const auto named =
+      std::count_if(set.members.begin(), set.members.end(), [family](const auto& entry) {
         return entry.second.named && entry.first.family == kFamily[family];
       });
   if (named == 0) return;
@@ -199,8 +198,8 @@ void NamedOrigins::note_absent(const Set& set, std::size_t family) {
       .field("origins", static_cast<std::uint64_t>(named));
 }
 
-void NamedOrigins::take_answer(Set& set, std::size_t family,
-                               const std::vector<Endpoint>& addresses, std::uint64_t now_ms) {
+void NamedOrigins::take_answer(Set& set, std::size_t family, const std::vector<Endpoint>& addresses,
+                               std::uint64_t now_ms) {
   set.absent_since_ms[family] = 0;
   Change change;
   for (auto& [address, member] : set.members) {

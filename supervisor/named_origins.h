@@ -77,8 +77,7 @@ class NamedOrigins {
   enum class Placed : std::uint8_t { kDone, kTaken, kFull };
 
   Origins::Origin* owned(const Set& set, const Member& member);
-  static ipc::OriginRecord record_of(const Set& set, const Endpoint& address,
-                                     std::uint64_t now_ms);
+  static ipc::OriginRecord record_of(const Set& set, const Endpoint& address, std::uint64_t now_ms);
   void configure(std::uint32_t slot, const ipc::OriginRecord& to);
   void reconfigure(Set& set, const OriginsFromConfig& to, std::uint64_t now_ms);
   void end(Set& set, std::uint64_t now_ms);

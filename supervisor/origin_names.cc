@@ -114,8 +114,9 @@ void Origins::learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from)
 
 void Origins::set_address(const ipc::OriginAddress& message) {
   Origin* origin = find(message.origin);
-  if (origin == nullptr || origin->record.naming != ipc::Naming::kNone || message.host == 0 || message.host > origin->record.hosts.count() ||
-      !message.address.is_numeric() || !message.address.is_host()) {
+  if (origin == nullptr || origin->record.naming != ipc::Naming::kNone || message.host == 0 ||
+      message.host > origin->record.hosts.count() || !message.address.is_numeric() ||
+      !message.address.is_host()) {
     return;
   }
   ipc::OriginRecord& record = origin->record;

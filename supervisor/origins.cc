@@ -435,8 +435,7 @@ ipc::Reply Origins::command(const ipc::OriginCommand& m) {
   switch (m.action) {
     case ipc::OriginAction::kDrain:
     case ipc::OriginAction::kUndrain: {
-      if (origin->record.naming == ipc::Naming::kLeft &&
-          m.action == ipc::OriginAction::kUndrain) {
+      if (origin->record.naming == ipc::Naming::kLeft && m.action == ipc::OriginAction::kUndrain) {
         reply.code = ipc::ReplyCode::kStatic;
         reply.text.assign("the origin drains because its address has left its name");
         return reply;
@@ -488,8 +487,8 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
   }
   const ipc::OriginRecord record = static_record(config, now_ms);
   const std::uint32_t same = find_same_endpoint(record);
-  if (same != ipc::kNoSlot && (!origins_[same].record.is_static ||
-                               origins_[same].record.naming != ipc::Naming::kNone)) {
+  if (same != ipc::kNoSlot &&
+      (!origins_[same].record.is_static || origins_[same].record.naming != ipc::Naming::kNone)) {
     retire(same, "now in the configuration");
   }
   const OriginRef ref = add(record, is_default);

@@ -51,7 +51,8 @@ constexpr OriginRow kFromRows[] = {
     {"tls_name", "name", "", "origin.example.org", "up to 63 bytes",
      "Name in the certificates of their TLS endpoints (rtmps://, https://). Empty: NAME."},
     {"drain_timeout", "duration", "0", "1h", "0 to 30d",
-     "How long an origin whose address has left the name keeps its streams and sessions. Then it is "
+     "How long an origin whose address has left the name keeps its streams and sessions. Then it "
+     "is "
      "forgotten; the sessions go on. 0: until nobody is there."},
     {"absent_timeout", "duration", "30s", "30s", "0 to 1d",
      "How long it is not believed that the name is not there, or has no address any more. "
@@ -216,7 +217,8 @@ class OriginReader {
     const Word* value = single(statement);
     if (value == nullptr) return;
     if (name == "name") return read_prefix(*value);
-    if (name == "drain_timeout") return read_duration(*value, name, kDrainMaxMs, set_.drain_timeout);
+    if (name == "drain_timeout")
+      return read_duration(*value, name, kDrainMaxMs, set_.drain_timeout);
     if (name == "absent_timeout") return read_duration(*value, name, kDayMs, set_.absent_timeout);
     if (name == "weight") return read_weight(*value);
     if (name == "proxy_protocol") return read_proxy_protocol(*value);
@@ -330,8 +332,7 @@ std::span<const OriginRow> origins_from_rows() {
 
 OriginsFromConfig read_origins_from(const Statement& block, const Document& document,
                                     FaultList& faults) {
-  OriginsFromConfig set =
-      OriginReader(block, document, faults, origins_from_rows()).read_from();
+  OriginsFromConfig set = OriginReader(block, document, faults, origins_from_rows()).read_from();
   set.each.source.text = place_text(document, block.name.at);
   return set;
 }
@@ -349,8 +350,9 @@ void check_origins_from_clashes(std::span<const OriginsFromConfig> sets,
     };
     const auto [same, is_new] = texts.emplace(set.text(), i);
     if (!is_new) {
-      faults.add(document, blocks[i]->name.at,
-                 "origins_from " + set.text() + ": is given twice, first at " + place(same->second));
+      faults.add(
+          document, blocks[i]->name.at,
+          "origins_from " + set.text() + ": is given twice, first at " + place(same->second));
       continue;
     }
     const auto [named, is_free] = prefixes.emplace(set.each.name, i);

@@ -1,6 +1,5 @@
-// Origins that stand in the configuration: `origin NAME { ... }` and `origins_from NAME:PORT { ... }`
-// blocks, and the default backend.
-// Internal to common/config and its tests.
+// Origins that stand in the configuration: `origin NAME { ... }` and `origins_from NAME:PORT { ...
+// }` blocks, and the default backend. Internal to common/config and its tests.
 #pragma once
 
 #include <span>

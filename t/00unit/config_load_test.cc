@@ -335,3 +335,52 @@ TEST_CASE("faults of origins") {
     CHECK(only_fault(text) == fault);
   }
 }
+
+TEST_CASE("origins_from") {
+  const std::string text =
+      "origins_from SRS.a.test:1935 { learn off; http 8080; rtmp 1935 rtmps://:443; drain_timeout "
+      "1h; }\n"
+      "origins_from a-name-that-is-longer-than-there-is-room.test:1935;\n";
+  const LoadOutcome outcome = load(text);
+  CHECK(faults_of(outcome) == std::vector<std::string>{});
+  REQUIRE(outcome.config.origins_from.size() == 2);
+  const OriginsFromConfig& set = outcome.config.origins_from[0];
+  CHECK(set.text() == "srs.a.test:1935");
+  CHECK(set.drain_timeout == 3600000);
+  CHECK(set.absent_timeout == 30000);
+  const OriginConfig six = set.origin_at(parse_ip("fd00::7").value());
+  CHECK(six.name == "srs-fd00--7");
+  CHECK(to_string(six.rtmp.at(1)) == "[fd00::7]:443");
+  CHECK(to_string(six.http.at(0)) == "[fd00::7]:8080");
+  CHECK(outcome.config.origins_from[1].each.name == "a-name-that-is-longer-t");
+  const LoadOutcome again = load(print_config(outcome.config));
+  CHECK(faults_of(again) == std::vector<std::string>{});
+  CHECK(again.config.origins_from == outcome.config.origins_from);
+}
+
+TEST_CASE("faults of origins_from") {
+  const std::pair<std::string, const char*> cases[] = {
+      {"origins_from a.test:1 { http 10.0.0.1:80; }",
+       "a.conf:1:30: origins_from a.test:1.http: \"10.0.0.1:80\" has an address; the name has "
+       "those"},
+      {"origins_from 10.0.0.1:1935;",
+       "a.conf:1:14: origins_from \"10.0.0.1:1935\" is no host name with a port"},
+      {"origins_from a.test;",
+       "a.conf:1:14: origins_from \"a.test\": endpoint \"a.test\": port "
+       "\"a.test\" is not a number from 1 to 65535"},
+      {"origins_from { }",
+       "a.conf:1:1: origins_from has one name and port: origins_from NAME:PORT { ... }"},
+      {"origins_from a.test:1 { ip 10.0.0.1; }",
+       "a.conf:1:25: origins_from a.test:1: unknown option \"ip\""},
+      {"origins_from a.test:1 { rtmp 2; }", "a.conf:1:1: origins_from a.test:1.rtmp: lacks port 1"},
+      {"origins_from a.test:1 { drain_timeout 31d; }",
+       "a.conf:1:39: origins_from a.test:1.drain_timeout: \"31d\" is above the maximum 30d"},
+      {"origins_from a.test:1;\norigins_from A.test:1;",
+       "a.conf:2:1: origins_from a.test:1: is given twice, first at a.conf:1"},
+      {"origins_from a.x.test:1;\norigins_from a.y.test:1;",
+       "a.conf:2:1: origins_from a.y.test:1.name: a is what names begin with at a.conf:1 too"}};
+  for (const auto& [text, fault] : cases) {
+    CAPTURE(fault);
+    CHECK(only_fault(text) == fault);
+  }
+}

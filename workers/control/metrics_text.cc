@@ -102,8 +102,8 @@ void write_names(Exposition& out, const std::vector<OriginRow>& rows,
   }
   out.family("weir_named_origins", "gauge", "Origins that are addresses of a name, by name.");
   for (const auto& [name, counts] : names) {
-    out.sample("weir_named_origins", label("name", name) + ",state=\"named\"", counts[0]);
-    out.sample("weir_named_origins", label("name", name) + ",state=\"left\"", counts[1]);
+    out.sample("weir_named_origins", label("host", name) + ",state=\"named\"", counts[0]);
+    out.sample("weir_named_origins", label("host", name) + ",state=\"left\"", counts[1]);
   }
   out.family("weir_named_origin_changes_total", "counter", "Changes of what names stand for.");
   out.sample("weir_named_origin_changes_total", "change=\"added\"", load(header.named_added));

@@ -1,6 +1,7 @@
-// NamedAnswers: follows the names of `origins_from` blocks and tells the master what each stands for,
-// each family of addresses by itself, when it has changed. While name servers are silent or fail
-// nothing is told, so that what was told last stays; a new worker says nothing before it knows.
+// NamedAnswers: follows the names of `origins_from` blocks and tells the master what each stands
+// for, each family of addresses by itself, when it has changed. While name servers are silent or
+// fail nothing is told, so that what was told last stays; a new worker says nothing before it
+// knows.
 //
 // Owner: the control worker; must die before the event base, the Resolver and the MasterLink.
 // Nothing is told before the worker's generation serves: the master has another one's blocks.

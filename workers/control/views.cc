@@ -129,9 +129,10 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
   add_flag(json, "draining", origin.draining);
   add_flag(json, "static", origin.is_static);
   const bool named = origin.naming != ipc::Naming::kNone;
-  add_text(json, "from", named              ? origin.hosts.at(1)
-                         : origin.is_static ? "configuration"
-                                            : "registration");
+  add_text(json, "from",
+           named              ? origin.hosts.at(1)
+           : origin.is_static ? "configuration"
+                              : "registration");
   add_flag(json, "left", origin.naming == ipc::Naming::kLeft);
   add_number(json, "weight", origin.weight);
   add_number(json, "streams", origin.streams);
