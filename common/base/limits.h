@@ -11,6 +11,16 @@ namespace weir::limits {
 // Stream key (common/route/stream_key.h), bytes of `vhost/app/stream` after unescaping.
 inline constexpr std::size_t kStreamKeyBytes = 511;
 
+// Alias rules (common/base/alias_rule.h): operators write them, clients' paths are matched with
+// them.
+inline constexpr std::size_t kAliasRules = 64;       // those of presets among them
+inline constexpr std::size_t kAliasTargets = 8;      // of one rule
+inline constexpr std::size_t kAliasTextBytes = 255;  // of a pattern or target
+inline constexpr std::size_t kAliasNameBytes = 31;   // of a capture or parameter
+inline constexpr std::size_t kAliasCaptures = 8;     // of one rule
+inline constexpr std::size_t kAliasChoices = 16;     // words of one choice
+inline constexpr std::size_t kAliasSegments = 32;    // of a path; a longer one matches no rule
+
 // Registration (System API).
 inline constexpr std::size_t kRegisterBodyBytes = 64 * 1024;
 inline constexpr std::size_t kOriginTextBytes = 63;  // server, service, pid, device_id, name

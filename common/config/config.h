@@ -78,6 +78,14 @@ struct CertificateConfig {
   Provenance source;
 };
 
+// One rule of an `aliases { ... }` block, its own or of a preset (common/base/alias_rule.h).
+struct AliasConfig {
+  std::string from;
+  std::vector<std::string> to;  // 1 to limits::kAliasTargets
+  Provenance source;            // also of which preset it is
+  friend bool operator==(const AliasConfig&, const AliasConfig&) = default;
+};
+
 struct Config {
 #define SECTION(section, Struct, doc) struct Struct {
 #define END_SECTION(section) \
@@ -89,7 +97,8 @@ struct Config {
   std::vector<OriginConfig> origins;
   std::vector<OriginsFromConfig> origins_from;
   std::vector<CertificateConfig> certificates;
-  std::string origin_ca;                                   // what is in the file tls.origin_ca
+  std::vector<AliasConfig> aliases;  // in their order, at most limits::kAliasRules
+  std::string origin_ca;             // what is in the file tls.origin_ca
   std::map<std::string, Provenance, std::less<>> sources;  // by option path; defaults are left out
 };
 

@@ -11,6 +11,7 @@
 #include "common/base/http_url.h"
 #include "common/base/limits.h"
 #include "common/base/public_address.h"
+#include "common/config/alias.h"
 #include "common/config/certificate.h"
 #include "common/config/config.h"
 #include "common/config/options.h"
@@ -89,6 +90,7 @@ class Loader {
     if (name == "origin") return add_origin(statement);
     if (name == "origins_from") return add_origins_from(statement);
     if (name == "certificate") return add_certificate(statement);
+    if (name == "aliases") return add_aliases(statement);
     if (!is_section(name)) return apply_option("", statement);
     if (!statement.is_block) {
       return fault_at(statement.name.at, name + " is a block: " + name + " { ... }");
@@ -118,6 +120,13 @@ class Loader {
       return fault_at(statement.name.at, "certificate is a block: certificate NAME { ... }");
     }
     config_.certificates.push_back(read_certificate(statement, document_, faults_));
+  }
+
+  void add_aliases(const Statement& statement) {
+    if (!statement.is_block) {
+      return fault_at(statement.name.at, "aliases is a block: aliases { ... }");
+    }
+    read_aliases(statement, document_, faults_, config_.aliases);
   }
 
   void apply_option(std::string_view section, const Statement& statement) {

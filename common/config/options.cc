@@ -287,7 +287,8 @@ bool same_certificates(const Config& a, const Config& b) {
 
 bool operator==(const Config& a, const Config& b) {
   const auto rows = config::option_rows();
-  return a.origins == b.origins && a.origins_from == b.origins_from && same_certificates(a, b) &&
+  return a.origins == b.origins && a.origins_from == b.origins_from && a.aliases == b.aliases &&
+         same_certificates(a, b) &&
          std::all_of(rows.begin(), rows.end(), [&](const auto& row) { return row.same(a, b); });
 }
 

@@ -2,6 +2,7 @@
 // the comparison of two configurations at SIGHUP.
 #include <algorithm>
 
+#include "common/config/alias.h"
 #include "common/config/certificate.h"
 #include "common/config/config.h"
 #include "common/config/options.h"
@@ -103,6 +104,14 @@ origin blocks have the same meaning here; all take effect at reload.
 
 )";
 
+constexpr std::string_view kAliasText = R"(
+Ordered rules that give what viewers ask for and what publishers send one stream key; the first that
+fits counts. Several blocks are one, in their order; 64 rules at most, those of presets among them.
+`weir -T` prints presets as their rules, `weir -k URL` tells which rule an address meets. All take
+effect at reload. docs/STREAMS.md has more.
+
+)";
+
 constexpr std::string_view kCertificateText = R"(
 A certificate of the TLS listeners; as many blocks as there are certificates. Each serves the DNS
 names that stand in it, wildcards too; the first also serves clients that ask for no name or for one
@@ -199,6 +208,7 @@ std::string print_config(const Config& config) {
   for (const OriginsFromConfig& set : config.origins_from) {
     out += "\n" + config::print_origins_from(set);
   }
+  if (!config.aliases.empty()) out += "\n" + config::print_aliases(config.aliases);
   return out;
 }
 
@@ -234,6 +244,8 @@ std::string options_markdown() {
   config::add_block_table(out, config::origins_from_rows());
   out.append("\n## certificate NAME").append(config::kCertificateText);
   config::add_block_table(out, config::certificate_rows());
+  out.append("\n## aliases").append(config::kAliasText);
+  config::add_block_table(out, config::alias_rows());
   return out;
 }
 
@@ -252,6 +264,8 @@ std::string options_conf() {
   config::add_conf_block(out, "origins_from NAME:PORT", config::origins_from_rows());
   out += "\n# Certificates of the TLS listeners: one block for each.\n";
   config::add_conf_block(out, "certificate NAME", config::certificate_rows());
+  out += "\n# Other names of streams, for what viewers ask: rules in their order.\n";
+  config::add_conf_block(out, "aliases", config::alias_rows());
   out += "\n# More files, such as one for each group of origins.\n# include conf.d/*.conf;\n";
   return out;
 }

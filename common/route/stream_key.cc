@@ -250,6 +250,20 @@ StreamKey make_stream_key(const KeyParts& parts) {
   return error == KeyError::kNone ? key : refused(error);
 }
 
+StreamKey parse_stream_key(std::string_view text) {
+  const std::size_t first = text.find('/');
+  const std::size_t last = text.rfind('/');
+  if (text.size() > limits::kStreamKeyBytes) return refused(KeyError::kTooLong);
+  if (first == 0) return refused(KeyError::kBadHost);
+  if (first == last || last == first + 1) return refused(KeyError::kEmptyApp);
+  if (last + 1 == text.size()) return refused(KeyError::kEmptyStream);
+  StreamKey key;
+  key.text = text;
+  key.app_at = static_cast<std::uint16_t>(first + 1);
+  key.stream_at = static_cast<std::uint16_t>(last + 1);
+  return key;
+}
+
 StreamKey from_rtmp(std::string_view tc_url, std::string_view app, std::string_view stream) {
   return rtmp_address(tc_url, app, stream).key;
 }

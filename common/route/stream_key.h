@@ -59,6 +59,9 @@ struct KeyParts {
 };
 StreamKey make_stream_key(const KeyParts& parts);
 
+// A key that was made before, from its text; an error if it is none.
+StreamKey parse_stream_key(std::string_view text);
+
 // RTMP: the key of rtmp_address() (rtmp_address.h).
 StreamKey from_rtmp(std::string_view tc_url, std::string_view app, std::string_view stream);
 // HTTP: Host header, path (`/app/stream.flv`) and query (without `?`).

@@ -299,6 +299,82 @@ TEST_CASE("origins") {
   CHECK(to_string(b.srt.at(0)) == "[::2]:10080");
 }
 
+TEST_CASE("aliases: blocks are one list, and print as it") {
+  const LoadOutcome outcome = load(
+      "aliases { rule /push/[stream] -> /live/[stream]; preset nginx_rtmp live; }\n"
+      "aliases { rule '/a b/[s]' -> /x/[s] /y/[s]; }");
+  REQUIRE(outcome.ok());
+  const auto& rules = outcome.config.aliases;
+  REQUIRE(rules.size() == 18);
+  CHECK(rules.front().from == "/push/[stream]");
+  CHECK(rules.front().source.text == "a.conf:1");
+  CHECK(rules[1].source.text == "preset nginx_rtmp, a.conf:1");
+  CHECK(rules.back().to == std::vector<std::string>{"/x/[s]", "/y/[s]"});
+  const std::string printed = print_config(outcome.config);
+  const LoadOutcome again = load(printed);
+  REQUIRE(again.ok());
+  CHECK(again.config == outcome.config);
+  CHECK(again.config.aliases[1].to == rules[1].to);
+  CHECK_FALSE(load("").config == outcome.config);
+}
+
+TEST_CASE("faults of aliases") {
+  std::string many;
+  for (int i = 0; i < 65; ++i) many += "rule /a/[s] -> /b/[s];";
+  const std::pair<std::string, const char*> cases[] = {
+      {"aliases;", "a.conf:1:1: aliases is a block: aliases { ... }"},
+      {"aliases x { }", "a.conf:1:9: block aliases takes no name"},
+      {"aliases { foo 1; }", "a.conf:1:11: unknown option \"foo\" in aliases"},
+      {"aliases { rule /a/[s]; }", "a.conf:1:11: aliases.rule: takes PATTERN -> NAME, up to 8 names"},
+      {"aliases { rule a/[s] -> /b/[s]; }",
+       "a.conf:1:16: aliases.rule: \"a/[s]\": it does not begin with a slash"},
+      {"aliases { rule /a/[s] -> /b/[t]; }",
+       "a.conf:1:26: aliases.rule: \"/b/[t]\": [t] is not in the pattern"},
+      {"aliases { rule /a/[s] -> /b/[s] /[s]; }",
+       "a.conf:1:33: aliases.rule: \"/[s]\": it names an app and a stream: /app/stream"},
+      {"aliases { rule /a/[s][t] -> /b/[s]; }",
+       "a.conf:1:16: aliases.rule: \"/a/[s][t]\": two captures without text between them"},
+      {"aliases { rule /a/[s -> /b/[s]; }",
+       "a.conf:1:16: aliases.rule: \"/a/[s\": a bracket is not closed"},
+      {"aliases { rule /a/s] -> /b/s; }",
+       "a.conf:1:16: aliases.rule: \"/a/s]\": a bracket closes nothing"},
+      {"aliases { rule /a//[s] -> /b/[s]; }",
+       "a.conf:1:16: aliases.rule: \"/a//[s]\": it has an empty segment or value"},
+      {"aliases { rule /[a*]/[b*] -> /b/[a]; }",
+       "a.conf:1:16: aliases.rule: \"/[a*]/[b*]\": it has more than one [name*]"},
+      {"aliases { rule /a?b=[s -> /a/b; }",
+       "a.conf:1:16: aliases.rule: \"/a?b=[s\": a bracket is not closed"},
+      {"aliases { rule /a?=[s] -> /a/[s]; }",
+       "a.conf:1:16: aliases.rule: \"/a?=[s]\": a parameter is name=value, the name in lower case"},
+      {"aliases { rule //h -> /a/b; }",
+       "a.conf:1:16: aliases.rule: \"//h\": a host needs a path behind it"},
+      {"aliases { preset; }", "a.conf:1:11: aliases.preset: takes the name of one"},
+      {"aliases { preset ome; }",
+       "a.conf:1:18: aliases.preset: \"ome\" is none of nginx_rtmp, nginx_http_flv, srs"},
+      {"aliases { preset nginx_rtmp; }",
+       "a.conf:1:18: aliases.preset: nginx_rtmp needs the applications that its URLs do not name"},
+      {"aliases { preset srs live; }",
+       "a.conf:1:22: aliases.preset: \"live\": srs takes no applications"},
+      {"aliases { preset srs hls=/x; }",
+       "a.conf:1:22: aliases.preset: \"hls=/x\": is not known here"},
+      {"aliases { preset nginx_rtmp live hls=x; }",
+       "a.conf:1:34: aliases.preset: \"hls=x\": is no path"},
+      {"aliases { preset nginx_rtmp li/ve; }",
+       "a.conf:1:29: aliases.preset: \"li/ve\": is no application's name"},
+      {"aliases { preset nginx_rtmp live variant=; }",
+       "a.conf:1:34: aliases.preset: \"variant=\": is no suffix"},
+      {"aliases { " + many + " }",
+       "a.conf:1:1419: aliases: more than 64 rules, those of presets among them"},
+      {"aliases { rule /" + std::string(300, 'a') + " -> /b/c; }",
+       "a.conf:1:16: aliases.rule: \"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+       "...\": it is longer than 255 bytes"}};
+  for (const auto& [written, fault] : cases) {
+    const auto& text = written;
+    CAPTURE(text);
+    CHECK(only_fault(text) == fault);
+  }
+}
+
 TEST_CASE("faults of origins") {
   const std::string ok = "origin a { ip 10.0.0.1; rtmp 1935; }\n";
   const std::pair<std::string, const char*> cases[] = {

@@ -347,10 +347,17 @@ HttpResponse Api::origins(const HttpRequest& request) {
 }
 
 HttpResponse Api::streams(const HttpRequest& request) {
-  if (const auto key = query_value(request.query, "key")) {
+  if (auto key = query_value(request.query, "key")) {
     ipc::StreamRecord stream;
+    // As it stands in the table, else a name that is asked for.
+    std::uint32_t slot = state_.find_slot(*key, stream);
+    if (slot == ipc::kNoSlot) {
+      const route::StreamKey meant = settings_.aliases.of_key(route::parse_stream_key(*key));
+      if (meant.ok()) *key = meant.text;
+      slot = state_.find_slot(*key, stream);
+    }
     // Another stream may have the slot by now.
-    if (!state_.read_stream(state_.find_slot(*key, stream), stream) || stream.key_text() != *key) {
+    if (!state_.read_stream(slot, stream) || stream.key_text() != *key) {
       return make_error(404, api_code::kNotFound, "there is no such stream");
     }
     const JsonPtr json = make_object();

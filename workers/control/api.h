@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "common/base/log_budget.h"
+#include "common/route/alias.h"
 #include "ipc/counters.h"
 #include "ipc/flow_messages.h"
 #include "ipc/flow_reader.h"
@@ -26,6 +27,7 @@ struct ApiSettings {
   std::uint64_t page_size_max = 1000;
   bool needs_rtmp_worker = true;                // for /readyz
   std::optional<std::int64_t> certificate_end;  // Unix time: the first of the certificates ends
+  route::Aliases aliases;                       // of names that are asked for
 };
 
 class Api {

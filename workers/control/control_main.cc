@@ -103,6 +103,7 @@ ApiSettings api_settings(const Config& config) {
   settings.token = config.control.token;
   settings.page_size_max = static_cast<std::uint64_t>(config.control.page_size_max);
   settings.needs_rtmp_worker = config.rtmp.enabled;
+  settings.aliases = route::aliases_of(config.aliases);
   for (const CertificateConfig& each : config.certificates) {
     const auto end = net::certificate_expiry(each.tls);
     if (end && (!settings.certificate_end || *end < *settings.certificate_end)) {

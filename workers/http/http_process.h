@@ -4,6 +4,7 @@
 #include <event2/event.h>
 
 #include "common/config/config.h"
+#include "common/route/alias.h"
 #include "common/route/origin_hint.h"
 #include "ipc/counters.h"
 #include "ipc/route_reader.h"
@@ -34,6 +35,7 @@ struct Process {
   OriginTls& tls;
   const route::HintKey& hint_key;
   Server& server;
+  const route::Aliases& aliases;
 };
 
 }  // namespace weir::http

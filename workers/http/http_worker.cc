@@ -79,6 +79,7 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
       context_(std::move(context)),
       config_(config),
       hint_key_(route::derive_hint_key(config.http.hint_secret)),
+      aliases_(route::aliases_of(config.aliases)),
       state_(std::move(state)),
       flows_(map_flows(context_.flows.get())),
       counters_(std::move(counters)),
@@ -116,8 +117,8 @@ HttpWorker::HttpWorker(event_base* base, ipc::WorkerContext&& context, const Con
 }
 
 Process HttpWorker::process() {
-  return {base_,  config_,   state_,      link_,     counters_,
-          hooks_, resolver_, origin_tls_, hint_key_, server_};
+  return {base_,     config_,     state_,    link_,   counters_, hooks_,
+          resolver_, origin_tls_, hint_key_, server_, aliases_};
 }
 
 void HttpWorker::add_ports() {

@@ -47,6 +47,7 @@ class HttpWorker {
   ipc::WorkerContext context_;
   const Config& config_;
   route::HintKey hint_key_;
+  const route::Aliases aliases_;
   ipc::StateView state_;
   std::optional<ipc::FlowView> flows_;  // the session table
   ipc::Counters counters_;

@@ -43,6 +43,14 @@ void refuse(RtcPlan& plan, int status, std::string_view error, std::string_view 
   plan.allow = allow;
 }
 
+// The key of what was named, which is what goes on. False: refused.
+bool set_key(RtcPlan& plan, const route::StreamKey& named) {
+  const route::StreamKey key = plan.aliases != nullptr ? plan.aliases->of_key(named) : named;
+  plan.key = key.text;
+  if (!key.ok()) refuse(plan, 400, route::to_string(key.error));
+  return key.ok();
+}
+
 // `/rtc/v1/whip` and `/rtc/v1/whip/`.
 const FixedPath* find_fixed(std::string_view path) {
   if (path.ends_with('/')) path.remove_suffix(1);
@@ -100,7 +108,7 @@ void set_stream(RtcPlan& plan, const RequestHead& head, const RtcQuery& query, s
     refuse(plan, 400, route::to_string(key.error));
     return;
   }
-  plan.key = key.text;
+  if (!set_key(plan, key)) return;
   plan.param = origin_query(head.query);
   plan.host = host_for(key, head.host, !query.vhost.empty());
   std::string rest;
@@ -303,6 +311,7 @@ std::string_view to_string(RtcApi api) {
 
 RtcPlan plan_rtc(const RequestHead& head, const RtcPlanSettings& settings) {
   RtcPlan plan;
+  plan.aliases = settings.aliases;
   const auto hint = route::parse_hint(last_param(head.query, route::kHintParameter).value_or(""));
   if (hint && is_resource_path(head.path) &&
       route::verify_hint(settings.hint_key, *hint, hint_scope_of(head.path))) {
@@ -361,7 +370,7 @@ std::string plan_stream_url(RtcPlan& plan, std::string_view url) {
                                   : "streamurl can be read in two ways");
     return {};
   }
-  plan.key = key.text;
+  if (!set_key(plan, key)) return {};
   plan.param = url.substr(std::min(scheme + 3 + mark + 1, url.size()));
   if (plan.eip.empty()) plan.eip = query.eip;
   return canonical_stream_url(key, host, query);

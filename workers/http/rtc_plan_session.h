@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "common/proto/http/head.h"
+#include "common/route/alias.h"
 #include "common/route/origin_hint.h"
 
 namespace weir::http {
@@ -47,7 +48,8 @@ struct RtcPlan {
   int status = 0;
   std::string_view error;
   std::string_view allow;
-  std::string key;     // stream key; empty when the hint or the body names the origin
+  const route::Aliases* aliases = nullptr;
+  std::string key;  // stream key, by the aliases; empty when the hint or the body names the origin
   std::string param;   // of an offer: the client's query, for the operator's hooks
   std::string target;  // path and query for the origin
   std::string host;    // Host for the origin; empty: the client's
@@ -61,6 +63,7 @@ struct RtcPlanSettings {
   route::HintKey hint_key;
   std::string_view whip_path;  // rtc.whip_path
   std::string_view whep_path;
+  const route::Aliases* aliases = nullptr;  // none: names are as they are
 };
 
 RtcPlan plan_rtc(const RequestHead& head, const RtcPlanSettings& settings);

@@ -79,7 +79,8 @@ RtcRoom::RtcExchange& RtcRoom::exchange(std::uint32_t index) {
 
 bool RtcRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& basics) {
   const Config& config = process_.config;
-  RtcPlan plan = plan_rtc(head, {process_.hint_key, config.rtc.whip_path, config.rtc.whep_path});
+  RtcPlan plan = plan_rtc(
+      head, {process_.hint_key, config.rtc.whip_path, config.rtc.whep_path, &process_.aliases});
   if (plan.step == RtcStep::kElsewhere) return false;
   server_[index].exchange = std::make_unique<RtcExchange>(std::move(basics));
   server_[index].exchange->key = plan.key;

@@ -11,6 +11,7 @@
 #include "common/base/endpoint.h"
 #include "common/proto/http/chunked.h"
 #include "common/proto/http/head.h"
+#include "common/route/stream_key.h"
 #include "ipc/messages.h"
 #include "workers/core/hook_client.h"
 #include "workers/core/http_connection.h"
@@ -65,6 +66,9 @@ struct StreamExchange : Exchange {
   std::string query;  // without what we have added
   std::string stem;   // for the URIs of a playlist: kHookStemParameter
   std::string sent_host;
+  bool aliased = false;  // a rule of the operator's has named the stream
+  // Streams that the operator's server is still to be asked about, the last one first.
+  std::vector<route::StreamKey> to_judge;
   std::string request;  // head for the origin
   Side upstream;
   std::vector<std::uint8_t> in;  // the origin's bytes up to the end of its head

@@ -7,6 +7,7 @@
 #include "common/proto/http/head_writer.h"
 #include "common/proto/http/target.h"
 #include "common/route/http_target.h"
+#include "ipc/alias_pick.h"
 
 namespace weir::http {
 namespace {
@@ -120,15 +121,31 @@ void StreamRoom::build_request(StreamExchange& x, const RequestHead& head) const
   }
 }
 
+// The stream that a request means by the operator's rules, which are asked with what its target
+// names; with more than one in doubt, all of them are judged.
+route::StreamKey StreamRoom::meant_key(StreamExchange& x, const route::StreamKey& named) const {
+  if (process_.aliases.empty()) return named;
+  route::AliasFound found = process_.aliases.of_http(x.sent_host, x.path, x.query, named);
+  if (found.keys.empty()) return named;
+  x.aliased = true;
+  if (!found.keys.front().ok()) return std::move(found.keys.front());
+  std::optional<ipc::OriginRef> at;
+  if (x.pinned) at = x.origin;
+  ipc::PickedStream picked = ipc::pick_stream(process_.state, std::move(found.keys), at);
+  x.to_judge = std::move(picked.also);
+  return std::move(picked.key);
+}
+
 // A hint comes before the key: what a playlist has named may have a path that names no stream.
 void StreamRoom::find_route(std::uint32_t index, const RequestHead& head,
-                            const route::StreamKey& key, const route::OwnParams& own) {
+                            const route::StreamKey& named, const route::OwnParams& own) {
   StreamExchange& x = exchange(index);
   if (x.request.empty()) {
     server_.answer(index, {400, kText, "request cannot be passed on\n", {}, true});
     return;
   }
   x.pinned = !own.hint.empty() && dial_.pin(x, own.hint);
+  const route::StreamKey key = meant_key(x, named);
   const bool asks = head.method != Method::kOptions;  // a preflight plays nothing
   const bool judged = asks && process_.hooks.wants(HookAction::kPlay);
   if (!key.ok() && (!x.pinned || judged)) {

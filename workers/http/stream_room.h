@@ -48,12 +48,15 @@ class StreamRoom : public Room {
   bool answer_here(std::uint32_t index, const RequestHead& head);
   void build_request(StreamExchange& x, const RequestHead& head) const;
   void refuse_target(std::uint32_t index, const RequestHead& head, std::string_view why);
-  void find_route(std::uint32_t index, const RequestHead& head, const route::StreamKey& key,
+  route::StreamKey meant_key(StreamExchange& x, const route::StreamKey& named) const;
+  void find_route(std::uint32_t index, const RequestHead& head, const route::StreamKey& named,
                   const route::OwnParams& own);
 
   // stream_hooks.cc: the operator's own server
   bool ask_hook(std::uint32_t index, const RequestHead& head, const route::StreamKey& key,
                 std::string_view stem);
+  route::StreamKey stem_key(const StreamExchange& x, std::string_view stem) const;
+  void ask_next(std::uint32_t index, HookEvent event);
   void on_verdict(std::uint32_t index, const HookEvent& event, const HookVerdict& verdict);
 
   // stream_response.cc: from the origin to the client

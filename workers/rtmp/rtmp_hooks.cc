@@ -11,9 +11,10 @@ HookEvent hook_event(const Conn& conn) {
   event.action = conn.publisher ? HookAction::kPublish : HookAction::kPlay;
   event.session = conn.id;
   event.client = conn.client;
-  event.vhost = wanted.key.vhost();
-  event.app = wanted.key.app();
-  event.stream = wanted.key.stream();
+  const route::StreamKey key = route::parse_stream_key(conn.key);
+  event.vhost = key.vhost();
+  event.app = key.app();
+  event.stream = key.stream();
   event.param = rtmp_hook_param(wanted.tc_url, wanted.app, wanted.stream);
   event.tc_url = wanted.tc_url;
   event.page_url = wanted.page_url;

@@ -293,7 +293,9 @@ void RtmpWorker::find_route(std::uint32_t index) {
   Conn& conn = conns_[index];
   const RouteWanted& wanted = conn.preamble->session.wanted();
   remember(conn);
-  conn.key = wanted.key.text;
+  const route::StreamKey key = aliases_.of_key(wanted.key);
+  if (!key.ok()) return refuse(index, EndReason::kNoOrigin, route::to_string(key.error));
+  conn.key = key.text;
   counters_.sub(Counter::kRtmpHandshaking);
   counters_.add(Counter::kRtmpDialing);
   if (!ask_hook(index)) route(index);

@@ -63,6 +63,7 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
     : base_(base),
       context_(std::move(context)),
       config_(config),
+      aliases_(route::aliases_of(config.aliases)),
       state_(std::move(state)),
       counters_(std::move(counters)),
       all_counters_(std::move(all_counters)),

@@ -11,6 +11,7 @@
 
 #include "common/base/log_budget.h"
 #include "common/config/config.h"
+#include "common/route/alias.h"
 #include "ipc/counters.h"
 #include "ipc/route_reader.h"
 #include "ipc/worker_entry.h"
@@ -80,6 +81,7 @@ class RtmpWorker {
   event_base* base_;
   ipc::WorkerContext context_;
   const Config& config_;
+  const route::Aliases aliases_;
   ipc::StateView state_;
   ipc::Counters counters_;
   ipc::CountersView all_counters_;

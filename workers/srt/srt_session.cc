@@ -161,6 +161,10 @@ void Session::read_stream_id(std::uint64_t now_ms) {
     refuse(Failure::kBadStreamKey, route::to_string(key_.error), Reject::kBadRequest, now_ms);
   } else {
     write_stream_id(id, now_ms);
+    if (options_.aliases != nullptr) key_ = options_.aliases->of_key(std::move(key_));
+    if (!key_.ok() && state_ != SessionState::kRejected) {
+      refuse(Failure::kBadStreamKey, route::to_string(key_.error), Reject::kBadRequest, now_ms);
+    }
   }
 }
 

@@ -42,6 +42,7 @@
 #include "common/base/hash.h"
 #include "common/proto/srt/packet.h"
 #include "common/proto/srt/stream_id.h"
+#include "common/route/alias.h"
 #include "common/route/stream_key.h"
 
 namespace weir::srt {
@@ -106,6 +107,7 @@ std::string_view to_string(SessionState state);
 
 struct SessionOptions {
   StreamIdDefaults stream_id;
+  const route::Aliases* aliases = nullptr;    // the key's; the origin gets the name that was asked
   std::uint64_t resend_ms = 250;              // as callers do
   std::uint64_t origin_timeout_ms = 1000;     // for one origin's first word
   std::uint64_t handshake_timeout_ms = 5000;  // for all; a caller waits for 3 s

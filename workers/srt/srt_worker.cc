@@ -27,8 +27,9 @@ constexpr UdpCounters kRelayCounters{Counter::kSrtPacketsFromClients,
                                      Counter::kSrtClaimsRefused,
                                      Counter::kSrtTakeovers};
 
-SessionOptions session_options(const Config& config) {
+SessionOptions session_options(const Config& config, const route::Aliases& aliases) {
   SessionOptions out;
+  out.aliases = &aliases;
   out.stream_id.stream_id = config.srt.default_stream;
   out.stream_id.app = config.srt.default_app;
   out.stream_id.mode = config.srt.default_mode == "publish" ? Mode::kPublish : Mode::kRequest;
@@ -66,11 +67,12 @@ SrtWorker::SrtWorker(event_base* base, ipc::WorkerContext&& context, const Confi
              }}),
       relay_(base, {config.srt.relay_delay, config.srt.idle_timeout, true, kRelayCounters}, *this,
              link_, table_, counters_, std::move(context_.udp_sockets)),
+      aliases_(route::aliases_of(config.aliases)),
       turn_(make_timer<&SrtWorker::on_turn>(base, this)),
       drain_timer_(make_timer<&SrtWorker::on_drain_timer>(base, this)),
       process_{base,   config,      state_,
                table_, counters_,   link_,
-               relay_, turn_.get(), session_options(config)},
+               relay_, turn_.get(), session_options(config, aliases_)},
       resolver_(base, config, counters_),
       hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }),
       key_lengths_(base, state_),

@@ -60,6 +60,7 @@ class SrtWorker final : private UdpProtocol {
   AccessLogger access_log_;
   MasterLink link_;
   UdpRelay relay_;
+  const route::Aliases aliases_;
   EventPtr turn_;
   EventPtr drain_timer_;
   SrtProcess process_;
