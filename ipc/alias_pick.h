@@ -16,9 +16,9 @@ struct PickedStream {
   std::vector<route::StreamKey> also;
 };
 
-// The first that lives somewhere (for a request whose origin is known: there, if one does), else the
-// first that is known, else the first. What certainly lives elsewhere than where the request goes
-// is no longer meant; nor, where the picked one lives, is what nobody knows to be there.
+// The first that lives somewhere (for a request whose origin is known: there, if one does), else
+// the first that is known, else the first. What certainly lives elsewhere than where the request
+// goes is no longer meant; nor, where the picked one lives, is what nobody knows to be there.
 // REQUIRES: `names` is not empty, and all keys are sound.
 PickedStream pick_stream(const StateView& state, std::vector<route::StreamKey> names,
                          std::optional<OriginRef> pinned);

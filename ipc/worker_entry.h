@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/fd.h"
@@ -46,5 +48,15 @@ int run_rtmp_worker(WorkerContext&& context, const Config& config);
 int run_http_worker(WorkerContext&& context, const Config& config);
 int run_rtc_worker(WorkerContext&& context, const Config& config);
 int run_srt_worker(WorkerContext&& context, const Config& config);
+
+// For `weir -k`: what an address of WebRTC signalling names, as the http workers read it.
+struct SignalledStream {
+  std::string key;  // without the aliases
+  bool publisher = false;
+  std::string error;  // why it names no stream
+};
+SignalledStream read_signalling(std::string_view host, std::string_view path,
+                                std::string_view query);
+SignalledStream read_stream_url(std::string_view url);  // SRS's webrtc://host/app/stream
 
 }  // namespace weir::ipc

@@ -33,11 +33,14 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
-    if (word == "-c" || word == "-s") {
+    if (word == "-c" || word == "-s" || word == "-k") {
       if (i + 1 >= argc) return fail(std::string(word) + " needs a value");
       ++i;
       if (word == "-c") {
         line.config = argv[i];
+      } else if (word == "-k") {
+        line.action = Action::kExplain;
+        line.url = argv[i];
       } else if (auto order = parse_order(argv[i], line); !order) {
         return tl::unexpected(order.error());
       }
@@ -61,13 +64,18 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
 }
 
 const char* usage() {
-  return "usage: weir [-c FILE] [-t] [-T] [-s reload|stop|quit|reopen|upgrade|dump] [-v] [-h]\n"
+  return "usage: weir [-c FILE] [-t] [-T] [-k URL] [-s ORDER] [-v] [-h]\n"
          "  -c FILE   configuration; otherwise /etc/weir/weir.conf if present, else defaults\n"
          "  -t        check the configuration and leave\n"
          "  -T        the same, and print the effective configuration\n"
-         "  -s ORDER  tell the running Weir: reload the configuration, stop at once, quit when\n"
-         "            the sessions are over, reopen the log, upgrade the program in place; or\n"
-         "            dump its workers, origins and streams from shared memory\n"
+         "  -k URL    print the stream key of an address of any protocol, the alias rule that has\n"
+         "            made it, and its origin, by the running Weir or the configuration alone\n"
+         "  -s reload|stop|quit|reopen|upgrade|dump\n"
+         "            tell the running Weir: reload the configuration, stop at once, quit when "
+         "the\n"
+         "            sessions are over, reopen the log, upgrade the program in place; or dump "
+         "its\n"
+         "            workers, origins and streams from shared memory\n"
          "  -v        version\n"
          "  -h        this text\n"
          "  --print-options-md, --print-options-conf\n"

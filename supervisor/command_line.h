@@ -14,6 +14,7 @@ enum class Action : std::uint8_t {
   kPrintConfig,
   kSignal,
   kDump,
+  kExplain,
   kVersion,
   kHelp,
   kOptionsMarkdown,
@@ -24,6 +25,7 @@ struct CommandLine {
   Action action = Action::kServe;
   std::string config;  // -c; empty: not given
   int signal = 0;      // kSignal
+  std::string url;     // kExplain
 };
 
 // An error's text is what to tell the user; the exit code is then 2.

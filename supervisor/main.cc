@@ -12,6 +12,7 @@
 #include "common/base/version.h"
 #include "supervisor/command_line.h"
 #include "supervisor/dump.h"
+#include "supervisor/explain.h"
 #include "supervisor/master.h"
 #include "supervisor/pid_file.h"
 #include "supervisor/tls_check.h"
@@ -119,6 +120,25 @@ int send_order(const CommandLine& line, const Config& config) {
   return kFine;
 }
 
+// By the running Weir where there is one.
+int explain(const CommandLine& line, const Config& config) {
+  std::optional<weir::ipc::StateView> view;
+  if (const auto pid = weir::read_pid_file(config.pid_file)) {
+    if (const auto state = weir::open_state_of(*pid)) {
+      if (auto mapped = weir::ipc::StateView::map(state->get())) view.emplace(std::move(*mapped));
+    } else {
+      complain(state.error().text);
+    }
+  }
+  const auto said = weir::explain_url(line.url, config, view ? &*view : nullptr);
+  if (!said) {
+    complain(said.error().text);
+    return kFailed;
+  }
+  std::fputs(said->text.c_str(), stdout);
+  return said->found ? kFine : kFailed;
+}
+
 // The parent stays until the service is up, so that its exit code says whether it is. In the child:
 // the descriptor to report on. No value: this is the parent, `code` is its exit code.
 std::optional<weir::UniqueFd> detach(const Config& config, int& code) {
@@ -213,6 +233,8 @@ int run(const CommandLine& line, char** argv) {
     case weir::Action::kSignal:
     case weir::Action::kDump:
       return send_order(line, loaded.config);
+    case weir::Action::kExplain:
+      return explain(line, loaded.config);
     case weir::Action::kServe:
     case weir::Action::kVersion:
     case weir::Action::kHelp:
@@ -266,6 +288,7 @@ int main(int argc, char** argv) {
     case weir::Action::kPrintConfig:
     case weir::Action::kSignal:
     case weir::Action::kDump:
+    case weir::Action::kExplain:
       break;
   }
   return run(*line, copy.data());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/control_byte.h"
+#include "common/base/escape.h"
 
 namespace weir {
 namespace {
@@ -39,30 +40,11 @@ bool is_host(std::string_view text) {
          !text.ends_with('.') && std::all_of(text.begin(), text.end(), fits);
 }
 
-int hex_value(char c) {
-  if (is_digit(c)) return c - '0';
-  c = lower(c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// Undoes percent-escapes; a `%` that begins none stands for itself, as in stream keys.
-std::string decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool escape = text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 &&
-                        hex_value(text[i + 2]) >= 0;
-    out +=
-        escape ? static_cast<char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2])) : text[i];
-    if (escape) i += 2;
-  }
-  return out;
-}
-
 std::vector<std::string> split(std::string_view text, char separator) {
   std::vector<std::string> out;
   for (;;) {
     const std::size_t end = std::min(text.find(separator), text.size());
-    out.push_back(decoded(text.substr(0, end)));
+    out.push_back(percent_unescaped(text.substr(0, end)));
     if (end == text.size()) return out;
     text.remove_prefix(end + 1);
   }
@@ -140,7 +122,7 @@ class Reader {
         const std::size_t end =
             std::min(left_.find_first_of(std::string(ends) + "[]()"), left_.size());
         if (end == 0) return fault("a bracket closes nothing");
-        part.text = decoded(left_.substr(0, end));
+        part.text = percent_unescaped(left_.substr(0, end));
         if (part.text.find('/') != std::string::npos) return fault("it has an escaped slash");
         left_.remove_prefix(end);
       }
@@ -285,7 +267,13 @@ Result<AliasTarget> parse_alias_target(std::string_view text, const AliasPattern
       return fail("a target takes [name] only");
     }
   }
-  if (out.path.size() == 1 && out.path.front().front().kind != Kind::kSegments) {
+  const auto names_many = [&](const AliasPart& part) {
+    return std::any_of(pattern.path.begin(), pattern.path.end(), [&](const AliasSegment& segment) {
+      return segment.front().kind == Kind::kSegments && part.kind != Kind::kText &&
+             segment.front().capture == part.capture;
+    });
+  };
+  if (out.path.size() == 1 && !names_many(out.path.front().front())) {
     return fail("it names an app and a stream: /app/stream");
   }
   return out;

@@ -17,6 +17,8 @@ inline constexpr std::size_t kNoBound = ~std::size_t{0};
 void append_quoted(std::string& out, std::string_view value, std::size_t bound = kNoBound);
 // Whether a value could be mistaken for something else where values stand bare between blanks.
 bool needs_quotes(std::string_view value);
+// Undoes percent-escapes once; a `%` that begins none stands for itself, as in stream keys.
+std::string percent_unescaped(std::string_view text);
 // `2026-01-31T23:59:59.999Z`.
 std::string utc_text(std::uint64_t wall_ms);
 

@@ -53,17 +53,24 @@ struct Words {
 };
 
 // Files of one folder: `/hls/cam.m3u8` and its segments, in a folder of the stream's (nested) too.
-void add_folder(const std::string& folder, const Words& words, std::string_view playlist,
-                std::string_view segment, std::vector<AliasConfig>& rules) {
+struct Files {
+  std::string_view playlist;
+  std::string_view segment;                // behind `cam-`
+  std::array<std::string_view, 2> nested;  // in the stream's folder; the second may be empty
+};
+void add_folder(const std::string& folder, const Words& words, const Files& files,
+                std::vector<AliasConfig>& rules) {
   const std::string stream = "/[stream]" + words.choice(true);
   std::vector<std::string> names;
   for (const std::string& app : words.apps) names.push_back("/" + app + "/[stream]");
   const auto add = [&](const std::string& below, const std::vector<std::string>& to) {
     const std::string lead = folder + below + stream;
-    rules.push_back({lead + std::string(playlist), to, {}});
-    rules.push_back({lead + "/index" + std::string(playlist), to, {}});
-    rules.push_back({lead + "-" + std::string(segment), to, {}});
-    rules.push_back({lead + "/" + std::string(segment), to, {}});
+    rules.push_back({lead + std::string(files.playlist), to, {}});
+    rules.push_back({lead + "/index" + std::string(files.playlist), to, {}});
+    rules.push_back({lead + "-" + std::string(files.segment), to, {}});
+    for (const std::string_view nested : files.nested) {
+      if (!nested.empty()) rules.push_back({lead + "/" + std::string(nested), to, {}});
+    }
   };
   add("", names);
   // hls_path /tmp/hls/live
@@ -72,10 +79,12 @@ void add_folder(const std::string& folder, const Words& words, std::string_view 
 
 void add_nginx_rtmp(const Words& words, std::vector<AliasConfig>& rules) {
   for (const std::string& folder : words.hls) {
-    add_folder(folder, words, ".m3u8", "[number](.ts|.key)", rules);
+    add_folder(folder, words, {".m3u8", "[number](.ts|.key)", {"[number](.ts|.key)"}}, rules);
   }
   for (const std::string& folder : words.dash) {
-    add_folder(folder, words, ".mpd", "[any](.m4v|.m4a)", rules);
+    add_folder(folder, words,
+               {".mpd", "[any](.m4v|.m4a)", {"[number](.m4v|.m4a)", "(init|raw)(.m4v|.m4a)"}},
+               rules);
   }
   if (words.variants.empty()) return;
   rules.push_back(
@@ -105,11 +114,11 @@ void add_srs(const Words& words, std::vector<AliasConfig>& rules) {
       segment += "[variant:" + words.choice(true).substr(1);
       segment.back() = ']';
     }
+    rules.push_back({stream + "/(video|audio)-[any](.m4s|.mp4)", plain, {}});
     rules.push_back({segment + "-[number].ts", {as_it_is + "-[number]", plain[0]}, {}});
     rules.push_back({stream + "-[number](.m4s|.key)", plain, {}});
     rules.push_back({stream + "/index(.m3u8|.mpd)", plain, {}});
     rules.push_back({stream + "/init.mp4", plain, {}});
-    rules.push_back({stream + "/(video|audio)-[any](.m4s|.mp4)", plain, {}});
     if (!lead.empty()) {
       rules.push_back({stream, plain, {}});
     } else if (!words.variants.empty()) {

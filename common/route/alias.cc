@@ -148,7 +148,7 @@ AliasFound Aliases::of_http(std::string_view host, std::string_view path, std::s
   parts.stream = path;
   parts.query = query;
   const StreamKey file = make_stream_key(parts);
-  if (!file.ok()) return {};
+  if (!file.ok()) return find(key);  // its path is too long for rules about files
   const std::string_view asked = path_of(file).substr(2);
   const std::string_view name = key.ok() ? path_of(key) : std::string_view();
   return find(Asked{file.vhost(), AliasPath(asked), AliasPath(name), query, true});

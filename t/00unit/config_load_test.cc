@@ -305,7 +305,7 @@ TEST_CASE("aliases: blocks are one list, and print as it") {
       "aliases { rule '/a b/[s]' -> /x/[s] /y/[s]; }");
   REQUIRE(outcome.ok());
   const auto& rules = outcome.config.aliases;
-  REQUIRE(rules.size() == 18);
+  REQUIRE(rules.size() == 20);
   CHECK(rules.front().from == "/push/[stream]");
   CHECK(rules.front().source.text == "a.conf:1");
   CHECK(rules[1].source.text == "preset nginx_rtmp, a.conf:1");
@@ -325,7 +325,8 @@ TEST_CASE("faults of aliases") {
       {"aliases;", "a.conf:1:1: aliases is a block: aliases { ... }"},
       {"aliases x { }", "a.conf:1:9: block aliases takes no name"},
       {"aliases { foo 1; }", "a.conf:1:11: unknown option \"foo\" in aliases"},
-      {"aliases { rule /a/[s]; }", "a.conf:1:11: aliases.rule: takes PATTERN -> NAME, up to 8 names"},
+      {"aliases { rule /a/[s]; }",
+       "a.conf:1:11: aliases.rule: takes PATTERN -> NAME, up to 8 names"},
       {"aliases { rule a/[s] -> /b/[s]; }",
        "a.conf:1:16: aliases.rule: \"a/[s]\": it does not begin with a slash"},
       {"aliases { rule /a/[s] -> /b/[t]; }",
@@ -366,7 +367,8 @@ TEST_CASE("faults of aliases") {
       {"aliases { " + many + " }",
        "a.conf:1:1419: aliases: more than 64 rules, those of presets among them"},
       {"aliases { rule /" + std::string(300, 'a') + " -> /b/c; }",
-       "a.conf:1:16: aliases.rule: \"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+       "a.conf:1:16: aliases.rule: "
+       "\"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
        "...\": it is longer than 255 bytes"}};
   for (const auto& [written, fault] : cases) {
     const auto& text = written;

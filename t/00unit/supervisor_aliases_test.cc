@@ -183,11 +183,12 @@ TEST_CASE("aliases: rules for path, vhost and query") {
 }
 
 TEST_CASE("aliases: what makes no key is refused, and nothing is longer than a key") {
-  const Aliases aliases = rules("rule /x/[stream] -> /a-long-name-of-an-app/[stream];"
-                                "rule /y/[stream].m3u8 -> /[stream]/[stream];");
+  const Aliases aliases = rules(
+      "rule /x/[stream] -> /a-long-name-of-an-app/[stream];"
+      "rule /y/[stream].m3u8 -> /[stream]/[stream];");
   const std::string longest(limits::kStreamKeyBytes - 20, 's');
   CHECK(http(aliases, "h/x/" + longest + ".flv") == "!too_long");
-  CHECK(http(aliases, "h/x/" + std::string(600, 's')) == "=");  // is no key before
+  CHECK(http(aliases, "h/x/" + std::string(600, 's')) == "=");  // no key by itself
   CHECK(http(aliases, "h/y/..%2e.m3u8") == "/.../...");
   std::string deep = "h";
   for (std::size_t i = 0; i <= limits::kAliasSegments; ++i) deep += "/s";
@@ -195,8 +196,9 @@ TEST_CASE("aliases: what makes no key is refused, and nothing is longer than a k
 }
 
 TEST_CASE("aliases: rules of several names are for HTTP alone") {
-  const Aliases aliases = rules("rule /x/[stream] -> /a/[stream] /b/[stream];"
-                                "rule /x/[stream] -> /c/[stream];");
+  const Aliases aliases = rules(
+      "rule /x/[stream] -> /a/[stream] /b/[stream];"
+      "rule /x/[stream] -> /c/[stream];");
   CHECK(http(aliases, "h/x/cam.flv") == "/a/cam /b/cam");
   CHECK(rtmp(aliases, "x", "cam") == "/c/cam");
 }

@@ -1,5 +1,5 @@
-// A rule (pattern, names) and what is asked (host, target), in lines: keys that come out are sound, a
-// rule is read the same way again, and a name that a rule gives is never more than its captures.
+// A rule (pattern, names) and what is asked (host, target), in lines: keys that come out are sound,
+// a rule is read the same way again, and a name that a rule gives is never more than its captures.
 #include <cstdlib>
 #include <vector>
 
