@@ -40,8 +40,9 @@ struct Asked {
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::transform(out.begin(), out.end(), out.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
   return out;
 }
 
@@ -93,11 +94,11 @@ bool is_signalling(const Url& url, const Config& config) {
 Result<void> read_rtmp(const Url& url, const route::Aliases& aliases, Asked& asked) {
   // As ffmpeg does: the app is all but the last segment.
   const std::size_t slash = url.path.rfind('/');
-  const std::string_view app = slash == 0 || slash == url.path.npos ? "" : url.path.substr(1, slash - 1);
+  const std::string_view app =
+      slash == 0 || slash == url.path.npos ? "" : url.path.substr(1, slash - 1);
   std::string stream(slash == url.path.npos ? "" : url.path.substr(slash + 1));
   if (!url.query.empty()) stream.append("?").append(url.query);
-  const std::string tc_url =
-      url.scheme + "://" + std::string(url.host) + "/" + std::string(app);
+  const std::string tc_url = url.scheme + "://" + std::string(url.host) + "/" + std::string(app);
   asked.kind = EndpointKind::kRtmp;
   asked.protocol = "rtmp";
   asked.named = route::from_rtmp(tc_url, app, stream);
@@ -120,9 +121,9 @@ Result<void> read_http(const Url& url, const route::Aliases& aliases, Asked& ask
 
 Result<void> read_signalling(const Url& url, std::string_view text, const route::Aliases& aliases,
                              Asked& asked) {
-  const ipc::SignalledStream named =
-      url.scheme == "webrtc" ? ipc::read_stream_url(text)
-                             : ipc::read_signalling(url.host, url.path, url.query);
+  const ipc::SignalledStream named = url.scheme == "webrtc"
+                                         ? ipc::read_stream_url(text)
+                                         : ipc::read_signalling(url.host, url.path, url.query);
   if (!named.error.empty()) return fail(named.error);
   asked.kind = EndpointKind::kApi;
   asked.protocol = "webrtc";
@@ -204,8 +205,9 @@ void explain_offline(std::string& out, const Config& config, const Asked& asked,
   } else if (names.empty()) {
     add(out, "origin", "none is configured; one that registers");
   } else {
-    add(out, "origin", "asked of the master: where the stream is, else by balance.policy " +
-                           config.balance.policy + " of " + std::to_string(names.size()));
+    add(out, "origin",
+        "asked of the master: where the stream is, else by balance.policy " +
+            config.balance.policy + " of " + std::to_string(names.size()));
   }
 }
 
@@ -251,7 +253,9 @@ bool explain_policy(std::string& out, const ipc::StateView& state, const Config&
     return false;
   }
   add(out, "origin",
-      (searched ? "asked of all that may have it: " : "by balance.policy " + config.balance.policy + " of: ") + fit);
+      (searched ? "asked of all that may have it: "
+                : "by balance.policy " + config.balance.policy + " of: ") +
+          fit);
   return true;
 }
 
@@ -299,7 +303,8 @@ Result<Explained> explain_url(std::string_view url, const Config& config,
   }
   Explained out;
   std::string candidates;
-  for (const route::StreamKey& name : names) candidates += (candidates.empty() ? "" : " ") + name.text;
+  for (const route::StreamKey& name : names)
+    candidates += (candidates.empty() ? "" : " ") + name.text;
   const bool many = names.size() > 1;
   const std::string key = state != nullptr
                               ? ipc::pick_stream(*state, std::move(names), std::nullopt).key.text

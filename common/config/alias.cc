@@ -12,11 +12,12 @@ namespace weir::config {
 namespace {
 
 constexpr std::string_view kArrow = "->";
+constexpr std::string_view kOff = "off";
 
 constexpr OriginRow kRows[] = {
     {"preset", "words", "", "nginx_rtmp live", "nginx_rtmp APP..., nginx_http_flv APP... or srs",
      "The rules that a server's usual URLs need. APP...: the applications whose streams are in its "
-     "hls_path and dash_path. Also hls=/PATH and dash=/PATH (default /hls and /dash), and "
+     "hls_path and dash_path. Also hls=/PATH and dash=/PATH (default /hls and /dash; or off), and "
      "variant=SUFFIX for each suffix of renditions (hls_variant), such as variant=_low."},
     {"rule", "words", "", "/push/[stream] -> /live/[stream]", "PATTERN -> NAME...",
      "What fits the pattern is the stream of that name. Of several names the first that is known "
@@ -79,9 +80,11 @@ void add_folder(const std::string& folder, const Words& words, const Files& file
 
 void add_nginx_rtmp(const Words& words, std::vector<AliasConfig>& rules) {
   for (const std::string& folder : words.hls) {
+    if (folder == kOff) continue;
     add_folder(folder, words, {".m3u8", "[number](.ts|.key)", {"[number](.ts|.key)"}}, rules);
   }
   for (const std::string& folder : words.dash) {
+    if (folder == kOff) continue;
     add_folder(folder, words,
                {".mpd", "[any](.m4v|.m4a)", {"[number](.m4v|.m4a)", "(init|raw)(.m4v|.m4a)"}},
                rules);
@@ -244,8 +247,9 @@ class AliasReader {
       if (words.variants.size() + 1 >= limits::kAliasChoices) return refuse("too many suffixes");
       words.variants.push_back(value);
     } else if (preset.takes_folders && (name == "hls" || name == "dash")) {
-      if (!is_folder(value)) return refuse("is no path");
-      (name == "hls" ? words.hls : words.dash).push_back(value);
+      std::vector<std::string>& folders = name == "hls" ? words.hls : words.dash;
+      if (value != kOff && !is_folder(value)) return refuse("is no path");
+      folders.push_back(value);
     } else {
       return refuse("is not known here");
     }

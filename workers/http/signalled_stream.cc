@@ -25,7 +25,8 @@ SignalledStream read_signalling(std::string_view host, std::string_view path,
   request.append("\r\nContent-Type: application/sdp\r\nContent-Length: 0\r\n\r\n");
   http::RequestParser parser;
   http::RequestHead head;
-  if (parser.parse(request, head) != ParseStatus::kComplete) return {{}, false, "it is no sound URL"};
+  if (parser.parse(request, head) != ParseStatus::kComplete)
+    return {{}, false, "it is no sound URL"};
   return stream_of(http::plan_rtc(head, {}));
 }
 

@@ -70,11 +70,14 @@ class Origin:
     wait_key      players get nothing, audio neither, before a key frame (off for audio-only streams)
     extra         lines for every application
     hls           HLS and DASH of one-second fragments under http://…/<first app>/
+    app_lines     {app: lines of that application alone}; {dir} and {rtmp} are filled in
+    locations     lines for the HTTP server; {dir} is filled in
     """
 
     def __init__(self, lab, name="o", app="live", apps=None, chunk_size=4096, deny_publish=False,
                  deny_play=False, notify=None, wait_key=True, max_message="4M", extra="",
-                 listen_ip="127.0.0.1", rtmp_port=None, hls=False):
+                 listen_ip="127.0.0.1", rtmp_port=None, hls=False,
+                 app_lines=None, locations=""):
         self.lab = lab
         self.name = name
         self.ip = listen_ip
@@ -105,8 +108,13 @@ class Origin:
                      "    location /%s { alias %s/hls; }\n"
                      "    location ~ ^/%s/(.+[.](mpd|m4v|m4a))$ { alias %s/dash/$1; }"
                      % (self.apps[0], self.dir, self.apps[0], self.dir))
-        blocks = "\n".join("    application %s { live on; record off; %s }" % (a, " ".join(lines))
-                           for a in self.apps)
+        def fill(text):
+            return text.replace("{dir}", str(self.dir)).replace("{rtmp}", str(self.rtmp_port))
+
+        own = {app: fill(text) for app, text in (app_lines or {}).items()}
+        files += fill(locations)
+        blocks = "\n".join("    application %s { live on; record off; %s %s }"
+                           % (a, " ".join(lines), own.get(a, "")) for a in self.apps)
         self.conf = self.dir / "nginx.conf"
         self.conf.write_text(f"""load_module {nginx_modules()}/ngx_rtmp_module.so;
 daemon off;
