@@ -189,6 +189,23 @@ TEST_CASE("the session's name travels in the resource's address, and no further"
   CHECK(got.flow == text);
 }
 
+TEST_CASE("aliases change the key alone") {
+  const std::string to[] = {"/live/[stream]"};
+  const weir::route::AliasText rule{"/push/[stream]", to};
+  const auto aliases = weir::route::Aliases::make({&rule, 1});
+  REQUIRE(aliases);
+  RtcPlanSettings settings = kSettings;
+  settings.aliases = &*aliases;
+  for (const std::string_view target : {"/rtc/v1/whip/?app=push&stream=cam", "/whip/push/cam"}) {
+    const RtcPlan got = plan("POST " + std::string(target), kSdp, settings);
+    CHECK(got.key == "media.example.org/live/cam");
+    CHECK(got.target == "/rtc/v1/whip/?app=push&stream=cam");
+  }
+  RtcPlan json = plan("POST /rtc/v1/play/", "application/json", settings);
+  CHECK(plan_stream_url(json, "webrtc://a.org/push/cam") == "webrtc://a.org/push/cam");
+  CHECK(json.key == "a.org/live/cam");
+}
+
 TEST_CASE("SRS's JSON API: the stream is in the body") {
   RtcPlan got = plan("POST /rtc/v1/play/?eip=192.0.2.1", "application/json");
   CHECK(got.step == RtcStep::kOffer);

@@ -444,6 +444,22 @@ TEST_CASE("the stream id goes on as it was understood, all else as it was") {
   CHECK(sent.extension == 5);
 }
 
+TEST_CASE("aliases change the key alone: the origin gets the name that was asked") {
+  const std::string to[] = {"/live/[stream]"};
+  const route::AliasText rule{"/push/[stream]", to};
+  const auto aliases = route::Aliases::make({&rule, 1});
+  REQUIRE(aliases);
+  SessionOptions options;
+  options.aliases = &*aliases;
+  Session session(options, conclusion_for("#!::r=push/cam,m=publish"), kClient, kNow);
+  CHECK(session.key().text == "__defaultVhost__/live/cam");
+  session.start_origin(kOrigin, kNow);
+  session.on_origin_packet(from_hex(test::kListenerInduction), kNow);
+  std::string text;
+  REQUIRE(stream_id_of(parsed(session.to_origin()), text));
+  CHECK(text == "#!::r=push/cam,m=publish");
+}
+
 TEST_CASE("conclusions that no listener should see") {
   const auto word = [](std::size_t at, std::uint32_t value) {
     Bytes out = from_hex(test::kCallerConclusion);
