@@ -32,7 +32,7 @@ RULES = [("preset", "nginx_rtmp", "live", "show", "own"),
          ("preset", "nginx_http_flv", "live", "hls=off", "dash=off"),
          ("preset", "srs"),
          ("rule", "/push/[stream]", "->", "/live/[stream]")]
-QUIET = {"search": {"enabled": False}, "learn": {"mode": "off"}, "balance": {"policy": "round_robin"}}
+QUIET = {"search": {"enabled": False}, "balance": {"policy": "round_robin"}}
 
 
 def config_of(rules):

@@ -22,17 +22,16 @@ bool goes_on_with(const std::vector<route::StreamKey>& streams, const route::Str
          });
 }
 
-}  // namespace
-
 // The stream of the playlist that has named this request; with an error if it is no stream, or none
 // that the request can belong to: of what a rule has named, only names that go on with the
 // playlist's.
-route::StreamKey StreamRoom::stem_key(const StreamExchange& x, std::string_view stem) const {
+route::StreamKey stem_key(const route::Aliases& aliases, const StreamExchange& x,
+                          std::string_view stem) {
   route::StreamKey plain = route::from_http_path(x.sent_host, stem, x.query);
-  if (process_.aliases.empty()) return plain;
+  if (aliases.empty()) return plain;
   for (const std::string_view extension : {".m3u8", ".mpd"}) {
     const std::string playlist = std::string(stem).append(extension);
-    route::AliasFound found = process_.aliases.of_http(x.sent_host, playlist, x.query, plain);
+    route::AliasFound found = aliases.of_http(x.sent_host, playlist, x.query, plain);
     if (found.keys.empty()) continue;
     for (const route::StreamKey& name : found.keys) {
       if (!x.aliased || goes_on_with(x.to_judge, name)) return name;
@@ -42,6 +41,8 @@ route::StreamKey StreamRoom::stem_key(const StreamExchange& x, std::string_view 
   const bool may_be = !x.aliased || goes_on_with(x.to_judge, plain);
   return may_be ? std::move(plain) : route::StreamKey{};
 }
+
+}  // namespace
 
 // False: nobody has to be asked. What a playlist has named is asked for under the playlist's
 // stream, so that its segments are covered by the verdict which let the playlist pass.
@@ -55,7 +56,7 @@ bool StreamRoom::ask_hook(std::uint32_t index, const RequestHead& head, const ro
   const std::string_view stem = hook_stem(x.path, stem_value);
   x.to_judge.insert(x.to_judge.begin(), key);
   if (!stem.empty()) {
-    route::StreamKey of_stem = stem_key(x, stem);
+    route::StreamKey of_stem = stem_key(process_.aliases, x, stem);
     if (of_stem.ok() && !of_stem.text.empty()) x.to_judge = {std::move(of_stem)};
   }
   if (asks) x.stem = make_hook_stem(x.path, stem_value);

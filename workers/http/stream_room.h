@@ -55,7 +55,6 @@ class StreamRoom : public Room {
   // stream_hooks.cc: the operator's own server
   bool ask_hook(std::uint32_t index, const RequestHead& head, const route::StreamKey& key,
                 std::string_view stem);
-  route::StreamKey stem_key(const StreamExchange& x, std::string_view stem) const;
   void ask_next(std::uint32_t index, HookEvent event);
   void on_verdict(std::uint32_t index, const HookEvent& event, const HookVerdict& verdict);
 
