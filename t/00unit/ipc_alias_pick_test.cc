@@ -31,7 +31,8 @@ struct World {
     writer.put_origin(slot, record);
     return {slot, record.generation};
   }
-  void stream(std::string_view key, OriginRef at, std::uint32_t publishers, std::uint8_t flags = 0) {
+  void stream(std::string_view key, OriginRef at, std::uint32_t publishers,
+              std::uint8_t flags = 0) {
     StreamRecord record;
     record.origin_slot = at.slot;
     record.origin_generation = at.generation;
