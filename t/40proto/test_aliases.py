@@ -152,6 +152,8 @@ def test_hooks_judge_every_stream_that_a_request_may_mean(lab, media):
     # Nobody knows which one it is: all must be allowed. (own/x and show/x are not.)
     code, names = asked("/hls/nobody.m3u8")
     assert code == 403 and names and ("live", "nobody") not in names
+    # A segment of SRS's, or a live stream of its own.
+    assert asked("/live/a-7.ts")[1] == [("live", "a"), ("live", "a-7")]
     # Segments are judged as their playlist was; a shorter part of another name is no way round.
     uri = next(line for line in plays(weir, "/hls/a.m3u8").splitlines() if ".ts" in line)
     assert asked("/hls/" + uri.rsplit("/", 1)[-1]) == (200, [("live", "a")])

@@ -1,7 +1,10 @@
 // StreamRoom: from the request to StreamDial.
 #include "workers/http/stream_room.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/proto/http/head_writer.h"
@@ -22,6 +25,11 @@ StreamKind kind_of(std::string_view path) {
     return StreamKind::kLive;
   }
   return StreamKind::kPass;
+}
+
+bool holds(const std::vector<route::StreamKey>& keys, const route::StreamKey& key) {
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](const route::StreamKey& each) { return each.text == key.text; });
 }
 
 }  // namespace
@@ -129,10 +137,15 @@ route::StreamKey StreamRoom::meant_key(StreamExchange& x, const route::StreamKey
   if (found.keys.empty()) return named;
   x.aliased = true;
   if (!found.keys.front().ok()) return std::move(found.keys.front());
+  const bool by_itself = named.ok() && holds(found.keys, named);
   std::optional<ipc::OriginRef> at;
   if (x.pinned) at = x.origin;
   ipc::PickedStream picked = ipc::pick_stream(process_.state, std::move(found.keys), at);
   x.to_judge = std::move(picked.also);
+  // What the path says by itself may be a stream of its own: `/live/cam-1.ts`.
+  if (by_itself && picked.key.text != named.text && !holds(x.to_judge, named)) {
+    x.to_judge.push_back(named);
+  }
   return std::move(picked.key);
 }
 
