@@ -88,6 +88,9 @@ def test_every_form_goes_to_its_publishers_origin(lab, media):
         lab.publish(media, weir.url(f"var/{name}_hi"))
     rows = {row["key"].split("/", 1)[1]: row for row in weir.streams()}
     assert "live/k" in rows and "push/k" not in rows and "var/i" in rows
+    for key in ("live/k", "push/k", "var/i_hi"):  # the table's, and names that are asked for
+        assert weir.request(f"/api/v1/streams?key=__defaultVhost__/{key}")[0] == 200, key
+    assert weir.request("/api/v1/streams?key=__defaultVhost__/push/zz")[0] == 404
     used = {row["origin_name"] for row in rows.values()}
     assert used == {"o1", "o2"}
 
