@@ -33,7 +33,7 @@ struct World {
   }
   void stream(std::string_view key, OriginRef at, std::uint32_t publishers,
               std::uint8_t flags = 0) {
-    StreamRecord record;
+    StreamHead record;
     record.origin_slot = at.slot;
     record.origin_generation = at.generation;
     record.publishers = publishers;

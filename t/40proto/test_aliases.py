@@ -166,3 +166,20 @@ def test_hooks_judge_every_stream_that_a_request_may_mean(lab, media):
     lab.publish(media, weir.url("push/z"))
     poll("its hook", lambda: hooks.seen("on_publish"), 20)
     assert [(b["app"], b["stream"]) for b in hooks.seen("on_publish")][-1] == ("live", "z")
+
+
+def test_published_past_weir(lab, media):
+    """Learned, and found by a search: rows have the key that viewers' names have."""
+    origins = origins_of(lab, 2)
+    weir = lab.weir(origins=origins, http=True, env={"WEIR_LEARN": "auto"},
+                    config={**config_of(RULES), "balance": {"policy": "round_robin"}})
+    for name, at in (("push/a", 0), ("live/b", 1), ("var/c_low", 1), ("var/c_hi", 1)):
+        lab.publish(media, f"rtmp://127.0.0.1:{origins[at].rtmp_port}/{name}")
+
+    def learned():
+        return {row["key"].split("/", 1)[1]: row["origin_name"] for row in weir.streams() if row["learned"]}
+    poll("keys", lambda: learned() == {"live/a": "o1", "live/b": "o2", "var/c": "o2"}, 20)
+    for path in ("/hls/a.m3u8", "/hls/b.m3u8", "/dash/b.mpd", "/var/c.m3u8", "/var/c_hi.m3u8"):
+        plays(weir, path)
+    assert learned() == {"live/a": "o1", "live/b": "o2", "var/c": "o2"}
+    assert weir.metric("weir_streams") == 3

@@ -78,10 +78,17 @@ bool LearnBook::is_news(const ipc::StreamHead& head, const ipc::StreamFacts& fac
 }
 
 bool LearnBook::take(const origin_api::StreamRow& row) {
-  const route::StreamKey key = route::from_names(row.vhost, row.app, row.name);
+  const route::StreamKey named = route::from_names(row.vhost, row.app, row.name);
+  const route::AliasFound alias = aliases_.find(named);
+  const route::StreamKey& key = alias.keys.empty() ? named : alias.keys.front();
   if (!key.ok()) return false;
   ipc::StreamHead head;
   const std::uint32_t slot = state_.find_slot(key.text, head);
+  // Renditions that are one stream here: the first row's facts count.
+  if (!alias.keys.empty() && slot != ipc::kNoSlot &&
+      std::find(shown_.begin(), shown_.end(), slot) != shown_.end()) {
+    return true;
+  }
   if (slot != ipc::kNoSlot) shown_.push_back(slot);
   const ipc::StreamFacts facts = facts_of(row);
   const bool is_new = slot == ipc::kNoSlot;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/proto/origin_api/stream_row.h"
+#include "common/route/alias.h"
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
 
@@ -25,8 +26,9 @@ struct LearnSend {
 
 class LearnBook {
  public:
-  LearnBook(const ipc::StateView& state, const LearnSend& send, ipc::OriginRef origin)
-      : state_(state), send_(send), origin_(origin) {}
+  LearnBook(const ipc::StateView& state, const LearnSend& send, ipc::OriginRef origin,
+            const route::Aliases& aliases)
+      : state_(state), send_(send), origin_(origin), aliases_(aliases) {}
 
   // A stream that the table says was learned from this origin before this process was there.
   void know(std::uint32_t slot) { known_.push_back(slot); }
@@ -59,6 +61,7 @@ class LearnBook {
   const ipc::StateView& state_;
   const LearnSend& send_;
   ipc::OriginRef origin_;
+  const route::Aliases& aliases_;
   std::vector<std::uint32_t> known_;    // sorted slots
   std::vector<std::uint32_t> suspect_;  // of these, what the last answer did not show
   std::vector<std::uint32_t> shown_;    // by the answer that comes

@@ -95,8 +95,9 @@ double fair_share(std::vector<double> loads, double budget) {
 }
 
 struct Learner::Source {
-  Source(const ipc::StateView& state, const LearnSend& send, ipc::OriginRef ref)
-      : origin(ref), book(state, send, ref) {}
+  Source(const ipc::StateView& state, const LearnSend& send, ipc::OriginRef ref,
+         const route::Aliases& aliases)
+      : origin(ref), book(state, send, ref, aliases) {}
 
   ipc::OriginRef origin;
   std::string name;
@@ -131,6 +132,7 @@ Learner::Learner(event_base* base, const Config& config, const ipc::StateView& s
                  ipc::Counters& counters, Send send)
     : base_(base),
       config_(config),
+      aliases_(route::aliases_of(config.aliases)),
       state_(state),
       counters_(counters),
       send_(std::move(send)),
@@ -219,7 +221,7 @@ void Learner::look_at_origins(std::uint64_t now_ms) {
     std::unique_ptr<Source>& source = sources_[ref.slot];
     if (!source || !(source->origin == ref)) {
       if (source && source->call) --running_;
-      source = std::make_unique<Source>(state_, limited_, ref);
+      source = std::make_unique<Source>(state_, limited_, ref, aliases_);
       source->places = std::move(places);
       source->due_ms = now_ms;
       source->interval_ms = config_.learn.interval;

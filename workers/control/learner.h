@@ -74,6 +74,7 @@ class Learner {
 
   event_base* base_;
   const Config& config_;
+  const route::Aliases aliases_;
   const ipc::StateView& state_;
   ipc::Counters& counters_;
   Send send_;
