@@ -16,11 +16,6 @@ using ipc::Role;
 constexpr std::uint64_t kPredecessorBeatMs = 10000;  // it beats each second
 constexpr std::uint64_t kSpareSessions = 65536;      // draining generations beside the current one
 
-bool failed_here(const ipc::RouteRequest& request, OriginRef ref) {
-  const std::size_t count = std::min<std::size_t>(request.failed_count, ipc::kMaxFailed);
-  return std::find(request.failed, request.failed + count, ref) != request.failed + count;
-}
-
 bool valid_request(const ipc::RouteRequest& request) {
   return ipc::is_stream_key(request.key) &&
          static_cast<std::size_t>(request.protocol) < ipc::kEndpointKinds;
@@ -42,7 +37,7 @@ void count_down(Counts& counts, std::uint64_t key) {
 Registry::Registry(ipc::StateWriter& state, std::uint64_t random)
     : state_(state),
       origins_(state, [this](std::uint32_t slot) { forget_streams_of(slot); }),
-      random_(random),
+      choice_(origins_, random),
       rivals_(state.header()) {}
 
 // Sessions go on; their streams are forgotten, so that their next client finds another origin.
@@ -129,7 +124,7 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
     }
   }
   const OriginRef chosen =
-      slot == ipc::kNoSlot ? choose(request, key) : choose_other(request, slot);
+      slot == ipc::kNoSlot ? choice_.choose(request) : choose_other(request, slot);
   if (chosen.slot == ipc::kNoSlot) {
     note_no_origin(request, now_ms);
     return answer;
@@ -169,51 +164,7 @@ OriginRef Registry::choose_other(const ipc::RouteRequest& request, std::uint32_t
   const Origin* origin = origins_.find(before);
   const bool usable = origin != nullptr && origin->record.takes(request.protocol) &&
                       !origin->record.draining && !failed_here(request, before);
-  return usable ? before : choose(request, request.key.view());
-}
-
-OriginRef Registry::choose(const ipc::RouteRequest& request, std::string_view key) {
-  // First without the default backend, which is there for when no other can take the stream.
-  for (const bool default_backend : {false, true}) {
-    candidates_.clear();
-    candidate_slots_.clear();
-    for (const std::uint32_t slot : origins_.used()) {
-      const Origin& origin = origins_.at(slot);
-      const ipc::OriginRecord& record = origin.record;
-      if (origin.is_default != default_backend || !record.takes(request.protocol) ||
-          record.draining || failed_here(request, origins_.ref_of(slot))) {
-        continue;
-      }
-      candidates_.push_back({origin.id, record.weight, record.streams, true, origin.credit});
-      candidate_slots_.push_back(slot);
-    }
-    random_ = route::mix(random_);
-    const std::size_t picked =
-        route::pick(policy_, candidates_, keyed_hash(HashSeed{}, key), random_);
-    for (std::size_t i = 0; i < candidates_.size(); ++i) {
-      origins_.at(candidate_slots_[i]).credit = candidates_[i].credit;
-    }
-    if (picked != route::kNobody) return origins_.ref_of(candidate_slots_[picked]);
-  }
-  return choose_ejected(request);
-}
-
-// Nobody is up: rather than refuse the client, try the one whose ejection ends first.
-OriginRef Registry::choose_ejected(const ipc::RouteRequest& request) const {
-  const auto until = [&](std::uint32_t slot) {
-    const auto kind = static_cast<std::size_t>(request.protocol);
-    return origins_.at(slot).record.endpoint[kind].health.ejected_until_ms;
-  };
-  std::uint32_t best = ipc::kNoSlot;
-  for (const std::uint32_t slot : origins_.used()) {
-    const ipc::OriginRecord& record = origins_.at(slot).record;
-    if (record.state != OriginState::kUp || record.draining || record.weight == 0 ||
-        !record.has(request.protocol) || failed_here(request, origins_.ref_of(slot))) {
-      continue;
-    }
-    if (best == ipc::kNoSlot || until(slot) < until(best)) best = slot;
-  }
-  return best == ipc::kNoSlot ? OriginRef{} : origins_.ref_of(best);
+  return usable ? before : choice_.choose(request);
 }
 
 std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::uint64_t now_ms) {
@@ -482,7 +433,7 @@ void Registry::tick(std::uint64_t now_ms) {
 }
 
 void Registry::apply(const Config& config, std::uint64_t now_ms) {
-  policy_ = route::parse_policy(config.balance.policy).value_or(route::Policy::kLeastStreams);
+  choice_.apply(config);
   stream_idle_ms_ = config.stream_idle_timeout;
   const std::int64_t clients = config.rtmp.max_connections + config.http.max_connections;
   max_sessions_ = 2 * static_cast<std::uint64_t>(clients) +

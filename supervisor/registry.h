@@ -22,11 +22,11 @@
 #include "common/base/endpoint.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
-#include "common/route/balance.h"
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
 #include "ipc/state_writer.h"
 #include "supervisor/named_origins.h"
+#include "supervisor/origin_choice.h"
 #include "supervisor/origins.h"
 
 namespace weir {
@@ -124,9 +124,7 @@ class Registry {
   bool is_held(const ipc::StreamHead& stream, std::string_view key) const;
   bool has_other_viewers(std::uint32_t slot, ipc::EndpointKind than) const;
   void note_no_origin(const ipc::RouteRequest& request, std::uint64_t now_ms);
-  ipc::OriginRef choose(const ipc::RouteRequest& request, std::string_view key);
   ipc::OriginRef choose_other(const ipc::RouteRequest& request, std::uint32_t stream);
-  ipc::OriginRef choose_ejected(const ipc::RouteRequest& request) const;
   std::uint32_t add_stream(std::string_view key, ipc::OriginRef origin, std::uint64_t now_ms);
   std::uint32_t refuse_stream(std::string_view key, std::uint64_t now_ms);
   std::uint32_t add_predecessors_stream(std::string_view key, std::uint64_t now_ms);
@@ -150,9 +148,8 @@ class Registry {
   ipc::StateWriter& state_;
   Origins origins_;
   NamedOrigins named_origins_{origins_, state_};
+  OriginChoice choice_;
   std::optional<ipc::StateView> predecessor_;
-  std::uint64_t random_;
-  route::Policy policy_ = route::Policy::kLeastStreams;
   std::uint64_t stream_idle_ms_ = 0;
   std::uint64_t max_sessions_ = 0;
   // Of one protocol; 0: no limit.
@@ -173,8 +170,6 @@ class Registry {
   // Sessions of each address and players of each stream, by protocol.
   std::array<Counts, ipc::kEndpointKinds> addresses_;
   std::array<Counts, ipc::kEndpointKinds> viewers_;
-  std::vector<route::Candidate> candidates_;  // scratch of choose()
-  std::vector<std::uint32_t> candidate_slots_;
   LogBudget full_streams_log_{1, kRefusalLogMs};
   LogBudget full_sessions_log_{1, kRefusalLogMs};
   LogBudget no_origin_log_{1, kRefusalLogMs};
