@@ -1,6 +1,8 @@
-"""Streams that were published straight to an origin, asked for by HTTP: found at once where they are."""
+"""Streams that were published straight to an origin and asked for through Weir: found where they are."""
 
-from weirtest import HttpConnection, poll
+import pytest
+from weirtest import HttpConnection, assert_same_media, poll
+from weirtest.rtmp import RtmpClient, RtmpError
 
 
 def status(weir, path):
@@ -30,3 +32,20 @@ def test_published_directly_and_played_through_weir(lab, media):
     rows = {row["stream"]: int(row["origin"].partition("-")[0]) for row in weir.streams()}
     assert rows == {name: number % 3 for number, name in enumerate(names)}
     assert status(weir, "/live/nobody.m3u8") == 404
+
+
+def test_rtmp_where_origins_say_no(lab, media):
+    """nginx-rtmp with idle_streams off: "no such stream" is not the last word of the first one."""
+    origins = [lab.origin(name=f"o{n}", extra="idle_streams off;") for n in range(3)]
+    for number, origin in enumerate(origins):
+        lab.publish(media, origin.url(f"live/s{number}"))
+        origin.wait_stream(f"s{number}")
+    weir = lab.weir(origins=origins)
+    for number in range(3):
+        assert_same_media(media, lab.play(weir.url(f"live/s{number}"), seconds=2))
+    assert {row["stream"]: int(row["origin"].partition("-")[0]) for row in weir.streams()} == {
+        f"s{number}": number for number in range(3)}
+    with RtmpClient(port=weir.rtmp_port) as client, pytest.raises(RtmpError) as refused:
+        client.connect()
+        client.play("nobody")
+    assert refused.value.code == "NetStream.Play.StreamNotFound"

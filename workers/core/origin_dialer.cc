@@ -54,6 +54,8 @@ std::string_view describe(const OriginDialer::Step& step) {
       return "no origin could be reached";
     case OriginDialer::End::kTimeout:
       return "no origin could be reached in time";
+    case OriginDialer::End::kNotAdmitted:
+      return "too many players of unknown streams, try again";
   }
   return "";
 }
@@ -166,6 +168,9 @@ bool OriginDialer::on_route_answer(const ipc::RouteAnswer& answer) {
 
 OriginDialer::Step OriginDialer::go_to(Dial& dial, ipc::OriginRef origin) {
   dial.origin = origin;
+  if (handlers_.admits && !handlers_.admits(dial.want.owner, origin)) {
+    return failed(dial, End::kNotAdmitted);
+  }
   dial.addresses_tried = 0;
   ++dial.attempts;
   return connect(dial, false);

@@ -78,6 +78,7 @@ class OriginDialer {
     kNoOrigin,      // Step::status says why
     kUnreachable,   // those that were tried cannot be reached
     kTimeout,       // and the last one took too long
+    kNotAdmitted,   // Handlers::admits
   };
   struct Step {
     enum class State : std::uint8_t { kWaiting, kOpen, kFailed };
@@ -100,6 +101,8 @@ class OriginDialer {
     std::function<void(std::uint64_t owner, const Step& step)> on_step;
     // Puts an idle connection to that endpoint into `into`, writable. False: there is none.
     std::function<bool(std::uint64_t owner, const Endpoint& endpoint, Side& into)> pooled = {};
+    // Whether that dial may go to that origin now. Absent: it may.
+    std::function<bool(std::uint64_t owner, ipc::OriginRef origin)> admits = {};
   };
 
   OriginDialer(event_base* base, const Settings& settings, const ipc::StateView& state,

@@ -8,7 +8,6 @@ namespace weir {
 namespace {
 
 // More than handshake and answers: a player who has had less has seen nothing.
-constexpr std::uint64_t kSilentBytes = 8192;
 
 }  // namespace
 

@@ -109,6 +109,9 @@ class Drain {
   std::uint64_t deadline_ms_ = 0;
 };
 
+// A player that has had less has had no media: servers say hello to those who wait, too.
+inline constexpr std::uint64_t kSilentBytes = 8192;
+
 // The master wants a session ended. Whether it is to end: one that is told to only if it has had no
 // media may have had some.
 bool must_end(const ipc::SessionEnd& order, std::uint64_t bytes_to_client);

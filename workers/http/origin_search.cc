@@ -6,8 +6,8 @@
 
 #include "common/base/clock.h"
 #include "common/net/crypto.h"
-#include "ipc/origin_walk.h"
 #include "workers/core/origin_text.h"
+#include "workers/core/search_candidates.h"
 
 namespace weir::http {
 
@@ -21,11 +21,6 @@ constexpr std::uint64_t kRememberMs = 1000;
 constexpr std::uint64_t kNowhere = 0;
 constexpr std::string_view kNone = "no origin has this stream\n";
 constexpr std::string_view kBusy = "too many searches for unknown streams, try again\n";
-
-constexpr std::pair<std::string_view, Counter> kLimits[] = {
-    {"search.rate", Counter::kSearchRefusedRate},
-    {"search.rate_per_address", Counter::kSearchRefusedAddress},
-    {"search.max_waiting", Counter::kSearchRefusedWaiting}};
 
 std::uint64_t pack(ipc::OriginRef origin) {
   return (std::uint64_t{origin.generation} << 32U | origin.slot) + 1;
@@ -81,7 +76,7 @@ OriginSearch::OriginSearch(const Process& process, const Room& room, UpstreamPoo
              }),
       recent_(net::random_hash_seed()),
       bounds_(process.config) {
-  bounds_.share(workers());
+  bounds_.share(process_.state, ipc::WorkerKind::kHttp);
 }
 
 StreamExchange* OriginSearch::find(ConnHandle conn, SearchPart part) {
@@ -183,7 +178,7 @@ bool OriginSearch::follow(std::uint32_t index, const std::string& name) {
   const auto leader = leaders_.find(name);
   if (leader == leaders_.end()) return false;
   if (!make_room()) {
-    note_refused(index, "search.max_waiting");
+    note_refused(index, kSearchMaxWaiting);
     on_outcome_(index, refused(503, kBusy));
     return true;
   }
@@ -196,9 +191,9 @@ bool OriginSearch::follow(std::uint32_t index, const std::string& name) {
 // The option that keeps this viewer from a search of its own; empty: none.
 std::string_view OriginSearch::bound_of(std::uint32_t index) {
   if (!bounds_.take(exchange(index).identity.client, monotonic_ms())) {
-    return "search.rate_per_address";
+    return kSearchRatePerAddress;
   }
-  return make_room() ? std::string_view() : "search.max_waiting";
+  return make_room() ? std::string_view() : kSearchMaxWaiting;
 }
 
 // Searches come before those who wait for publishers, or a flood could keep searches away for long.
@@ -208,7 +203,7 @@ bool OriginSearch::make_room() {
     const ConnHandle longest = waiters_.front();
     waiters_.pop_front();
     if (find(longest, SearchPart::kWaits) == nullptr) continue;
-    note_refused(longest.index, "search.max_waiting");
+    note_refused(longest.index, kSearchMaxWaiting);
     count(longest.index, SearchPart::kNone);
     tell(longest, refused(503, "nobody publishes this stream yet, try again\n"));
   }
@@ -216,45 +211,24 @@ bool OriginSearch::make_room() {
 }
 
 void OriginSearch::note_refused(std::uint32_t index, std::string_view limit) {
-  for (const auto& [name, counter] : kLimits) {
-    if (name == limit) process_.counters.add(counter);
-  }
-  std::uint64_t suppressed = 0;
-  if (!refusals_.take(monotonic_ms(), suppressed)) return;
   const StreamExchange& x = exchange(index);
-  LogLine(LogLevel::kWarn, "player of an unknown stream refused")
-      .session(process_.server[index].id)
-      .field("client", x.identity.client)
-      .field("stream", x.key)
-      .field("limit", limit)
-      .field("suppressed", suppressed);
+  bounds_.note_refused(process_.counters,
+                       {process_.server[index].id, x.identity.client, x.key, limit},
+                       monotonic_ms());
 }
 
 // ---- who is asked
 
-// `first` was asked already. Draining origins may have it, too. One whose own API shows its
-// streams, and a moment ago not this one, may still have its files, or have it since: it comes
-// last.
+// `first` was asked already.
 std::vector<ipc::OriginRef> OriginSearch::candidates(std::uint32_t index,
                                                      std::optional<ipc::OriginRef> first,
                                                      std::size_t& hopeful) const {
+  const SearchCandidates found =
+      search_candidates(process_.state, ipc::EndpointKind::kHttp, first, process_.server[index].id);
   std::vector<ipc::OriginRef> out;
-  std::vector<ipc::OriginRef> last;
   if (first) out.push_back(*first);
-  ipc::each_origin(process_.state, [&](ipc::OriginRef ref, const ipc::OriginRecord& record) {
-    if (!record.takes(ipc::EndpointKind::kHttp) || (first && *first == ref)) return;
-    (record.learn_state == ipc::LearnState::kFresh ? last : out).push_back(ref);
-  });
-  // So that where there are more than are asked at once not the same ones always come first.
-  const auto turn = [this, index](auto begin, auto end) {
-    if (begin == end) return;
-    const auto by = process_.server[index].id % static_cast<std::size_t>(end - begin);
-    std::rotate(begin, begin + static_cast<std::ptrdiff_t>(by), end);
-  };
-  turn(out.begin() + (first ? 1 : 0), out.end());
-  turn(last.begin(), last.end());
-  hopeful = out.size();
-  out.insert(out.end(), last.begin(), last.end());
+  hopeful = found.hopeful + out.size();
+  out.insert(out.end(), found.origins.begin(), found.origins.end());
   return out;
 }
 
@@ -357,7 +331,7 @@ void OriginSearch::remember(const Hunt& hunt, const Result& result) {
   const std::uint64_t until = monotonic_ms() + kRememberMs;
   const StreamExchange& x = exchange(hunt.index);
   if (result.verdict == SearchVerdict::kNobody) recent_.put(hunt.name, kNowhere, until);
-  if (result.verdict == SearchVerdict::kBound) note_refused(hunt.index, "search.rate");
+  if (result.verdict == SearchVerdict::kBound) note_refused(hunt.index, kSearchRate);
   if (result.verdict != SearchVerdict::kFound) return;
   const ipc::OriginRef origin = hunt.candidates[result.candidate];
   recent_.put(x.key, pack(origin), until);
@@ -420,22 +394,9 @@ void OriginSearch::count(std::uint32_t index, SearchPart part) {
 }
 
 void OriginSearch::sweep() {
-  bounds_.share(workers());
+  bounds_.share(process_.state, ipc::WorkerKind::kHttp);
   const auto gone = [this](ConnHandle each) { return find(each, SearchPart::kWaits) == nullptr; };
   waiters_.erase(std::remove_if(waiters_.begin(), waiters_.end(), gone), waiters_.end());
-}
-
-// Of this kind, that take clients.
-std::size_t OriginSearch::workers() const {
-  std::size_t n = 0;
-  ipc::WorkerRecord worker;
-  for (std::uint32_t slot = 0; slot < process_.state.header().worker_capacity; ++slot) {
-    const bool counts = process_.state.read_worker(slot, worker) &&
-                        worker.kind == ipc::WorkerKind::kHttp &&
-                        worker.state != ipc::WorkerState::kDraining;
-    if (counts) ++n;
-  }
-  return n;
 }
 
 }  // namespace weir::http

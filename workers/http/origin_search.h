@@ -21,14 +21,13 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/log_budget.h"
 #include "common/route/recent_verdicts.h"
 #include "common/route/stream_search.h"
 #include "workers/core/deadlines.h"
 #include "workers/core/origin_dialer.h"
+#include "workers/core/search_bounds.h"
 #include "workers/http/http_process.h"
 #include "workers/http/search_answer_session.h"
-#include "workers/http/search_bounds.h"
 #include "workers/http/stream_exchange.h"
 #include "workers/http/upstream_pool.h"
 
@@ -122,7 +121,6 @@ class OriginSearch {
   void note_refused(std::uint32_t index, std::string_view limit);
   void tell(ConnHandle to, Outcome&& outcome);
   void count(std::uint32_t index, SearchPart part);
-  std::size_t workers() const;
 
   // search_legs.cc: the connections, and time
   void go_on(std::uint32_t index);
@@ -148,7 +146,6 @@ class OriginSearch {
   std::size_t connections_ = 0;
   route::RecentVerdicts recent_;
   SearchBounds bounds_;
-  LogBudget refusals_{1, 10000};
 };
 
 }  // namespace weir::http

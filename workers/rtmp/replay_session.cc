@@ -15,6 +15,12 @@ bool begins_stream(std::string_view code) {
   return !code.starts_with("NetStream.Unpublish.") && code != "NetStream.Play.Stop";
 }
 
+// Of an onStatus that is an error. Others speak of this client, or of its words.
+bool denies_stream(std::string_view code) {
+  return code == "NetStream.Play.StreamNotFound" || code == "NetStream.Play.Failed" ||
+         code == "NetStream.Play.FileNotFound";
+}
+
 // Commands whose name some origin goes by.
 bool names_stream(CommandKind kind) {
   return kind == CommandKind::kPublish || kind == CommandKind::kPlay ||
@@ -78,7 +84,7 @@ void ReplayHalf::replay_until(std::size_t end) {
   pass_up(bytes);
 }
 
-// Sends publish or play and all that came after it; the kept bytes are freed.
+// Sends publish or play and all that came after it.
 void ReplayHalf::release() {
   if (renumbers_ && server_.uses_stream_early()) {
     return fail(Failure::kUnsupportedCommandOrder, "stream used before publish or play");
@@ -89,7 +95,6 @@ void ReplayHalf::release() {
     up_.map_stream_id({ServerHalf::kStreamId, origin_stream_});
   }
   pass_up(server_.preamble().subspan(replayed_));
-  server_.drop_preamble();
 }
 
 void ReplayHalf::pass_up(ByteView in) {
@@ -112,6 +117,7 @@ void ReplayHalf::on_client_command(const ChunkEvent& event, bool held) {
   Command command;
   static_cast<void>(parse_command(event.message, event.state.type, command));
   if (released()) judge(command);
+  if (command.kind == CommandKind::kPlay) word_ = Word::kNone;  // perhaps not for the first time
   if (!held || failure_ != Failure::kNone) return;
   const Bytes payload = rewritten(command, event.message);
   up_.pass_changed(event, payload, client_.chunk_size(), to_origin_);
@@ -216,7 +222,10 @@ void ReplayHalf::on_origin_event(const ChunkEvent& event) {
       match_chunk_size();
       view_.bridge.pass_held(event, origin_.chunk_size(), view_.out);
     }
-    if (is_media(event.state.type) && released()) answered_ = media_ = true;
+    if (is_media(event.state.type) && released()) {
+      answered_ = media_ = true;
+      note(Word::kYes);
+    }
     if (answered_ && state_ == State::kAnswers) state_ = State::kRelay;
     const bool done = answered_ && server_.wanted().role == Role::kPlayer;
     origin_.collect(done ? 0 : kCommandBits);
@@ -277,7 +286,11 @@ std::size_t ReplayHalf::find_asked(const Command& command) const {
 
 bool ReplayHalf::drops_answer(const Command& command) {
   const std::size_t at = find_asked(command);
-  if (at == asked_.size()) return false;
+  if (at == asked_.size()) {
+    // Play is not among what was asked: servers answer it with onStatus.
+    if (released() && command.kind == CommandKind::kError) note(Word::kNo);
+    return false;
+  }
   const Asked asked = asked_[at];
   asked_.erase(asked_.begin() + static_cast<std::ptrdiff_t>(at));
   const bool no = command.kind == CommandKind::kError || command.level == "error";
@@ -286,6 +299,7 @@ bool ReplayHalf::drops_answer(const Command& command) {
     return asked.told;
   }
   refused_ = true;
+  note(Word::kElse);
   return false;
 }
 
@@ -311,9 +325,14 @@ void ReplayHalf::on_status(const Command& command) {
   if (!released() || command.code.starts_with("NetConnection.")) return;
   if (command.level == "error") {
     refused_ = true;
+    note(denies_stream(command.code) ? Word::kNo : Word::kElse);
   } else if (begins_stream(command.code)) {
+    // Nginx-rtmp says Play.Start behind "no such stream", and closes.
+    const bool denied = word_ == Word::kNo || word_ == Word::kElse;
+    if (denied && server_.wanted().role == Role::kPlayer) return;
     answered_ = true;
     refused_ = false;
+    note(Word::kYes);
   }
   asked_.clear();  // origins answer in order: after this word no older answer comes
 }

@@ -25,6 +25,13 @@ namespace weir::rtmp {
 class ReplayHalf {
  public:
   enum class State : std::uint8_t { kHandshake, kReplay, kAnswers, kRelay };
+  // The first that the origin has said of the client's wish.
+  enum class Word : std::uint8_t {
+    kNone,
+    kYes,   // an onStatus that is no error, or media
+    kNo,    // no such stream
+    kElse,  // another refusal
+  };
 
   // Starts the handshake. REQUIRES: `server` is named and, like `view`, outlives this.
   ReplayHalf(const HandshakeCrypto& crypto, const ClientHandshakeOptions& options,
@@ -42,6 +49,7 @@ class ReplayHalf {
   bool passed() const { return passed_; }  // bytes of the origin have reached the client
   bool answered() const { return answered_; }
   bool refused() const { return refused_; }
+  Word word() const { return word_; }
   bool media() const { return media_; }
   bool renumbers() const { return renumbers_; }
   // From here on bytes pass as they are. A watch on one direction goes on (take_watch()).
@@ -76,6 +84,7 @@ class ReplayHalf {
   std::size_t find_asked(const Command& command) const;
   bool drops_result(const Asked& asked, const Command& command);
   void on_status(const Command& command);
+  void note(Word word) { word_ = word_ == Word::kNone ? word : word_; }
   bool awaits(CommandKind kind) const;
   void try_raw();
 
@@ -100,6 +109,7 @@ class ReplayHalf {
   bool answered_ = false;
   bool media_ = false;
   bool refused_ = false;
+  Word word_ = Word::kNone;
   bool renumbers_ = false;
   bool origin_raw_ = false;
 };

@@ -20,6 +20,7 @@
 #include "workers/core/access_logger.h"
 #include "workers/core/hook_client.h"
 #include "workers/core/origin_dialer.h"
+#include "workers/core/player_search.h"
 #include "workers/core/side.h"
 #include "workers/core/splice_relay.h"
 #include "workers/core/tcp_worker.h"
@@ -32,10 +33,12 @@ struct Leg : Side {
   bool fin_sent = false;
 };
 
-//   kNaming -> kAsking -> kDialing -> kTalking -> (SpliceRelay)      any -> kClosing
+//   kNaming -> kAsking -> (kBounded) -> kDialing -> kTalking -> (SpliceRelay)      any -> kClosing
 enum class Stage : std::uint8_t {
   kNaming,   // handshake and commands with the client; deadline handshake_timeout
   kAsking,   // asked the operator's own server (hooks)
+  kBounded,  // a bound of section search stands against a player of an unknown stream: once more
+             // at the deadline
   kDialing,  // OriginDialer has it; then the handshake with the origin, deadline dial_timeout
   kTalking,  // the origin has the replay; deadline answer_timeout until it has answered
   kClosing,  // a last word to the client is being written, then its end awaited; linger_timeout
@@ -51,6 +54,8 @@ struct Preamble {
   bool rejected = false;          // the origin has refused connect
   HookClient::Ticket hook = 0;    // kAsking
   OriginDialer::Ticket dial = 0;  // kDialing
+  PlayerSearch::Hunt hunt;        // while the session holds
+  std::string words;              // all that a player says of its stream, for that
   std::uint64_t deadline_ms = 0;  // of the stage, 0: none
   std::uint64_t last_move_ms = 0;
   EndReason closing_reason = EndReason::kError;
@@ -64,6 +69,7 @@ struct Conn {
   bool used = false;
   bool named = false;  // it said which stream it wants, and as what
   bool publisher = false;
+  bool searched = false;  // its origin was found by a search, and has not shown yet that it has it
   SpliceRelay::Id relay = SpliceRelay::kNone;
   ipc::OriginRef origin;  // that it has, or had last
   Endpoint endpoint;      // of that origin

@@ -16,6 +16,7 @@ namespace weir::rtmp {
 namespace {
 
 using ipc::Counter;
+using route::SearchWord;
 
 constexpr int kClient = 0;
 constexpr int kOrigin = 1;
@@ -61,6 +62,25 @@ void pass_half_close(Preamble& p) {
 bool raw_both_ways(const Preamble& p) {
   return p.opened && p.session.ready_for_relay() && p.side[kClient].out.empty() &&
          p.side[kOrigin].out.empty();
+}
+
+// The origin's words are on their way to the client. After a refused connect either side closes
+// now, or we do. A refused publish or play may be asked again on the same connection, which is then
+// like an idle one.
+void on_refused(Preamble& p, const Config& config) {
+  if (p.session.state() != State::kReplay) {
+    p.deadline_ms = p.last_move_ms + config.rtmp.idle_timeout;
+  } else if (!p.rejected) {
+    p.deadline_ms = std::min(p.deadline_ms, monotonic_ms() + config.rtmp.linger_timeout);
+    p.rejected = true;
+  }
+}
+
+// The origin has refused, and another one could be asked.
+bool is_held_no(const Preamble& p) {
+  const ReplayHalf::Word word = p.session.word();
+  return p.stage == Stage::kTalking && p.session.holds() &&
+         (word == ReplayHalf::Word::kNo || word == ReplayHalf::Word::kElse);
 }
 
 }  // namespace
@@ -161,23 +181,20 @@ bool RtmpWorker::step(std::uint32_t index) {
       (state == State::kReplay || state == State::kAnswers || state == State::kRelay)) {
     p.stage = Stage::kTalking;
     dialer_.close(std::exchange(p.dial, 0));
+    const std::uint64_t now = monotonic_ms();
+    p.deadline_ms = p.session.holds() ? search_.silence_ends_ms(p.hunt, now)
+                                      : now + config_.rtmp.answer_timeout;
+  }
+  if (is_held_no(p)) {
+    const bool absent = p.session.word() == ReplayHalf::Word::kNo;
+    if (search_on(index, absent ? SearchWord::kNo : SearchWord::kElse)) return false;
+    p.session.pass_on();
+    take_output(p.session.to_client(), p.side[kClient].out);
     p.deadline_ms = monotonic_ms() + config_.rtmp.answer_timeout;
   }
   if (p.stage == Stage::kTalking && !p.opened && p.session.origin_answered()) open_session(index);
-  if (p.stage == Stage::kTalking && !p.opened && p.session.origin_refused()) on_refused(p);
+  if (p.stage == Stage::kTalking && !p.opened && p.session.origin_refused()) on_refused(p, config_);
   return true;
-}
-
-// The origin's words are on their way to the client. After a refused connect either side closes
-// now, or we do. A refused publish or play may be asked again on the same connection, which is then
-// like an idle one.
-void RtmpWorker::on_refused(Preamble& p) const {
-  if (p.session.state() != State::kReplay) {
-    p.deadline_ms = p.last_move_ms + config_.rtmp.idle_timeout;
-  } else if (!p.rejected) {
-    p.deadline_ms = std::min(p.deadline_ms, monotonic_ms() + config_.rtmp.linger_timeout);
-    p.rejected = true;
-  }
 }
 
 bool RtmpWorker::flush(std::uint32_t index, int side_index, bool& progress) {
@@ -195,6 +212,7 @@ bool RtmpWorker::flush(std::uint32_t index, int side_index, bool& progress) {
     const bool to_client = side_index == kClient;
     (to_client ? conn.bytes_to_client : conn.bytes_from_client) += moved;
     counters_.add(to_client ? Counter::kRtmpBytesToClients : Counter::kRtmpBytesFromClients, moved);
+    if (to_client && conn.searched) check_found(search_, conn);
     const bool awaited = conn.publisher || p.session.media_passed();
     if (to_client && awaited && conn.first_byte_ms == 0) conn.first_byte_ms = p.last_move_ms;
   }
@@ -264,7 +282,9 @@ bool RtmpWorker::read_origin(std::uint32_t index, bool& progress) {
   if (side.read(read_buffer_, n) == IoStatus::kBlocked) return true;
   if (n <= 0) {
     const int error = n < 0 ? errno : 0;
-    if (p.session.can_reset()) {
+    if (p.stage == Stage::kTalking && p.session.holds()) {
+      if (!on_held_close(index)) return false;
+    } else if (p.session.can_reset()) {
       // It has not shaken hands, so another origin may.
       origin_failed(index, ipc::DialOutcome::kHandshake,
                     error == 0 ? "closed without an answer" : std::strerror(error));
@@ -301,19 +321,24 @@ void RtmpWorker::find_route(std::uint32_t index) {
   if (!ask_hook(index)) route(index);
 }
 
-void RtmpWorker::route(std::uint32_t index) {
-  Conn& conn = conns_[index];
-  Preamble& p = *conn.preamble;
-  p.stage = Stage::kDialing;
-  p.deadline_ms = 0;
+OriginDialer::Want dial_want(const Conn& conn, std::uint32_t index) {
   OriginDialer::Want want;
   want.owner = Token{index, conn.generation, kOrigin}.pack();
   want.session = conn.id;
   want.role = conn.publisher ? ipc::Role::kPublisher : ipc::Role::kPlayer;
   want.key = conn.key;
   want.client = conn.client;
-  want.client_fd = p.side[kClient].fd.get();
-  const OriginDialer::Started started = dialer_.start(want);
+  want.client_fd = conn.preamble->side[kClient].fd.get();
+  return want;
+}
+
+void RtmpWorker::route(std::uint32_t index) {
+  const Conn& conn = conns_[index];
+  Preamble& p = *conn.preamble;
+  if (!conn.publisher && search_.wants(conn.key) && !enter_search(index)) return;
+  p.stage = Stage::kDialing;
+  p.deadline_ms = 0;
+  const OriginDialer::Started started = dialer_.start(dial_want(conn, index));
   p.dial = started.ticket;
   on_dial(index, started.step);
 }
@@ -330,10 +355,16 @@ void RtmpWorker::on_dial(std::uint32_t index, const OriginDialer::Step& step) {
     case OriginDialer::Step::State::kOpen:
       on_connected(index);
       break;
-    case OriginDialer::Step::State::kFailed:
+    case OriginDialer::Step::State::kFailed: {
       p.dial = 0;
-      refuse(index, EndReason::kNoOrigin, describe(step));
+      if (p.hunt.begun && search_on(index, SearchWord::kUnreachable)) break;
+      if (step.end == OriginDialer::End::kNotAdmitted) {
+        on_bound(index);
+      } else {
+        refuse(index, EndReason::kNoOrigin, describe(step));
+      }
       break;
+    }
   }
 }
 
@@ -367,10 +398,11 @@ void RtmpWorker::origin_failed(std::uint32_t index, ipc::DialOutcome outcome,
 }
 
 // Says no in RTMP's own words, then closes.
-void RtmpWorker::refuse(std::uint32_t index, EndReason reason, std::string_view description) {
+void RtmpWorker::refuse(std::uint32_t index, EndReason reason, std::string_view description,
+                        LogLevel level) {
   Conn& conn = conns_[index];
   Preamble& p = *conn.preamble;
-  LogLine(LogLevel::kWarn, "client refused")
+  LogLine(level, "client refused")
       .session(conn.id)
       .field("stream", conn.key)
       .field("client", conn.client)
@@ -393,7 +425,10 @@ void RtmpWorker::on_protocol_failure(std::uint32_t index) {
   Conn& conn = conns_[index];
   Preamble& p = *conn.preamble;
   const Failure failure = p.session.failure();
-  if (is_origins(failure) && p.session.can_reset()) {
+  if (is_origins(failure) && p.stage == Stage::kTalking && p.session.holds()) {
+    if (search_on(index, SearchWord::kUnreachable)) return;
+    p.session.refuse({}, to_string(failure));
+  } else if (is_origins(failure) && p.session.can_reset()) {
     origin_failed(index, ipc::DialOutcome::kHandshake, to_string(failure));
     return;
   }
@@ -421,6 +456,8 @@ void RtmpWorker::open_session(std::uint32_t index) {
   Conn& conn = conns_[index];
   conn.preamble->opened = true;
   conn.preamble->deadline_ms = 0;
+  conn.searched = conn.preamble->hunt.begun;
+  search_.leave(conn.preamble->hunt);
   leave_half_open(conn);
   counters_.sub(Counter::kRtmpDialing);
   counters_.add(conn.publisher ? Counter::kRtmpPublishing : Counter::kRtmpPlaying);
@@ -454,9 +491,7 @@ void RtmpWorker::start_relay(std::uint32_t index) {
       conn.watch->of_client() ? SpliceRelay::Watched::kClient : SpliceRelay::Watched::kOrigin);
 }
 
-// Bytes of a player, or of a publisher's origin, in the relay. False: the session ends.
-bool RtmpWorker::on_watched(std::uint32_t index, ByteView bytes) const {
-  const Conn& conn = conns_[index];
+bool on_watched(const Conn& conn, ByteView bytes) {
   if (conn.watch->feed(bytes)) return true;
   LogLine(LogLevel::kInfo, "client left its stream, session ends")
       .session(conn.id)

@@ -1,27 +1,38 @@
 #include "workers/rtmp/rtmp_session.h"
 
 namespace weir::rtmp {
+namespace {
+
+constexpr std::size_t kHeldMax = 16 * 1024;  // of an origin's words
+
+}  // namespace
 
 Session::Session(const HandshakeCrypto& crypto, const SessionLimits& session_limits)
     : crypto_(crypto), limits_(session_limits), server_(crypto, session_limits, view_) {}
 
 void Session::on_client_bytes(ByteView bytes) {
   if (state() == State::kFailed) return;
-  if (replay_ && replay_->released()) {
-    replay_->feed_client(bytes);
-  } else {
-    server_.feed(bytes);
-  }
+  const bool released = replay_ && replay_->released();
+  if (!released || holds_) server_.feed(bytes);  // for another origin, too
+  if (released) replay_->feed_client(bytes);
 }
 
 void Session::on_origin_connected(const ClientHandshakeOptions& options) {
   if (state() != State::kRouteWanted) return;
+  if (holds_) {
+    before_ = view_;
+    view_.out.clear();
+  }
   replay_ = std::make_unique<ReplayHalf>(crypto_, options, limits_, server_, view_);
 }
 
 void Session::on_origin_bytes(ByteView bytes) {
   if (!replay_ || state() == State::kFailed) return;
   replay_->feed_origin(bytes);
+  const ReplayHalf::Word said = word();
+  const bool too_much = said == ReplayHalf::Word::kNone && view_.out.size() > kHeldMax;
+  if (holds_ && (said == ReplayHalf::Word::kYes || too_much)) pass_on();
+  if (replay_->released() && !holds_) server_.drop_preamble();
   // It has taken the client's words and answered with nonsense: nobody else is asked.
   const bool final = is_origins(replay_->failure()) && !can_reset();
   if (final && replay_->at_client_boundary()) {
@@ -31,16 +42,29 @@ void Session::on_origin_bytes(ByteView bytes) {
 
 bool Session::can_reset() const {
   if (refused_ || server_.failure() != Failure::kNone || !server_.named()) return false;
-  return !replay_ || replay_->state() == ReplayHalf::State::kHandshake;
+  return !replay_ || holds_ || replay_->state() == ReplayHalf::State::kHandshake;
 }
 
 void Session::reset_origin() {
   if (!can_reset()) return;
   replay_.reset();
   to_origin_.clear();
+  if (!before_) return;
+  view_ = std::move(*before_);
+  before_.reset();
+}
+
+void Session::pass_on() {
+  holds_ = false;
+  if (replay_ && replay_->released()) server_.drop_preamble();
+  if (!before_) return;
+  before_->out.insert(before_->out.end(), view_.out.begin(), view_.out.end());
+  view_.out = std::move(before_->out);
+  before_.reset();
 }
 
 void Session::refuse(std::string_view code, std::string_view description) {
+  if (holds_ && replay_) reset_origin();
   if (state() == State::kFailed) return;
   // Within bytes of the origin there may be no place for a message.
   if (!replay_ || replay_->at_client_boundary()) server_.say_no(code, description);
@@ -83,7 +107,9 @@ bool Session::want_client_bytes() const {
 }
 
 std::size_t Session::buffered_bytes() const {
-  return sizeof(*this) + view_.out.capacity() + view_.bridge.buffered_bytes() +
+  const std::size_t before =
+      before_ ? before_->out.capacity() + before_->bridge.buffered_bytes() : 0;
+  return sizeof(*this) + before + view_.out.capacity() + view_.bridge.buffered_bytes() +
          server_.buffered_bytes() + to_origin_.capacity() +
          (replay_ ? replay_->buffered_bytes() : 0);
 }

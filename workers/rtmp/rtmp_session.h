@@ -16,13 +16,17 @@
 //   2. state() == kRouteWanted: dial an origin for wanted().key; on connect on_origin_connected().
 //      If the dial or the origin fails: can_reset() ? reset_origin() and dial another : refuse().
 //   3. Read the client only while want_client_bytes().
-//   4. ready_for_relay(): take_watch(), destroy the session and move bytes in the kernel; only the
+//   4. If another origin could have the stream when one says no: hold() before the first dial. Then
+//      nothing of an origin reaches the client before its yes, and can_reset() until then; on its
+//      no reset_origin() and dial another, or pass_on().
+//   5. ready_for_relay(): take_watch(), destroy the session and move bytes in the kernel; only the
 //      watch's direction is still looked at.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -62,18 +66,25 @@ class Session {
   // Bytes from the origin. REQUIRES: on_origin_connected() was called.
   void on_origin_bytes(ByteView bytes);
 
-  // The origin has not shaken hands, so another may be tried: what it says later is its word on
-  // this client. True in kFailed too, if the handshake is what it broke.
+  // Nothing of the origin is the client's yet, so another may be tried: it has not shaken hands, or
+  // its word on this client is held. True in kFailed too, if that is what it broke.
   bool can_reset() const;
   // Forgets the origin: back to kRouteWanted. REQUIRES: can_reset().
   void reset_origin();
+  // REQUIRES: state() == kRouteWanted.
+  void hold() { holds_ = true; }
+  bool holds() const { return holds_; }
+  // What was held is the client's, whatever the origin has said: an end to holding.
+  void pass_on();
+  // What the origin has said of what it was asked.
+  ReplayHalf::Word word() const { return replay_ ? replay_->word() : ReplayHalf::Word::kNone; }
   // There is no origin (or another reason to say no): a last word to the client, then kFailed with
   // kRefused. `code` empty: NetStream.Play.StreamNotFound or NetStream.Publish.Denied by role,
   // NetConnection.Connect.Rejected before publish/play.
   void refuse(std::string_view code, std::string_view description);
 
   // Output, appended to; the I/O side writes it out and clears or swaps it.
-  Bytes& to_client() { return view_.out; }
+  Bytes& to_client() { return before_ ? before_->out : view_.out; }
   Bytes& to_origin() { return replay_ ? replay_->to_origin() : to_origin_; }
 
   State state() const;
@@ -109,6 +120,8 @@ class Session {
   ServerHalf server_;
   std::unique_ptr<ReplayHalf> replay_;
   Bytes to_origin_;  // while there is no replay
+  bool holds_ = false;
+  std::optional<ClientView> before_;  // what an origin has said is held: the view without it
   bool refused_ = false;
   std::string refusal_;  // its code
 };

@@ -55,6 +55,21 @@ OriginDialer::Settings dial_settings(const Config& config) {
   return out;
 }
 
+void log_end(AccessLogger& log, const Conn& conn, EndReason reason) {
+  AccessRecord record;
+  record.session = conn.id;
+  record.protocol = "rtmp";
+  if (conn.named) record.method = conn.publisher ? "publish" : "play";
+  record.client = conn.client;
+  record.stream = conn.key;
+  record.bytes_from_client = conn.bytes_from_client;
+  record.bytes_to_client = conn.bytes_to_client;
+  record.duration_ms = monotonic_ms() - conn.accepted_ms;
+  if (conn.first_byte_ms != 0) record.first_byte_ms = conn.first_byte_ms - conn.accepted_ms;
+  record.reason = to_string(reason);
+  log.write(record, conn.texts.get());
+}
+
 }  // namespace
 
 RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Config& config,
@@ -88,9 +103,10 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
                 if (down > 0 && conn.first_byte_ms == 0) conn.first_byte_ms = monotonic_ms();
                 counters_.add(Counter::kRtmpBytesFromClients, up);
                 counters_.add(Counter::kRtmpBytesToClients, down);
+                if (conn.searched) check_found(search_, conn);
               },
               [this](std::uint64_t owner, ByteView bytes) {
-                return on_watched(static_cast<std::uint32_t>(owner), bytes);
+                return on_watched(conns_[static_cast<std::size_t>(owner)], bytes);
               }}),
       tls_(make_tls_server(config, context_.tickets, net::Alpn::kNone)),
       origin_tls_(config),
@@ -98,7 +114,13 @@ RtmpWorker::RtmpWorker(event_base* base, ipc::WorkerContext&& context, const Con
               {[this](std::uint64_t owner, int fd) { return poller_.add(fd, kSideEvents, owner); },
                [this](std::uint64_t owner, const OriginDialer::Step& step) {
                  on_dial(Token::unpack(owner).index, step);
+               },
+               {},
+               [this](std::uint64_t owner, ipc::OriginRef origin) {
+                 const Conn& conn = conns_[Token::unpack(owner).index];
+                 return search_.admits(conn.preamble->hunt, origin);
                }}),
+      search_(config, state_, link_, counters_, ipc::EndpointKind::kRtmp, ipc::WorkerKind::kRtmp),
       acceptor_(
           base, std::move(context_.listeners),
           {kDescriptorsEach, proxy_settings(config, config.rtmp.handshake_timeout)}, counters_,
@@ -241,11 +263,19 @@ void RtmpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
       break;
     case Stage::kAsking:  // HookClient has the deadline
       break;
+    case Stage::kBounded:
+      route(index);
+      break;
     case Stage::kDialing:
       origin_failed(index, ipc::DialOutcome::kTimeout, "no handshake within rtmp.dial_timeout");
       break;
     case Stage::kTalking:
-      if (p.session.origin_refused()) {
+      if (p.session.holds()) {
+        // Such a silence is that of an origin where the player may wait.
+        conns_[index].preamble->session.pass_on();
+        conns_[index].preamble->deadline_ms = now + config_.rtmp.answer_timeout;
+        pump(index);
+      } else if (p.session.origin_refused()) {
         end(index, p.rejected ? EndReason::kOriginClosed : EndReason::kIdle);
       } else if (p.session.state() == State::kReplay) {
         refuse(index, EndReason::kAnswerTimeout, "no answer within rtmp.answer_timeout");
@@ -262,6 +292,7 @@ void RtmpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
 void RtmpWorker::on_slow_timer() {
   const std::uint64_t now = monotonic_ms();
   relay_.sweep(now);
+  search_.sweep();
   const std::uint64_t all = all_counters_.total(state_, Counter::kRtmpConnections);
   elsewhere_ = all > conns_.active() ? all - conns_.active() : 0;
   if (drain_.overdue(now, conns_.active())) {
@@ -287,6 +318,7 @@ void RtmpWorker::leave_half_open(const Conn& conn) {
 void RtmpWorker::leave_preamble(Conn& conn) {
   Preamble& p = *conn.preamble;
   dialer_.close(p.dial);
+  search_.leave(p.hunt);
   if (p.hook != 0) hooks_.cancel(p.hook);
   const std::uint32_t at = p.list_index;
   preambles_[at] = preambles_.back();
@@ -320,9 +352,10 @@ void RtmpWorker::end(std::uint32_t index, EndReason reason) {
     close.session = conn.id;
     link_.send(close);
   }
+  if (conn.searched) search_.waits_there();
   counters_.sub(Counter::kRtmpConnections);
   counters_.add(counter_of(reason));
-  log_end(conn, reason);
+  log_end(access_log_, conn, reason);
   if (conn.stop) hooks_.tell(*conn.stop);
   conns_.release(index);
   maybe_leave();
@@ -340,21 +373,6 @@ void remember(Conn& conn) {
   target += "/";
   target += told(wanted.stream);
   conn.texts = remember_access(target, wanted.flash_ver, wanted.page_url);
-}
-
-void RtmpWorker::log_end(const Conn& conn, EndReason reason) {
-  AccessRecord record;
-  record.session = conn.id;
-  record.protocol = "rtmp";
-  if (conn.named) record.method = conn.publisher ? "publish" : "play";
-  record.client = conn.client;
-  record.stream = conn.key;
-  record.bytes_from_client = conn.bytes_from_client;
-  record.bytes_to_client = conn.bytes_to_client;
-  record.duration_ms = monotonic_ms() - conn.accepted_ms;
-  if (conn.first_byte_ms != 0) record.first_byte_ms = conn.first_byte_ms - conn.accepted_ms;
-  record.reason = to_string(reason);
-  access_log_.write(record, conn.texts.get());
 }
 
 }  // namespace weir::rtmp

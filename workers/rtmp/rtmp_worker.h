@@ -19,6 +19,7 @@
 #include "workers/core/event_ptr.h"
 #include "workers/core/master_link.h"
 #include "workers/core/origin_tls.h"
+#include "workers/core/player_search.h"
 #include "workers/core/poller.h"
 #include "workers/core/splice_relay.h"
 #include "workers/core/tcp_worker.h"
@@ -26,6 +27,14 @@
 #include "workers/rtmp/rtmp_conn.h"
 
 namespace weir::rtmp {
+
+// For the dialer: no origin yet. `index`: of the connection.
+OriginDialer::Want dial_want(const Conn& conn, std::uint32_t index);
+PlayerSearch::Player searching_player(const Conn& conn);
+// Bytes of a player, or of a publisher's origin, in the relay. False: the session ends.
+bool on_watched(const Conn& conn, ByteView bytes);
+// Its origin has sent it some more bytes.
+void check_found(PlayerSearch& search, Conn& conn);
 
 class RtmpWorker {
  public:
@@ -45,7 +54,6 @@ class RtmpWorker {
   void check_deadline(std::uint32_t index, std::uint64_t now);
   void end_all(EndReason reason);
   void end(std::uint32_t index, EndReason reason);
-  void log_end(const Conn& conn, EndReason reason);
   void leave_preamble(Conn& conn);
   void leave_half_open(const Conn& conn);
   void on_relay_end(std::uint32_t index, RelayEnd why);
@@ -54,6 +62,12 @@ class RtmpWorker {
   // rtmp_hooks.cc: the operator's own server
   bool ask_hook(std::uint32_t index);
   void on_verdict(std::uint32_t index, const HookEvent& event, const HookVerdict& verdict);
+
+  // rtmp_search.cc: streams that nobody knows
+  bool enter_search(std::uint32_t index);
+  void on_bound(std::uint32_t index);
+  bool search_on(std::uint32_t index, route::SearchWord word);
+  bool on_held_close(std::uint32_t index);
 
   // rtmp_preamble.cc: everything until the relay starts
   void on_ready(std::uint64_t token, std::uint32_t events);
@@ -71,12 +85,11 @@ class RtmpWorker {
   void on_dial(std::uint32_t index, const OriginDialer::Step& step);
   void on_connected(std::uint32_t index);
   void origin_failed(std::uint32_t index, ipc::DialOutcome outcome, std::string_view error);
-  void refuse(std::uint32_t index, EndReason reason, std::string_view description);
+  void refuse(std::uint32_t index, EndReason reason, std::string_view description,
+              LogLevel level = LogLevel::kWarn);
   void open_session(std::uint32_t index);
   void on_protocol_failure(std::uint32_t index);
-  void on_refused(Preamble& p) const;
   void start_relay(std::uint32_t index);
-  bool on_watched(std::uint32_t index, ByteView bytes) const;
 
   event_base* base_;
   ipc::WorkerContext context_;
@@ -91,6 +104,7 @@ class RtmpWorker {
   std::unique_ptr<net::TlsServer> tls_;
   OriginTls origin_tls_;
   OriginDialer dialer_;
+  PlayerSearch search_;
   Acceptor acceptor_;
   AccessLogger access_log_;
   Resolver resolver_;

@@ -50,6 +50,10 @@ class Behaviour:
     reject_connect: str = ""          # code of the _error to connect
     reject_publish: str = ""          # code of the onStatus error
     reject_play: str = ""
+    # By stream: "media", "promise" (Play.Start alone), "silence", "close", "not found" (as nginx-rtmp
+    # says it with idle_streams off), "_error", or the code of an onStatus error, after which it stays.
+    # Of those that are not named: what stands at "".
+    plays: dict = dataclasses.field(default_factory=dict)
     extra_connect: dict = dataclasses.field(default_factory=dict)  # into _result's first object
     extra_messages: tuple = ()        # (type, body) sent before the answer to connect
     aggregate: int = 0                # so many tags in one aggregate message
@@ -214,9 +218,25 @@ class Session(rtmp.Link):
         if b.reject_play:
             self._status(b.reject_play, "error")
             raise _Ended("play")
+        says = b.plays.get(self.play_name.partition("?")[0], b.plays.get("", "media"))
+        if says in ("silence", "close", "not found", "_error") or says.startswith("NetStream."):
+            return self._refuse_play(command, says)
         self.send(rtmp.USER_CONTROL, b"\0\0" + b.stream_id.to_bytes(4, "big"), csid=2)
         self._status("NetStream.Play.Start")
+        if says == "promise":
+            return
         threading.Thread(target=self._send_media, daemon=True).start()
+
+    def _refuse_play(self, command, says):
+        if says == "_error":
+            self.command("_error", command[1], None, {"level": "error", "code": "NetStream.Play.Failed"})
+        elif says.startswith("NetStream."):
+            self._status(says, "error")
+        elif says == "not found":
+            self._status("NetStream.Play.StreamNotFound", "error")
+            self._status("NetStream.Play.Start")
+        if says in ("close", "not found"):
+            raise _Ended("play")
 
     def _send_media(self):
         b, tags = self.behaviour, self.owner.media
