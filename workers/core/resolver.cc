@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -38,28 +40,40 @@ NameFault fault_of(int status) {
   }
 }
 
-// The addresses that a host can have, each once, and the shortest TTL on the way to them.
-std::vector<Endpoint> read_addresses(const ares_addrinfo& answer, int family,
-                                     std::uint64_t& ttl_ms) {
-  std::vector<Endpoint> out;
+struct Addresses {
+  std::vector<Endpoint> list;
+  std::size_t left_out = 0;  // beyond limits::kResolverAddresses
+  std::uint64_t ttl_ms = 0;
+};
+
+// The addresses of the family that a host can have, each once, and the shortest TTL on the way to
+// them. Of too many always the same ones, whatever order each answer has.
+Addresses read_addresses(const ares_addrinfo& answer, int family) {
+  Addresses read;
+  std::vector<Endpoint>& out = read.list;
+  std::set<Endpoint, EndpointLess> seen;
   int ttl = INT32_MAX;
   for (const ares_addrinfo_cname* row = answer.cnames; row != nullptr; row = row->next) {
     ttl = std::min(ttl, row->ttl);
   }
   for (const ares_addrinfo_node* row = answer.nodes; row != nullptr; row = row->ai_next) {
     if (row->ai_family != family || row->ai_addrlen > sizeof(sockaddr_storage)) continue;
-    if (out.size() == limits::kResolverAddresses) break;
     sockaddr_storage storage{};
     std::memcpy(&storage, row->ai_addr, row->ai_addrlen);
     Endpoint address = from_sockaddr(storage);
     address.port = 0;
     ttl = std::min(ttl, row->ai_ttl);
-    if (address.is_host() && std::find(out.begin(), out.end(), address) == out.end()) {
-      out.push_back(address);
-    }
+    // An IPv4 address that is mapped into an AAAA record is no address of that family.
+    const bool fits =
+        address.is_host() && (address.family == Family::kIpv6) == (family == AF_INET6);
+    if (fits && seen.insert(address).second) out.push_back(address);
   }
-  ttl_ms = static_cast<std::uint64_t>(std::max(ttl, 0)) * 1000;
-  return out;
+  if (out.size() > limits::kResolverAddresses) {
+    read.left_out = out.size() - limits::kResolverAddresses;
+    out.assign(seen.begin(), std::next(seen.begin(), limits::kResolverAddresses));
+  }
+  read.ttl_ms = static_cast<std::uint64_t>(std::max(ttl, 0)) * 1000;
+  return read;
 }
 
 }  // namespace
@@ -301,14 +315,13 @@ void Resolver::on_answer(const Query& query, int status, const ares_addrinfo* an
     entry.record.ask_now(query.family, now);
     return;
   }
-  std::uint64_t ttl_ms = 0;
-  std::vector<Endpoint> addresses;
+  Addresses read;
   if (status == ARES_SUCCESS && answer != nullptr) {
-    addresses = read_addresses(*answer, kFamily[query.family], ttl_ms);
+    read = read_addresses(*answer, kFamily[query.family]);
   }
   bool changed = false;
-  if (!addresses.empty()) {
-    changed = entry.record.answered(query.family, std::move(addresses), ttl_ms, now);
+  if (!read.list.empty()) {
+    changed = entry.record.answered(query.family, std::move(read.list), read.ttl_ms, now);
     counters_.add(Counter::kNameAnswered);
     entry.logged = NameFault::kNone;
   } else {
@@ -321,7 +334,7 @@ void Resolver::on_answer(const Query& query, int status, const ares_addrinfo* an
     log_failure(entry, entry.record.fault());
   }
   if (!changed) return;
-  if (!entry.record.addresses().empty()) log_change(entry);
+  if (!entry.record.addresses().empty()) log_change(entry, read.left_out);
   entry.changed = true;
   changed_ = true;
 }
@@ -341,7 +354,7 @@ void Resolver::log_failure(Entry& entry, NameFault fault) {
       .field("suppressed", suppressed);
 }
 
-void Resolver::log_change(const Entry& entry) {
+void Resolver::log_change(const Entry& entry, std::size_t left_out) {
   std::uint64_t suppressed = 0;
   if (!log_budget_.take(monotonic_ms(), suppressed)) return;
   const auto& addresses = entry.record.addresses();
@@ -349,6 +362,7 @@ void Resolver::log_change(const Entry& entry) {
       .field("name", entry.name)
       .field("address", ip_to_string(addresses.front()))
       .field("addresses", addresses.size())
+      .field("left_out", left_out)
       .field("suppressed", suppressed);
 }
 

@@ -89,7 +89,7 @@ class Resolver {
   void ask(Entry& entry, std::size_t family);
   void on_answer(const Query& query, int status, const ares_addrinfo* answer);
   void log_failure(Entry& entry, NameFault fault);
-  void log_change(const Entry& entry);
+  void log_change(const Entry& entry, std::size_t left_out);
   void on_socket(ares_socket_t fd, bool readable, bool writable);
   void on_ready(ares_socket_t fd, short what);
   void on_timer();
