@@ -150,17 +150,17 @@ struct StreamFound {
 
 enum class NameAnswer : std::uint8_t { kAddresses, kAbsent };
 // What the name of an `origins_from` block stands for now, one family of addresses; in several
-// messages when they are many. Only from the newest generation, whose blocks the master has. Until
-// a worker knows it says nothing, and what was told last stays.
+// messages when they are many. Until a worker knows it says nothing, and what was told last stays.
 struct NamedAddresses {
   static constexpr auto kType = MessageType::kNamedAddresses;
   static constexpr std::size_t kRows = 192;
   MessageHeader header;
-  std::uint32_t block = 0;   // its number in Config::origins_from
-  std::uint32_t serial = 0;  // the same in all parts of an answer, another in the next one
-  std::uint16_t total = 0;   // rows of all parts
-  std::uint16_t first = 0;   // rows of the parts before; they come in order
-  std::uint8_t family = 0;   // 0 IPv4, 1 IPv6
+  std::uint32_t generation = 0;  // the worker's: others have other blocks
+  std::uint32_t block = 0;       // its number in Config::origins_from
+  std::uint32_t serial = 0;      // the same in all parts of an answer, another in the next one
+  std::uint16_t total = 0;       // rows of all parts
+  std::uint16_t first = 0;       // rows of the parts before; they come in order
+  std::uint8_t family = 0;       // 0 IPv4, 1 IPv6
   NameAnswer answer = NameAnswer::kAddresses;
   std::uint16_t row_count = 0;
   Endpoint rows[kRows] = {};  // port 0

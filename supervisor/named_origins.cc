@@ -15,6 +15,9 @@ using ipc::Naming;
 using ipc::OriginRecord;
 
 constexpr Family kFamily[] = {Family::kIpv4, Family::kIpv6};
+std::size_t family_of(const Endpoint& address) {
+  return address.family == kFamily[0] ? 0 : 1;
+}
 
 // Nobody would miss it: no session, and no stream that is anywhere but in the table.
 bool is_empty(const OriginRecord& record) {
@@ -162,15 +165,13 @@ void NamedOrigins::adopt(const ipc::StateView& predecessor, std::uint64_t now_ms
 // ---- answers
 
 void NamedOrigins::on_answer(const ipc::NamedAddresses& m, std::uint64_t now_ms) {
-  if (m.block >= blocks_.size() || m.family >= kFamilies) return;
+  const bool current = m.generation == state_.header().generation.load(std::memory_order_relaxed);
+  if (!current || m.block >= blocks_.size() || m.family >= kFamilies) return;
   Set& set = *blocks_[m.block];
   Parts& parts = set.parts[m.family];
   if (m.answer == ipc::NameAnswer::kAbsent) {
     parts = {};
-    if (set.absent_since_ms[m.family] == 0) {
-      set.absent_since_ms[m.family] = now_ms;
-      note_absent(set, m.family);
-    }
+    if (!std::exchange(set.absent[m.family], true)) note_absent(set, m.family);
     return;
   }
   if (!is_sane(m)) return;
@@ -200,7 +201,7 @@ void NamedOrigins::note_absent(const Set& set, std::size_t family) {
 
 void NamedOrigins::take_answer(Set& set, std::size_t family, const std::vector<Endpoint>& addresses,
                                std::uint64_t now_ms) {
-  set.absent_since_ms[family] = 0;
+  set.absent[family] = false;
   Change change;
   for (auto& [address, member] : set.members) {
     if (address.family == kFamily[family]) member.named = false;
@@ -334,13 +335,18 @@ void NamedOrigins::remove_left(Set& set, std::uint64_t now_ms) {
 
 // ---- time
 
-// The name is said not to be there: those that are not there either.
+// The name is said not to be there: those that are not there either, both for absent_timeout.
 void NamedOrigins::drain_unproved(Set& set, std::uint64_t now_ms) {
   for (auto& [address, member] : set.members) {
-    const std::uint64_t since = set.absent_since_ms[address.family == Family::kIpv4 ? 0 : 1];
-    if (!member.named || since == 0 || now_ms < since + set.config.absent_timeout) continue;
     const Origins::Origin* origin = owned(set, member);
-    if (origin == nullptr || state_text(origin->record) != "ejected") continue;
+    const bool unproved = member.named && set.absent[family_of(address)] && origin != nullptr &&
+                          state_text(origin->record) == "ejected";
+    if (!unproved) {
+      member.unproved_ms = 0;
+      continue;
+    }
+    if (member.unproved_ms == 0) member.unproved_ms = now_ms;
+    if (now_ms < member.unproved_ms + set.config.absent_timeout) continue;
     member.named = false;
     leave(set, member, now_ms);
   }

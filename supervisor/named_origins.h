@@ -4,8 +4,8 @@
 // answer, takes streams again when it is back, and goes once nobody is there.
 //
 //   - Silence and failures of name servers are not told: all stay.
-//   - "No such name" and "no address" are believed after absent_timeout, and then only of origins
-//     whose probes fail.
+//   - "No such name" and "no address" are believed only of origins whose probes fail, too, and have
+//     for absent_timeout.
 //   - An address that is an origin already is no second one: one that registered becomes the
 //     name's where it is, one of the configuration stays what it is. When a name has lost an
 //     address, whoever registers it has it (Origins::heartbeat).
@@ -42,7 +42,7 @@ class NamedOrigins {
   void apply(const Config& config, std::uint64_t now_ms);
   // Takes over those of the predecessor whose blocks are here. Call after Origins::adopt().
   void adopt(const ipc::StateView& predecessor, std::uint64_t now_ms);
-  // REQUIRES: from a worker of the generation whose configuration was applied last.
+  // That of another generation than the one that serves is dropped: it speaks of other blocks.
   void on_answer(const ipc::NamedAddresses& message, std::uint64_t now_ms);
   // Call each second.
   void tick(std::uint64_t now_ms);
@@ -51,10 +51,11 @@ class NamedOrigins {
   static constexpr std::size_t kFamilies = 2;
   // An address of a name, or one that was and whose origin is still there.
   struct Member {
-    ipc::OriginRef ref;          // see owned(): it may have become somebody else's
-    bool named = false;          // the name has it now
-    bool refused = false;        // counted as such; until it has a slot
-    bool told_to_drain = false;  // before its address left
+    ipc::OriginRef ref;             // see owned(): it may have become somebody else's
+    bool named = false;             // the name has it now
+    bool refused = false;           // counted as such; until it has a slot
+    bool told_to_drain = false;     // before its address left
+    std::uint64_t unproved_ms = 0;  // since when its probes fail and the name is absent; 0: not so
     std::uint64_t left_ms = 0;
   };
   struct Parts {
@@ -68,7 +69,7 @@ class NamedOrigins {
     bool ended = false;  // no longer configured
     std::map<Endpoint, Member, EndpointLess> members;
     std::array<Parts, kFamilies> parts;
-    std::array<std::uint64_t, kFamilies> absent_since_ms{};  // 0: it has addresses
+    std::array<bool, kFamilies> absent{};  // it is said to have none
     std::uint64_t waiting = 0;
   };
   struct Change {

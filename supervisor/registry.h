@@ -71,10 +71,6 @@ class Registry {
   NamedOrigins& named_origins() { return named_origins_; }
   // TTLs, ends of ejections, idle streams. Call each second and at origins().next_timer_ms().
   void tick(std::uint64_t now_ms);
-  // Of the configuration that serves now.
-  std::uint32_t generation() const {
-    return state_.header().generation.load(std::memory_order_relaxed);
-  }
   std::size_t sessions() const { return sessions_.size(); }
 
  private:

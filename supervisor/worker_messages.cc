@@ -1,6 +1,7 @@
 #include "supervisor/worker_messages.h"
 
 #include <cstring>
+#include <functional>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -81,13 +82,6 @@ void WorkerMessages::dispatch_session(WorkerProcess& process, std::uint32_t page
   } else if (type == ipc::MessageType::kOriginAddress) {
     ipc::OriginAddress message;
     if (ipc::decode(bytes, message)) return registry_.origins().set_address(message);
-  } else if (type == ipc::MessageType::kNamedAddresses) {
-    ipc::NamedAddresses message;
-    if (ipc::decode(bytes, message)) {
-      // One of an older generation speaks of other blocks.
-      if (process.generation != registry_.generation()) return;
-      return registry_.named_origins().on_answer(message, now);
-    }
   } else if (type == ipc::MessageType::kProbeResult) {
     ipc::ProbeResult result;
     if (ipc::decode(bytes, result)) {
@@ -100,11 +94,11 @@ void WorkerMessages::dispatch_session(WorkerProcess& process, std::uint32_t page
   log_dropped(process, type, "malformed");
 }
 
-// Where streams are. False: malformed.
+// Where streams are, and origins of names. False: malformed.
 bool WorkerMessages::dispatch_news(ipc::MessageType type, ByteView bytes, std::uint64_t now_ms) {
   const auto take = [&](auto message, auto act) {
     if (!ipc::decode(bytes, message)) return false;
-    (registry_.*act)(message, now_ms);
+    std::invoke(act, registry_, message, now_ms);
     return true;
   };
   if (type == ipc::MessageType::kStreamLearned) {
@@ -115,6 +109,11 @@ bool WorkerMessages::dispatch_news(ipc::MessageType type, ByteView bytes, std::u
   }
   if (type == ipc::MessageType::kOriginLearn) {
     return take(ipc::OriginLearn{}, &Registry::note_learn);
+  }
+  if (type == ipc::MessageType::kNamedAddresses) {
+    return take(ipc::NamedAddresses{}, [](Registry& registry, const auto& message, auto now) {
+      registry.named_origins().on_answer(message, now);
+    });
   }
   return type == ipc::MessageType::kStreamFound && take(ipc::StreamFound{}, &Registry::note_found);
 }

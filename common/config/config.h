@@ -63,7 +63,7 @@ struct OriginsFromConfig {
   OriginConfig each;
   std::uint16_t port = 0;            // of RTMP; names the block together with the name
   std::uint64_t drain_timeout = 0;   // ms; 0: one that left stays until nobody is there
-  std::uint64_t absent_timeout = 0;  // ms, how long "there is no such name" is not believed
+  std::uint64_t absent_timeout = 0;  // ms of failed probes while there is no such name
   friend bool operator==(const OriginsFromConfig&, const OriginsFromConfig&) = default;
 
   std::string_view host() const { return each.hosts.at(1); }

@@ -52,11 +52,10 @@ constexpr OriginRow kFromRows[] = {
      "Name in the certificates of their TLS endpoints (rtmps://, https://). Empty: NAME."},
     {"drain_timeout", "duration", "0", "1h", "0 to 30d",
      "How long an origin whose address has left the name keeps its streams and sessions. Then it "
-     "is "
-     "forgotten; the sessions go on. 0: until nobody is there."},
+     "is forgotten; the sessions go on. 0: until nobody is there."},
     {"absent_timeout", "duration", "30s", "30s", "0 to 1d",
-     "How long it is not believed that the name is not there, or has no address any more. "
-     "Then origins that fail their probes drain; those that answer stay."},
+     "The name is said not to be there, or to have no address any more: how long an origin must "
+     "have failed its probes since then to be drained. Those that answer stay."},
 };
 constexpr std::size_t kIpTextBytes = 39;  // of IPv6 written out
 constexpr std::size_t kPrefixBytes = limits::kOriginTextBytes - 1 - kIpTextBytes;

@@ -457,8 +457,8 @@ TEST_CASE("faults of origins_from") {
        "a.conf:2:1: origins_from a.test:1: is given twice, first at a.conf:1"},
       {"origins_from a.x.test:1;\norigins_from a.y.test:1;",
        "a.conf:2:1: origins_from a.y.test:1.name: a is what names begin with at a.conf:1 too"}};
-  for (const auto& [text, fault] : cases) {
-    CAPTURE(fault);
-    CHECK(only_fault(text) == fault);
+  for (const auto& one : cases) {
+    CAPTURE(one.second);
+    CHECK(only_fault(one.first) == one.second);
   }
 }

@@ -54,6 +54,7 @@ void NamedAnswers::look_at(std::uint32_t block, std::size_t family) {
 bool NamedAnswers::tell(std::uint32_t block, std::size_t family,
                         const std::vector<Endpoint>& addresses) {
   ipc::NamedAddresses message;
+  message.generation = generation_;
   message.block = block;
   message.serial = ++serial_;
   message.family = static_cast<std::uint8_t>(family);
