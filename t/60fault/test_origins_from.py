@@ -3,11 +3,12 @@ fail; players elsewhere notice nothing."""
 
 import os
 import signal
+import urllib.request
 
 import pytest
 from rtmp_helpers import noise_tags, player, publisher, quiet
-from weirtest import poll
-from weirtest.dnsserver import DnsServer
+from weirtest import free_port, poll
+from weirtest.dnsserver import Dnsmasq, DnsServer
 
 NAME = "srs.media.test"
 
@@ -28,11 +29,12 @@ def make_dns(lab):
 
 
 def start(lab, dns, port, **block):
-    config = {"resolver": {"nameservers": dns.address, "timeout": "100ms", "ttl_min": "100ms"},
+    config = {"resolver": {"nameservers": dns.address, "timeout": "100ms", "ttl_min": "100ms",
+                           "ttl_max": "1s"},
               "balance": {"probe_interval": "200ms", "eject_time": "1s", "max_fails": 2},
               "stream_idle_timeout": "1s",
               f"origins_from {NAME}:{port}": {"absent_timeout": "1s", **block}}
-    return lab.weir(config=quiet(**config)), config
+    return lab.weir(config=quiet(**config), http=True), config
 
 
 def test_set_changes_under_load(lab, dns):
@@ -117,3 +119,86 @@ def test_registered_and_named(lab, dns):
     wait(weir, "127.0.0.9")
     row = next(one for one in weir.origins() if one["id"] == ident)
     assert row["from"] == "registration" and not row["draining"] and row["publishers"] == 1
+
+
+def test_what_answers_hold(lab, dns):
+    """Behind a CNAME, twice, of both families, mapped, none of a host; more than count; TTLs."""
+    dns.set(NAME, ["127.0.0.2", "224.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.9", "0.0.0.0", "127.0.0.3"],
+            ttl=0, cname="pods.test")
+    weir, _ = start(lab, dns, free_port())
+    wait(weir, "127.0.0.2", "127.0.0.3", "::1")
+    many = [f"127.1.{i // 250}.{1 + i % 250}" for i in range(1100)]
+    dns.set(NAME, many, ttl=0)
+    poll("as many as count", lambda: sum(row["ip"] != "::1" for row in pages(weir)) == 1024, 30)
+    before = [weir.metric("weir_named_origin_changes_total", change=what) for what in ("added", "drained")]
+    dns.set(NAME, many[::-1], ttl=0)
+    asked = dns.asked(NAME)
+    poll("the other order is known", lambda: dns.asked(NAME) > asked + 6, 20)
+    assert before == [weir.metric("weir_named_origin_changes_total", change=what)
+                      for what in ("added", "drained")]
+    assert "left_out=76" in weir.log()
+    dns.set(NAME, ["127.0.0.2"], ttl=2**31 - 1)
+    poll("one", lambda: [row["ip"] for row in pages(weir)] == ["127.0.0.2"], 20)
+    dns.set(NAME, ["127.0.0.3"], ttl=0)
+    poll("another", lambda: [row["ip"] for row in pages(weir)] == ["127.0.0.3"], 20)
+
+
+def test_real_name_server_and_origins(lab, media):
+    """dnsmasq and nginx-rtmp: publishers and players run while addresses come and go; who is at one
+    that has left stays, new streams go elsewhere."""
+    dns = Dnsmasq(lab, cnames=[(NAME, "set.media.test"), ("set.media.test", "pods.media.test")])
+    first = lab.origin(name="first", listen_ip="127.0.0.2", hls=True)
+    ports = {"rtmp_port": first.rtmp_port, "http_port": first.http_port}
+    second = lab.origin(name="second", listen_ip="127.0.0.3", **ports)
+    third = lab.origin(name="third", listen_ip="127.0.0.4", **ports)
+
+    def pods(*last, more=()):
+        dns.set("pods.media.test", [f"127.0.0.{one}" for one in last] + list(more))
+    pods(2, more=["::1"])  # nobody listens there
+    weir, config = start(lab, dns, first.rtmp_port, http=first.http_port)
+    wait(weir, "127.0.0.2", "::1")
+    poll("nobody answers there", lambda: {row["ip"]: row["state"] for row in weir.origins()}
+         == {"127.0.0.2": "up", "::1": "ejected"}, 20)
+    publishing = lab.publish(media, weir.url("live/a"))
+    first.wait_stream("a")
+    watching = player(weir, "a")
+    watching.read_media(20)
+    pods(2, 3)
+    wait(weir, "127.0.0.2", "127.0.0.3")
+    # Published past Weir at one of them.
+    lab.publish(media, second.url("live/direct"), name="direct")
+    second.wait_stream("direct")
+    lab.play(weir.url("live/direct"), seconds=1)
+    pods(3, 4)
+    wait(weir, "127.0.0.3", "127.0.0.4", left=["127.0.0.2"])
+    others = [publisher(weir, name) for name in ("b", "c", "d")]
+    assert first.streams() == ["a"] and sorted(second.streams() + third.streams()) == ["b", "c", "d", "direct"]
+    lab.play(weir.url("live/a"), seconds=1)
+    with urllib.request.urlopen(weir.http_url("live/a.m3u8"), timeout=10) as answer:
+        assert answer.status == 200
+    # A thousand, over TCP, in another order each time.
+    pods(3, 4, more=[f"127.1.{i // 250}.{1 + i % 250}" for i in range(998)])
+    poll("they are there", lambda: sum(not row["left"] for row in pages(weir)) == 1000, 30)
+    changes = weir.metric("weir_named_origin_changes_total", change="drained")
+    asked = weir.metric("weir_name_answers_total", result="ok")
+    poll("answers in other orders", lambda: weir.metric("weir_name_answers_total", result="ok") > asked + 3, 20)
+    assert weir.metric("weir_named_origin_changes_total", change="drained") == changes
+    pods(3, 4)
+    wait(weir, "127.0.0.3", "127.0.0.4", left=["127.0.0.2"])
+    # It is ended, and comes back without its names.
+    dns.process.stop()
+    poll("nobody answers", lambda: weir.metric("weir_name_answers_total", result="failed") +
+         weir.metric("weir_name_answers_total", result="timeout") > 1, 20)
+    pods()
+    dns.start()
+    weir.wait_log("is said to have no address any more")
+    watching.read_media(20)
+    assert named(weir) == {"127.0.0.3": False, "127.0.0.4": False, "127.0.0.2": True}
+    pods(3, 4)
+    for one in others:
+        one.close()
+    watching.read_media(20)
+    assert publishing.alive and first.streams() == ["a"]
+    watching.close()
+    publishing.stop()
+    wait(weir, "127.0.0.3", "127.0.0.4")

@@ -1,4 +1,4 @@
-"""A name server that can be silent, slow and lie, over UDP and TCP on one port of the loopback.
+"""Name servers: one that can be silent, slow and lie, over UDP and TCP on one port of the loopback.
 
     dns = DnsServer(lab)
     dns.set("hook.test", ["127.0.0.2"], ttl=1)
@@ -20,7 +20,10 @@ Names that were not set are NXDOMAIN. Modes, of the whole server or of one name:
 
 import collections
 import itertools
+import os
+import pwd
 import select
+import signal
 import socket
 import struct
 import threading
@@ -197,3 +200,34 @@ def _parse(query):
         at += length
     kind, = struct.unpack(">H", query[at:at + 2])
     return ".".join(labels), kind, query[12:at + 4]
+
+
+class Dnsmasq:
+    """A real one, dnsmasq: nothing but what set() says, in an order that changes, behind CNAMEs."""
+
+    def __init__(self, lab, cnames=()):
+        self._lab = lab
+        self._hosts = lab.path("dnsmasq.hosts")
+        self._names = {}
+        self.port = free_port(udp=True)
+        self._argv = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=",
+                      f"--user={pwd.getpwuid(os.geteuid()).pw_name}", "--no-resolv", "--no-hosts",
+                      f"--addn-hosts={self._hosts}", f"--port={self.port}",
+                      "--listen-address=127.0.0.1", "--bind-interfaces", "--local=/test/",
+                      "--local-ttl=0", *(f"--cname={alias},{target}" for alias, target in cnames)]
+        self.set("nobody.test", [])
+        self.start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        self.process = self._lab.start(self._argv, "dnsmasq")
+        self.process.wait_port(self.port)
+
+    def set(self, name, addresses):
+        self._names[name] = addresses
+        self._hosts.write_text("".join(f"{ip} {name}\n" for name, all in self._names.items() for ip in all))
+        if hasattr(self, "process"):
+            self.process.signal(signal.SIGHUP)

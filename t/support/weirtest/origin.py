@@ -76,13 +76,13 @@ class Origin:
 
     def __init__(self, lab, name="o", app="live", apps=None, chunk_size=4096, deny_publish=False,
                  deny_play=False, notify=None, wait_key=True, max_message="4M", extra="",
-                 listen_ip="127.0.0.1", rtmp_port=None, hls=False,
+                 listen_ip="127.0.0.1", rtmp_port=None, http_port=None, hls=False,
                  app_lines=None, locations=""):
         self.lab = lab
         self.name = name
         self.ip = listen_ip
         self.rtmp_port = rtmp_port or free_port()
-        self.http_port = free_port()
+        self.http_port = http_port or free_port()
         self.apps = list(apps or [app])
         self.dir = lab.path(f"origin-{name}-{self.rtmp_port}")
         (self.dir / "logs").mkdir(parents=True)
@@ -144,7 +144,7 @@ http {{
   uwsgi_temp_path {self.dir}/tmp/uwsgi;
   scgi_temp_path {self.dir}/tmp/scgi;
   server {{
-    listen 127.0.0.1:{self.http_port};
+    listen {self.ip}:{self.http_port};
     location /stat {{ rtmp_stat all; }}
     location /control {{ rtmp_control all; }}
     {files}
@@ -157,7 +157,7 @@ http {{
     def start(self):
         self.process = self.lab.start(["nginx", "-p", self.dir, "-c", self.conf, "-e", "stderr"],
                                       f"nginx-{self.name}")
-        self.process.wait_port(self.http_port)
+        self.process.wait_port(self.http_port, host=self.ip)
         self.process.wait_port(self.rtmp_port, host=self.ip)
 
     @property
@@ -168,7 +168,7 @@ http {{
         return f"rtmp://{self.ip}:{self.rtmp_port}/{path}"
 
     def _get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as page:
+        with urllib.request.urlopen(f"http://{self.ip}:{self.http_port}{path}", timeout=5) as page:
             return page.read()
 
     def _streams(self):
