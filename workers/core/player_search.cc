@@ -12,6 +12,7 @@ using ipc::Counter;
 using route::SearchWord;
 
 constexpr std::uint64_t kRememberMs = 1000;
+constexpr std::uint64_t kRefreshMs = 1000;
 constexpr std::uint64_t kNowhere = 0;
 
 }  // namespace
@@ -25,8 +26,13 @@ PlayerSearch::PlayerSearch(const Config& config, const ipc::StateView& state, Ma
       kind_(kind),
       worker_(worker),
       recent_(net::random_hash_seed()),
-      bounds_(config) {
-  sweep();
+      bounds_(config) {}
+
+// The number of workers, with whom the bounds are shared, may have changed.
+void PlayerSearch::refresh(std::uint64_t now_ms) {
+  if (refreshed_ms_ != 0 && now_ms < refreshed_ms_ + kRefreshMs) return;
+  refreshed_ms_ = now_ms;
+  bounds_.share(state_, worker_);
 }
 
 bool PlayerSearch::wants(std::string_view key) const {
@@ -37,11 +43,12 @@ bool PlayerSearch::wants(std::string_view key) const {
 // Where others watch the stream one who is refused says nothing of it.
 PlayerSearch::Entry PlayerSearch::enter(const Player& player, Hunt& hunt) {
   const std::uint64_t now = monotonic_ms();
+  refresh(now);
   ipc::StreamHead known;
   const bool watched = state_.find_stream(player.key, known) && known.players > 0;
   if (!watched && recent_.find(player.words, now)) {
     counters_.add(Counter::kSearchNegatives);
-    return Entry::kAbsent;
+    return Entry::kDenied;
   }
   if (state_.find_route(player.key, ipc::Role::kPlayer, kind_)) return Entry::kOpen;
   if (!hunt.counted && !bounds_.take(player.client, now)) return Entry::kBusy;

@@ -53,7 +53,7 @@ class PlayerSearch {
   };
   enum class Entry : std::uint8_t {
     kOpen,
-    kAbsent,  // all origins have said no within the last second
+    kDenied,  // all origins have said no within the last second
     kBusy,    // a bound
   };
 
@@ -80,10 +80,9 @@ class PlayerSearch {
   // The origin that took the player serves it; or the player waits there, or has left it.
   void found(const Player& player, ipc::OriginRef origin);
   void waits_there() { counters_.add(ipc::Counter::kSearchWaiting); }
-  // About once a second.
-  void sweep() { bounds_.share(state_, worker_); }
 
  private:
+  void refresh(std::uint64_t now_ms);
   bool take_place(Hunt& hunt);
   bool begin(const Player& player, Hunt& hunt, ipc::OriginRef last, std::uint64_t now_ms);
   void conclude(const Player& player, Hunt& hunt, std::uint64_t now_ms);
@@ -98,6 +97,7 @@ class PlayerSearch {
   std::size_t searching_ = 0;
   route::RecentVerdicts recent_;
   SearchBounds bounds_;
+  std::uint64_t refreshed_ms_ = 0;
 };
 
 }  // namespace weir

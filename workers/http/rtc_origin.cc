@@ -57,6 +57,11 @@ RtcOrigin::RtcOrigin(event_base* base, const Config& config, const ipc::StateVie
           {[this](std::uint64_t ticket, int fd) { return poller_.add(fd, kSideEvents, ticket); },
            [this](std::uint64_t ticket, const OriginDialer::Step& step) {
              settle(ticket, after(*find(ticket), step));
+           },
+           {},
+           [this](std::uint64_t ticket, ipc::OriginRef origin) {
+             const Exchange& x = *find(ticket);
+             return !x.want.admits || x.want.admits(origin);
            }}),
       read_buffer_(kReadBytes) {}
 

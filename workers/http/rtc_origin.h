@@ -45,6 +45,8 @@ class RtcOrigin {
     std::optional<ipc::OriginRef> known;  // nothing: where the stream is, or the master wants it
     Endpoint endpoint;                    // of `known`; empty: any
     bool only_known = false;              // there, or where the stream is, and at no other
+    // Whether that origin may be asked now. Null: it may.
+    std::function<bool(ipc::OriginRef origin)> admits;
     Method method = Method::kGet;
     std::string target;  // as it stands in `head`
     std::string head;    // up to and without Content-Length and the empty line

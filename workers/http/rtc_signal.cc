@@ -10,6 +10,7 @@ namespace weir::http {
 namespace {
 
 using ipc::Counter;
+using route::SearchWord;
 
 constexpr std::size_t kCallsMax = 4096;
 constexpr std::uint64_t kLateAnswerMs = 30000;
@@ -22,17 +23,57 @@ std::string without_query(std::string_view url) {
   return std::string(url.substr(0, url.find('?')));
 }
 
+// A client that was let in has got no session.
+void tell_stop(HookClient& hooks, const RtcRequest& request, SessionId session) {
+  const RtcPlan& plan = request.plan;
+  HookEvent event = udp_hook_event(plan.publisher ? HookAction::kUnpublish : HookAction::kStop,
+                                   session, request.client, plan.key, http_hook_param(plan.param));
+  event.tc_url = request.base + "/" + event.app;
+  hooks.tell(event);
+}
+
+// What an origin's refusal of a player's offer says of its stream; nothing: it is about the offer,
+// and no other origin is asked.
+std::optional<SearchWord> search_word(int status) {
+  switch (status) {
+    case 404:
+    case 410:
+      return SearchWord::kNo;
+    case 200:  // SRS's JSON with an error
+    case 401:
+    case 403:
+    case 409:
+      return SearchWord::kElse;
+    case 408:
+    case 429:
+      return SearchWord::kUnreachable;
+    default:
+      break;
+  }
+  if (status >= 500) return SearchWord::kUnreachable;
+  return std::nullopt;
+}
+
 }  // namespace
 
 struct RtcSignal::Call {
+  // A player that may search: the next origin can have its offer.
+  bool searches() const { return !words.empty() && !silent; }
+  PlayerSearch::Player player() const {
+    return {request.session, request.client, request.plan.key, words};
+  }
+
   CallId id = 0;
   std::uint64_t owner = 0;
   bool silent = false;  // nobody waits for the answer
   RtcRequest request;
   RtcOffer offer;
-  SessionId session = 0;  // of what the offer makes
-  bool let_in = false;    // the operator's server is told when it is over
-  bool recorded = false;  // or the master tells of its end
+  PlayerSearch::Hunt hunt;
+  std::string words;           // of the offer, for that
+  std::uint64_t again_ms = 0;  // a bound stands against it until then
+  SessionId session = 0;       // of what the offer makes
+  bool let_in = false;         // the operator's server is told when it is over
+  bool recorded = false;       // or the master tells of its end
   // One of them while that is asked.
   HookClient::Ticket hook = 0;
   RtcOrigin::Ticket ask = 0;
@@ -55,6 +96,14 @@ RtcSignal::RtcSignal(const Process& process, const route::HintKey& hint_key, OnA
       reader_(process.config, process.resolver, process.state),
       origins_(process.base, process.config, process.state, process.link, process.counters,
                process.tls),
+      search_(process.config, process.state, process.link, process.counters,
+              ipc::EndpointKind::kApi, ipc::WorkerKind::kHttp),
+      bounded_(process.base,
+               [this](std::uint32_t id) {
+                 Call& call = *find(id);
+                 call.again_ms = 0;
+                 ask_origin(call);
+               }),
       record_(process.base, process.link, process.flows, process.next_session),
       remover_(origins_, process.state, process.config.http.answer_timeout) {}
 
@@ -132,25 +181,12 @@ void RtcSignal::on_verdict(Call& call, const HookVerdict& verdict) {
   fail(call, 403, "not allowed");
 }
 
-// A client that was let in has got no session.
-void RtcSignal::tell_stop(const Call& call) {
-  const RtcPlan& plan = call.request.plan;
-  HookEvent event =
-      udp_hook_event(plan.publisher ? HookAction::kUnpublish : HookAction::kStop, call.session,
-                     call.request.client, plan.key, http_hook_param(plan.param));
-  event.tc_url = call.request.base + "/" + event.app;
-  process_.hooks.tell(event);
-}
-
 // Last of all that is done with the call: it may be over.
 void RtcSignal::ask_origin(Call& call) {
   const RtcPlan& plan = call.request.plan;
-  const Config& config = process_.config;
   RtcOrigin::Want want;
-  want.time_limit_ms = config.http.answer_timeout;
   if (plan.step == RtcStep::kPreflight) {
     want.known = find_adviser(process_.state, plan);
-    want.time_limit_ms = config.http.dial_timeout;
     if (!want.known) {
       fail(call, 503, "no origin can serve this stream");
       return;
@@ -160,17 +196,29 @@ void RtcSignal::ask_origin(Call& call) {
     want.known = found->origin;
     want.endpoint = found->endpoint;
   }
+  want.only_known = plan.step != RtcStep::kOffer;
+  const bool plays = plan.step == RtcStep::kOffer && !plan.publisher;
+  if (plays && search_.wants(plan.key) && !enter_search(call)) return;
+  ask(call, std::move(want));
+}
+
+// `want`: whom.
+void RtcSignal::ask(Call& call, RtcOrigin::Want&& want) {
+  const RtcPlan& plan = call.request.plan;
+  const Config& config = process_.config;
+  want.time_limit_ms =
+      plan.step == RtcStep::kPreflight ? config.http.dial_timeout : config.http.answer_timeout;
   want.session = call.request.session;
   want.client = call.request.client;
   want.role = role_of(plan);
   want.key = plan.key;
-  want.only_known = plan.step != RtcStep::kOffer;
   want.method = call.request.method;
   want.target = plan.target;
   want.head = call.request.head;
   want.body = [&call](const Endpoint& local) {
     return body_for_origin(call.request, call.offer, local);
   };
+  want.admits = [this, &call](ipc::OriginRef origin) { return search_.admits(call.hunt, origin); };
   // The answer to an offer is waited for longer than its client does, to take back what it made.
   if (plan.step == RtcStep::kOffer) want.late_limit_ms = kLateAnswerMs;
   RtcOrigin::Asked asked =
@@ -179,6 +227,41 @@ void RtcSignal::ask_origin(Call& call) {
       });
   call.ask = asked.ticket;
   if (asked.outcome) on_outcome(call, std::move(*asked.outcome));
+}
+
+// ---- streams that nobody knows
+
+// False: it is answered. Whom origins refuse for a token asks for something else than who has
+// another one.
+bool RtcSignal::enter_search(Call& call) {
+  call.words = call.request.plan.target + '\n' + call.offer.stream_url + '\n';
+  call.words += field_of(call.request.head, "Authorization");
+  const PlayerSearch::Entry entry = search_.enter(call.player(), call.hunt);
+  if (entry == PlayerSearch::Entry::kDenied) fail(call, 404, "no origin has this stream");
+  if (entry == PlayerSearch::Entry::kBusy) on_bound(call);
+  return entry == PlayerSearch::Entry::kOpen;
+}
+
+void RtcSignal::on_bound(Call& call) {
+  if (search_.waits_for_bound(call.player(), call.hunt)) {
+    bounded_.set(static_cast<std::uint32_t>(call.id), call.again_ms,
+                 monotonic_ms() + PlayerSearch::kAgainMs);
+  } else {
+    fail(call, 503, "too many players of unknown streams, try again");
+  }
+}
+
+// The origin has made nothing of a player's offer. True: another one has it now, or the call is
+// over.
+bool RtcSignal::search_on(Call& call, SearchWord word) {
+  if (!call.searches()) return false;
+  const auto origin = search_.next(call.player(), call.hunt, call.reply.origin, word);
+  if (!origin) return false;
+  RtcOrigin::Want want;
+  want.known = origin;
+  want.only_known = true;
+  ask(call, std::move(want));
+  return true;
 }
 
 // ---- what has come of it
@@ -208,7 +291,13 @@ void RtcSignal::on_outcome(Call& call, RtcOrigin::Outcome&& outcome) {
 void RtcSignal::on_no_origin(Call& call) {
   const RtcStep what = call.request.plan.step;
   const OriginDialer::Step& dial = call.reply.dial;
-  if (dial.end != OriginDialer::End::kNoOrigin) {
+  if (dial.end == OriginDialer::End::kNotAdmitted) {
+    on_bound(call);
+  } else if (call.hunt.begun) {
+    if (!search_on(call, SearchWord::kUnreachable)) {
+      fail(call, 502, "an origin that may have this stream cannot be asked");
+    }
+  } else if (dial.end != OriginDialer::End::kNoOrigin) {
     if (what == RtcStep::kRemove) end_flow(call);
     fail(call, 503, describe(dial));
   } else if (what != RtcStep::kOffer) {
@@ -282,8 +371,10 @@ void RtcSignal::on_answer(Call& call) {
 
 void RtcSignal::on_offer_answer(Call& call) {
   const RtcPlan& plan = call.request.plan;
+  const int status = call.reply.response->head().status;
   if (!RtcReader::is_session(call.reply.response->head(), plan.api)) {
-    pass_on(call);
+    const auto word = search_word(status);
+    if (!word || !search_on(call, *word)) pass_on(call);
     return;
   }
   call.location = reader_.read_location(call.request, call.reply);
@@ -291,7 +382,7 @@ void RtcSignal::on_offer_answer(Call& call) {
   if (is_json(plan.api)) {
     auto answer = read_srs_answer(sdp);
     if (!answer || !answer->ok) {  // an error in SRS's own form
-      pass_on(call);
+      if (!search_on(call, SearchWord::kElse)) pass_on(call);
       return;
     }
     call.srs = std::move(*answer);
@@ -450,6 +541,7 @@ void RtcSignal::answer_recorded(Call& call, std::string_view flow_name) {
       is_json(plan.api) && call.srs.json ? with_sdp(call.srs, call.made.sdp) : call.made.sdp;
   if (offer) {
     process_.counters.add(Counter::kRtcSignalSessions);
+    if (call.hunt.begun) search_.found(call.player(), call.reply.origin);
     const std::string_view path =
         std::string_view(call.location).substr(0, call.location.find('?'));
     if (is_resource_path(path)) {
@@ -539,10 +631,12 @@ void RtcSignal::cancel(CallId id) {
 void RtcSignal::finish(Call& call, RtcAnswer answer) {
   answer.key = call.request.plan.key;
   answer.origin = call.reply.origin;
+  search_.leave(call.hunt);
+  bounded_.set(static_cast<std::uint32_t>(call.id), call.again_ms, 0);
   process_.hooks.cancel(call.hook);
   origins_.cancel(call.ask);
   record_.cancel(call.recording);
-  if (call.let_in && !call.recorded) tell_stop(call);
+  if (call.let_in && !call.recorded) tell_stop(process_.hooks, call.request, call.session);
   const std::uint64_t owner = call.owner;
   const bool silent = call.silent;
   calls_.erase(call.id);

@@ -5,6 +5,8 @@
 //   HookClient    may this client
 //   RtcOrigin     the request to the origin, found by stream key or by the resource's hint, and its
 //                 answer: an offer goes to one origin only, since it may have made a session
+//   PlayerSearch  a player's offer whose origin has said that it has made none, as it lacks the
+//                 stream, goes to the next one, if nobody knows where the stream is
 //   RtcReader     what the answer means
 //   RtcRecord     the master writes the session down, before the client may have the answer
 //   RtcRemover    a session that the origin has made and nobody can use is ended there at once, so
@@ -29,9 +31,11 @@
 #include "ipc/flow_reader.h"
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
+#include "workers/core/deadlines.h"
 #include "workers/core/hook_client.h"
 #include "workers/core/master_link.h"
 #include "workers/core/origin_tls.h"
+#include "workers/core/player_search.h"
 #include "workers/core/resolver.h"
 #include "workers/http/rtc_answer.h"
 #include "workers/http/rtc_origin.h"
@@ -80,8 +84,11 @@ class RtcSignal {
   Call* find(CallId id);
   void ask_hook(Call& call);
   void on_verdict(Call& call, const HookVerdict& verdict);
-  void tell_stop(const Call& call);
   void ask_origin(Call& call);
+  bool enter_search(Call& call);
+  void on_bound(Call& call);
+  bool search_on(Call& call, route::SearchWord word);
+  void ask(Call& call, RtcOrigin::Want&& want);
   void on_outcome(Call& call, RtcOrigin::Outcome&& outcome);
   void on_no_origin(Call& call);
   void on_unreadable(Call& call);
@@ -114,6 +121,8 @@ class RtcSignal {
   OnAnswer on_answer_;
   RtcReader reader_;
   RtcOrigin origins_;
+  PlayerSearch search_;
+  Deadlines bounded_;  // of calls that a bound of the search keeps waiting
   RtcRecord record_;
   RtcRemover remover_;
   std::unordered_map<CallId, std::unique_ptr<Call>> calls_;

@@ -30,7 +30,7 @@ bool RtmpWorker::enter_search(std::uint32_t index) {
     case PlayerSearch::Entry::kOpen:
       p.session.hold();
       return true;
-    case PlayerSearch::Entry::kAbsent:
+    case PlayerSearch::Entry::kDenied:
       refuse(index, EndReason::kNoOrigin, "no origin has this stream", LogLevel::kDebug);
       return false;
     case PlayerSearch::Entry::kBusy:

@@ -292,7 +292,6 @@ void RtmpWorker::check_deadline(std::uint32_t index, std::uint64_t now) {
 void RtmpWorker::on_slow_timer() {
   const std::uint64_t now = monotonic_ms();
   relay_.sweep(now);
-  search_.sweep();
   const std::uint64_t all = all_counters_.total(state_, Counter::kRtmpConnections);
   elsewhere_ = all > conns_.active() ? all - conns_.active() : 0;
   if (drain_.overdue(now, conns_.active())) {
