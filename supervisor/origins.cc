@@ -20,9 +20,8 @@ constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
 
 template <std::size_t N>
 void copy_text(char (&field)[N], std::string_view text) {
-  const std::size_t length = std::min(text.size(), N - 1);
   std::memset(field, 0, N);
-  std::memcpy(field, text.data(), length);
+  text.copy(field, N - 1);
 }
 
 // The three texts with separators that none can contain unnoticed: lengths go first.
