@@ -325,7 +325,7 @@ void NamedOrigins::remove_left(Set& set, std::uint64_t now_ms) {
     if (origin == nullptr || origin->record.naming != Naming::kLeft || member.named) continue;
     const std::uint64_t limit = set.config.drain_timeout;
     const bool late = limit != 0 && now_ms >= member.left_ms + limit;
-    if (!late && !is_empty(origin->record)) continue;
+    if (!late && (predecessor_lives_ || !is_empty(origin->record))) continue;
     log_one(late ? "origin removed, its address left the name for drain_timeout"
                  : "origin removed, its address has left the name and nobody is there",
             set, origin->record, now_ms);
@@ -352,7 +352,8 @@ void NamedOrigins::drain_unproved(Set& set, std::uint64_t now_ms) {
   }
 }
 
-void NamedOrigins::tick(std::uint64_t now_ms) {
+void NamedOrigins::tick(std::uint64_t now_ms, bool predecessor_lives) {
+  predecessor_lives_ = predecessor_lives;
   for (auto it = sets_.begin(); it != sets_.end();) {
     Set& set = it->second;
     drain_unproved(set, now_ms);

@@ -44,8 +44,8 @@ class NamedOrigins {
   void adopt(const ipc::StateView& predecessor, std::uint64_t now_ms);
   // That of another generation than the one that serves is dropped: it speaks of other blocks.
   void on_answer(const ipc::NamedAddresses& message, std::uint64_t now_ms);
-  // Call each second.
-  void tick(std::uint64_t now_ms);
+  // Call each second. While the predecessor lives nobody here knows who is at those that left.
+  void tick(std::uint64_t now_ms, bool predecessor_lives);
 
  private:
   static constexpr std::size_t kFamilies = 2;
@@ -100,6 +100,7 @@ class NamedOrigins {
   std::map<std::string, Set> sets_;  // by OriginsFromConfig::text()
   std::vector<Set*> blocks_;         // in the order of the configuration
   std::uint32_t last_id_ = 0;
+  bool predecessor_lives_ = false;  // as tick() was told last
   LogBudget log_budget_{20};
   LogBudget full_log_{1, kRefusalLogMs};
 };

@@ -424,7 +424,7 @@ void Registry::forget_idle_streams(std::uint64_t now_ms) {
 
 void Registry::tick(std::uint64_t now_ms) {
   origins_.tick(now_ms);
-  named_origins_.tick(now_ms);
+  named_origins_.tick(now_ms, predecessor_.has_value());
   forget_idle_streams(now_ms);
   if (predecessor_ && now_ms > kPredecessorBeatMs + predecessor_->header().heartbeat_ms.load(
                                                         std::memory_order_relaxed)) {

@@ -314,11 +314,21 @@ TEST_CASE("an upgrade takes them over, the left ones too") {
   old.tell({"10.0.0.1", "10.0.0.2"});
   old.open(1, "v/a/s", Role::kPublisher, old.at("10.0.0.1"));
   old.tell({"10.0.0.2"});
+  old.writer.header().heartbeat_ms.store(old.now);
   Names rig;
   rig.registry.adopt(Rig::map(old.writer));
+  rig.pass(1000);
   CHECK(rig.list() == "10.0.0.1 left, 10.0.0.2");
   CHECK(rig.place("v/a/s", Role::kPlayer) == rig.at("10.0.0.1 left"));
   rig.tell({"10.0.0.1", "10.0.0.2"});
   CHECK(rig.list() == "10.0.0.1, 10.0.0.2");
   CHECK_FALSE(rig.origin(rig.at("10.0.0.1")).draining);
+  // Nobody here knows who is at those that left as long as the old program runs.
+  Names other;
+  other.registry.adopt(Rig::map(old.writer));
+  other.pass(2000);
+  CHECK(other.list() == "10.0.0.1 left, 10.0.0.2");
+  other.pass(20000);
+  other.pass(1000);
+  CHECK(other.list() == "10.0.0.2");
 }

@@ -32,7 +32,7 @@ def start(lab, dns, port, **block):
     config = {"resolver": {"nameservers": dns.address, "timeout": "100ms", "ttl_min": "100ms",
                            "ttl_max": "1s"},
               "balance": {"probe_interval": "200ms", "eject_time": "1s", "max_fails": 2},
-              "stream_idle_timeout": "1s",
+              "stream_idle_timeout": "1s", "pid_file": str(lab.path("weir.pid")),
               f"origins_from {NAME}:{port}": {"absent_timeout": "1s", **block}}
     return lab.weir(config=quiet(**config), http=True), config
 
@@ -141,6 +141,33 @@ def test_what_answers_hold(lab, dns):
     poll("one", lambda: [row["ip"] for row in pages(weir)] == ["127.0.0.2"], 20)
     dns.set(NAME, ["127.0.0.3"], ttl=0)
     poll("another", lambda: [row["ip"] for row in pages(weir)] == ["127.0.0.3"], 20)
+
+
+def test_upgrade_while_the_name_server_is_silent(lab, dns):
+    """The new program has them from the old one, with what had left and was drained."""
+    first = lab.fake_origin(ip="127.0.0.2")
+    lab.fake_origin(ip="127.0.0.3", port=first.rtmp_port)
+    dns.set(NAME, ["127.0.0.2"], ttl=0)
+    weir, _ = start(lab, dns, first.rtmp_port)
+    wait(weir, "127.0.0.2")
+    publishing = publisher(weir, "a")
+    dns.set(NAME, ["127.0.0.3", "127.0.0.4"], ttl=0)
+    wait(weir, "127.0.0.3", "127.0.0.4", left=["127.0.0.2"])
+    drained = next(row["id"] for row in weir.origins() if row["ip"] == "127.0.0.4")
+    assert weir.request(f"/api/v1/origins/{drained}/drain", "POST")[0] == 200
+    dns.mode = "silent"
+    old, pid_file = weir.pid, lab.path("weir.pid")
+    weir.signal(signal.SIGUSR2)
+    new = poll("pid of the new master", lambda: pid_file.exists() and
+               int(pid_file.read_text() or old) != old and int(pid_file.read_text()))
+    lab.at_close(lambda: os.path.exists(f"/proc/{new}") and os.kill(new, signal.SIGKILL))
+    weir.wait_log("generation drains")
+    assert named(weir) == {"127.0.0.2": True, "127.0.0.3": False, "127.0.0.4": False}
+    assert {row["ip"] for row in weir.origins() if row["draining"]} == {"127.0.0.2", "127.0.0.4"}
+    publisher(weir, "b")
+    player(weir, "a")
+    assert {row["stream"]: row["origin_name"] for row in weir.streams()} == {"a": "srs-127.0.0.2", "b": "srs-127.0.0.3"}
+    publishing.close()
 
 
 def test_real_name_server_and_origins(lab, media):
