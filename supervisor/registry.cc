@@ -10,7 +10,6 @@ namespace {
 
 using ipc::origin_of;
 using ipc::OriginRef;
-using ipc::OriginState;
 using ipc::Role;
 
 constexpr std::uint64_t kPredecessorBeatMs = 10000;  // it beats each second
