@@ -258,6 +258,54 @@ TEST_CASE("the origin's rejection is passed on, in either step, and repeated") {
   }
 }
 
+TEST_CASE("an origin that lacks the stream of a client that searches is not the last one") {
+  const auto rejected = [](std::uint32_t code) {
+    Session session({}, conclusion(), kClient, kNow);
+    session.search();
+    session.start_origin(kOrigin, kNow);
+    session.on_origin_packet(from_hex(test::kListenerInduction), kNow);
+    session.clear_output();
+    Bytes no = from_hex(test::kListenerInduction);
+    set_handshake_type(no, code);
+    session.on_origin_packet(no, kNow + 3);
+    return session;
+  };
+  for (const std::uint32_t code : {2404U, 2410U, 2403U, 2409U, 2000U, 1000U, 1002U, 1005U, 2503U}) {
+    Session session = rejected(code);
+    CAPTURE(code);
+    CHECK(session.state() == SessionState::kOriginFailed);
+    CHECK(session.failure() == Failure::kOriginRejected);
+    CHECK(session.reject_code() == code);
+    CHECK((session.to_client().empty() && session.to_origin().empty()));
+    CHECK_FALSE(session.wake_at());
+    if (code == 2404) {  // none is left: the client gets it, and gets it again
+      session.pass_rejection(kNow + 5);
+      CHECK(session.state() == SessionState::kRejected);
+      CHECK(static_cast<std::uint32_t>(parsed(session.to_client()).type) == code);
+      session.clear_output();
+      session.on_client_conclusion(conclusion(), kNow + 253);
+      CHECK(static_cast<std::uint32_t>(parsed(session.to_client()).type) == code);
+      continue;
+    }
+    // The next one has the same conclusion, and its answer is the client's.
+    session.on_client_conclusion(conclusion(), kNow + 10);
+    session.start_origin(kOrigin, kNow + 11);
+    CHECK(session.reject_code() == 0);
+    session.on_origin_packet(from_hex(test::kListenerInduction), kNow + 12);
+    CHECK(session.state() == SessionState::kConclusion);
+    session.clear_output();
+    session.on_origin_packet(from_hex(test::kListenerConclusion), kNow + 13);
+    CHECK(session.state() == SessionState::kEstablished);
+    CHECK(parsed(session.to_client()).type == HandshakeType::kConclusion);
+  }
+  for (const std::uint32_t code : {1010U, 1011U, 1008U, 2400U, 2401U, 2405U}) {
+    const Session session = rejected(code);
+    CAPTURE(code);
+    CHECK(session.state() == SessionState::kRejected);
+    CHECK(static_cast<std::uint32_t>(parsed(session.to_client()).type) == code);
+  }
+}
+
 TEST_CASE("our own rejections name the reason") {
   struct Row {
     std::string_view stream_id;

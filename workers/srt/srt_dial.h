@@ -9,6 +9,7 @@
 
 #include "ipc/flow_messages.h"
 #include "workers/core/hook_client.h"
+#include "workers/core/player_search.h"
 #include "workers/core/udp_flow.h"
 #include "workers/srt/srt_session.h"
 
@@ -16,6 +17,7 @@ namespace weir::srt {
 
 enum class DialStage : std::uint8_t {
   kAsking,    // the operator's own server is asked (hooks)
+  kBounded,   // a bound of section search stands against a player of an unknown stream
   kRouting,   // the master is asked for an origin
   kCreating,  // the master makes the session
   kClaiming,  // the master makes the socket to the origin
@@ -47,10 +49,17 @@ struct Dial {
   ipc::OriginRef origin;
   Endpoint endpoint;  // of the origin
   std::vector<ipc::OriginRef> failed;
+  PlayerSearch::Hunt hunt;     // of a player of a stream that nobody knows
+  std::uint64_t again_ms = 0;  // kBounded: until then
   std::uint64_t started_ms = 0;
   std::uint64_t done_ms = 0;
   std::uint64_t due_ms = 0;  // DialTable's; 0: not scheduled
 };
+
+inline PlayerSearch::Player searching_player(const Dial& dial) {
+  const Session& handshake = dial.handshake;
+  return {dial.id, dial.key.address, handshake.key().text, handshake.stream_id()};
+}
 
 inline ipc::Role role_of(const Dial& dial) {
   return dial.handshake.mode() == Mode::kPublish ? ipc::Role::kPublisher : ipc::Role::kPlayer;

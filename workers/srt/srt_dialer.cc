@@ -13,6 +13,7 @@ namespace weir::srt {
 namespace {
 
 using ipc::Counter;
+using route::SearchWord;
 
 constexpr auto kSrt = static_cast<std::size_t>(ipc::EndpointKind::kSrt);
 
@@ -53,6 +54,8 @@ SrtDialer::SrtDialer(SrtProcess& process, HookClient& hooks, KeyLengths& key_len
       timer_(make_timer<&SrtDialer::on_timer>(process.base, this)),
       dials_(process.table.header().seed,
              static_cast<std::size_t>(process.config.srt.max_half_open)),
+      search_(process.config, process.state, process.link, process.counters,
+              ipc::EndpointKind::kSrt, ipc::WorkerKind::kSrt),
       next_session_(first_session) {}
 
 // ---- callers
@@ -111,6 +114,7 @@ void SrtDialer::drain() {
   // Those that are in the table are resumed, or ended by the master.
   dials_.for_each([this](Dial& dial) {
     hooks_.cancel(dial.hook);
+    search_.leave(dial.hunt);
     if (dial.stage == DialStage::kRouting || dial.stage == DialStage::kCreating) tell_end(dial);
   });
   dials_.clear();
@@ -161,6 +165,7 @@ void SrtDialer::find_route(Dial& dial) {
       return;
     }
   }
+  if (!publishes(dial) && search_.wants(key) && !enter_search(dial)) return;
   const auto route = process_.state.find_route(key, role_of(dial), ipc::EndpointKind::kSrt);
   if (route) {
     process_.counters.add(Counter::kRouteHits);
@@ -170,6 +175,45 @@ void SrtDialer::find_route(Dial& dial) {
     ask_master(dial);
   }
 }
+
+// ---- streams that nobody knows
+
+// False: it waits, or is refused.
+bool SrtDialer::enter_search(Dial& dial) {
+  dial.handshake.search();
+  switch (search_.enter(searching_player(dial), dial.hunt)) {
+    case PlayerSearch::Entry::kOpen:
+      return true;
+    case PlayerSearch::Entry::kDenied:
+      reject(dial, Reject::kNotFound, "no origin has this stream");
+      break;
+    case PlayerSearch::Entry::kBusy:
+      on_bound(dial);
+      break;
+  }
+  return false;
+}
+
+void SrtDialer::on_bound(Dial& dial) {
+  if (!search_.waits_for_bound(searching_player(dial), dial.hunt)) {
+    reject(dial, Reject::kOverload, "too many players of unknown streams");
+    return;
+  }
+  dials_.await_no_more(dial);
+  dial.stage = DialStage::kBounded;
+  dial.again_ms = monotonic_ms() + PlayerSearch::kAgainMs;
+}
+
+// Its origin has not taken the player. True: another one is asked.
+bool SrtDialer::search_on(Dial& dial, SearchWord word) {
+  const auto origin = search_.next(searching_player(dial), dial.hunt, dial.origin, word);
+  if (!origin) return false;
+  leave_origin(dial);
+  create(dial, *origin);
+  return true;
+}
+
+// ---- the master's route
 
 void SrtDialer::ask_master(Dial& dial) {
   ipc::RouteRequest request;
@@ -201,6 +245,7 @@ void SrtDialer::on_route_answer(const ipc::RouteAnswer& answer) {
 // ---- the session in the master's table, and its socket
 
 void SrtDialer::create(Dial& dial, ipc::OriginRef origin) {
+  if (!search_.admits(dial.hunt, origin)) return on_bound(dial);
   process_.counters.add(Counter::kSrtDials);
   if (!dial.failed.empty()) process_.counters.add(Counter::kSrtDialRetries);
   dial.origin = origin;

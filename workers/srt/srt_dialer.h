@@ -62,6 +62,9 @@ class SrtDialer {
   void tell_end(Dial& dial);
   void resume(Dial& dial, ipc::FlowRef ref, const ipc::FlowRecord& record);
   void find_route(Dial& dial);
+  bool enter_search(Dial& dial);
+  void on_bound(Dial& dial);
+  bool search_on(Dial& dial, route::SearchWord word);
   void ask_master(Dial& dial);
   void create(Dial& dial, ipc::OriginRef origin);
   void claim(Dial& dial);
@@ -88,6 +91,7 @@ class SrtDialer {
   EventPtr timer_;                  // the earliest deadline
   std::uint64_t armed_for_ms_ = 0;  // 0: it is not
   DialTable dials_;
+  PlayerSearch search_;
   std::unordered_set<std::uint32_t> creates_;  // sessions that the master is to make
   SessionId next_session_;
 };

@@ -11,6 +11,7 @@ namespace weir::srt {
 namespace {
 
 using ipc::Counter;
+using route::SearchWord;
 
 constexpr std::uint64_t kEstablishedMs = 10000;  // at most; until the client has spoken
 constexpr std::uint64_t kSpokenMs = 250;         // how often it is looked whether it has
@@ -25,6 +26,13 @@ ipc::DialOutcome outcome_of(Failure failure) {
 // Failures that a probe should look into: a client can cause none of them.
 bool is_unheard(Failure failure) {
   return failure == Failure::kOriginSilent || failure == Failure::kOriginUnreachable;
+}
+
+SearchWord word_of(std::uint32_t reject_code) {
+  const Denial denial = denial_of(reject_code);
+  return denial == Denial::kNotFound ? SearchWord::kNo
+         : denial == Denial::kUnsaid ? SearchWord::kElse
+                                     : SearchWord::kUnreachable;
 }
 
 Counter counter_of(ipc::DialOutcome outcome) {
@@ -126,6 +134,7 @@ void SrtDialer::on_established(Dial& dial) {
   const Session& handshake = dial.handshake;
   ClientPacket client = dial.from;
   client.key.id = handshake.listener_id();
+  if (dial.hunt.begun) search_.found(searching_player(dial), dial.origin);
   const bool known =
       process_.relay.flow(dial.flow).client() != nullptr;  // to the worker before this one
   process_.relay.move_client(dial.flow, process_.relay.flows().add_path(dial.flow, client));
@@ -170,6 +179,7 @@ void SrtDialer::on_rejected(Dial& dial) {
 
 void SrtDialer::finish(Dial& dial) {
   hooks_.cancel(std::exchange(dial.hook, 0));
+  search_.leave(dial.hunt);
   if (dial.stage == DialStage::kDone) return;
   dials_.finish(dial, monotonic_ms());
   process_.counters.sub(Counter::kSrtHandshaking);
@@ -220,7 +230,11 @@ void SrtDialer::origin_failed(Dial& dial, ipc::DialOutcome outcome, std::string_
       .field("attempt", dial.failed.size() + 1);
   leave_origin(dial);
   dial.failed.push_back(dial.origin);
-  if (dial.failed.size() >= static_cast<std::size_t>(process_.config.srt.dial_attempts)) {
+  if (dial.hunt.begun) {
+    if (!search_on(dial, SearchWord::kUnreachable)) {
+      reject(dial, Reject::kGateway, "an origin that may have this stream cannot be asked");
+    }
+  } else if (dial.failed.size() >= static_cast<std::size_t>(process_.config.srt.dial_attempts)) {
     reject(dial, Reject::kGateway, "no origin could be reached");
   } else {
     process_.counters.add(Counter::kRouteMisses);
@@ -256,6 +270,7 @@ bool SrtDialer::check(Dial& dial, std::uint64_t now) {
     return true;
   }
   if (dial.stage == DialStage::kDialing) check_origin(dial, now);
+  if (dial.stage == DialStage::kBounded && now >= dial.again_ms) find_route(dial);
   if (dial.stage != DialStage::kDone &&
       now >= dial.started_ms + process_.config.srt.handshake_timeout) {
     reject(dial, Reject::kGateway, "the handshake took too long");
@@ -276,6 +291,11 @@ void SrtDialer::check_origin(Dial& dial, std::uint64_t now) {
   }
   if (handshake.state() == SessionState::kOriginFailed) {
     const Failure failure = handshake.failure();
+    if (failure == Failure::kOriginRejected) {
+      if (search_on(dial, word_of(handshake.reject_code()))) return;
+      handshake.pass_rejection(now);
+      return on_rejected(dial);
+    }
     origin_failed(dial, outcome_of(failure), to_string(failure), !is_unheard(failure));
   } else if (handshake.state() == SessionState::kRejected) {
     on_rejected(dial);
@@ -288,6 +308,7 @@ std::uint64_t SrtDialer::next_check(const Dial& dial, std::uint64_t now) const {
     return std::min(now + kSpokenMs, dial.done_ms + kEstablishedMs);
   }
   const std::uint64_t last = dial.started_ms + process_.config.srt.handshake_timeout;
+  if (dial.stage == DialStage::kBounded) return std::min(dial.again_ms, last);
   const auto wake_at = dial.handshake.wake_at();
   return dial.stage == DialStage::kDialing && wake_at ? std::min(*wake_at, last) : last;
 }

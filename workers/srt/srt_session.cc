@@ -90,6 +90,30 @@ std::string_view to_string(SessionState state) {
   return "unknown";
 }
 
+Denial denial_of(std::uint32_t reject_code) {
+  switch (reject_code) {
+    case 2404:  // SRT_REJX_NOTFOUND
+    case 2410:  // SRT_REJX_GONE
+      return Denial::kNotFound;
+    case 1000:  // SRT_REJ_UNKNOWN: of an application that gives none (libsrt's listener callback)
+    case 1002:  // SRT_REJ_PEER: the same
+    case 2000:  // SRT_REJX_FALLBACK: the same
+    case 2403:  // SRT_REJX_FORBIDDEN
+    case 2409:  // SRT_REJX_CONFLICT
+      return Denial::kUnsaid;
+    case 1003:  // SRT_REJ_RESOURCE
+    case 1005:  // SRT_REJ_BACKLOG
+    case 2402:  // SRT_REJX_OVERLOAD
+    case 2500:  // SRT_REJX_ISE
+    case 2502:  // SRT_REJX_GW
+    case 2503:  // SRT_REJX_DOWN
+      return Denial::kOverloaded;
+    default:
+      break;
+  }
+  return Denial::kNone;
+}
+
 Admission admit(const DoormanOptions& options, ByteView datagram, const Endpoint& client,
                 std::uint64_t now_ms, MutableBytes buffer) {
   Handshake request;
@@ -212,6 +236,8 @@ void Session::start_origin(const Endpoint& origin, std::uint64_t now_ms) {
   failure_ = Failure::kNone;
   failure_detail_.clear();
   origin_encryption_.reset();
+  reject_code_ = 0;
+  rejection_.clear();
   state_ = SessionState::kInduction;
   give_up_at_ms_ = now_ms + options_.origin_timeout_ms;
   send_induction(now_ms);
@@ -253,15 +279,30 @@ void Session::on_origin_packet(ByteView datagram, std::uint64_t now_ms) {
   if (error != HandshakeError::kNone) {
     fail_origin(Failure::kOriginMalformed, now_ms);
   } else if (answer.rejection()) {
-    reject_code_ = static_cast<std::uint32_t>(answer.type);
-    failure_ = Failure::kOriginRejected;
-    state_ = SessionState::kRejected;
-    keep_answer(datagram, now_ms);
+    take_rejection(datagram, answer, now_ms);
   } else if (state_ == SessionState::kInduction) {
     take_origin_induction(answer, now_ms);
   } else {
     take_origin_conclusion(datagram, answer, now_ms);
   }
+}
+
+void Session::take_rejection(ByteView datagram, const Handshake& answer, std::uint64_t now_ms) {
+  reject_code_ = static_cast<std::uint32_t>(answer.type);
+  failure_ = Failure::kOriginRejected;
+  rejection_.assign(datagram.begin(), datagram.end());
+  to_origin_.clear();
+  if (searches_ && denial_of(reject_code_) != Denial::kNone) {
+    state_ = SessionState::kOriginFailed;
+  } else {
+    pass_rejection(now_ms);
+  }
+}
+
+void Session::pass_rejection(std::uint64_t now_ms) {
+  state_ = SessionState::kRejected;
+  keep_answer(rejection_, now_ms);
+  Bytes().swap(rejection_);
 }
 
 void Session::take_origin_induction(const Handshake& answer, std::uint64_t now_ms) {

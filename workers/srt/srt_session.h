@@ -18,13 +18,15 @@
 //        +-- kOriginFailed (another origin may be tried)      any but kEstablished -> kRejected
 //
 // Once the origin has answered the induction it has shown that it is there. What it says, or does
-// not say, to the client's own words is that client's: no other origin gets to hear them.
+// not say, to the client's own words is that client's: no other origin gets to hear them, unless
+// the client searches() and the origin says that it lacks the stream.
 //
 // How the I/O side drives Session:
 //   1. After every call send to_client() and to_origin(), if not empty, and call clear_output().
 //   2. kRouteWanted: find the origin for key() and mode(), get the upstream socket, call
 //      start_origin(). No origin: reject().
-//   3. kOriginFailed: start_origin() with another one, or reject(). failure() says why.
+//   3. kOriginFailed: start_origin() with another one, or reject(). failure() says why. Of one that
+//      has said no to a client that searches: start_origin(), or pass_rejection().
 //   4. Call on_time() at wake_at().
 //   5. kEstablished: relay packets of caller_id() and listener_id(). Keep the session until the
 //      client has sent something to listener_id(): its conclusion may be repeated.
@@ -63,7 +65,8 @@ enum class Failure : std::uint8_t {
   kOriginUnreachable,  // its host says that nobody is there
   kOriginMalformed,
   kOriginOld,       // HSv4
-  kOriginRejected,  // it said no; reject_code() is its word, passed on
+  kOriginRejected,  // it said no; reject_code() is its word, passed on unless the state is
+                    // kOriginFailed
   kRefused,         // reject() was called
 };
 std::string_view to_string(Failure failure);  // snake_case, for logs and metric labels
@@ -94,6 +97,15 @@ Admission admit(const DoormanOptions& options, ByteView datagram, const Endpoint
                 std::uint64_t now_ms, MutableBytes buffer);
 
 // ---- one connection
+
+// What an origin's rejection says of a stream that nobody knows.
+enum class Denial : std::uint8_t {
+  kNone,        // it is about the caller, or its words
+  kNotFound,    // it lacks the stream
+  kUnsaid,      // no reason, or one that may be the stream's
+  kOverloaded,  // it cannot say
+};
+Denial denial_of(std::uint32_t reject_code);
 
 enum class SessionState : std::uint8_t {
   kRouteWanted,
@@ -134,6 +146,10 @@ class Session {
   void on_time(std::uint64_t now_ms);
   // When on_time() has something to do; empty if nothing is awaited.
   std::optional<std::uint64_t> wake_at() const;
+  // Another origin may have the stream where one says that it lacks it.
+  void search() { searches_ = true; }
+  // No other one is asked: the client gets that no. REQUIRES: kOriginFailed with kOriginRejected.
+  void pass_rejection(std::uint64_t now_ms);
   // There is no origin, or another reason to say no. REQUIRES: not kEstablished or kRejected.
   void reject(Reject code, std::uint64_t now_ms);
 
@@ -167,6 +183,7 @@ class Session {
   void fail_origin(Failure failure, std::uint64_t now_ms);
   void send_induction(std::uint64_t now_ms);
   void send_conclusion(std::uint64_t now_ms);
+  void take_rejection(ByteView datagram, const Handshake& answer, std::uint64_t now_ms);
   void take_origin_induction(const Handshake& answer, std::uint64_t now_ms);
   void take_origin_conclusion(ByteView datagram, const Handshake& answer, std::uint64_t now_ms);
   void keep_answer(ByteView datagram, std::uint64_t now_ms);
@@ -179,6 +196,8 @@ class Session {
   Failure failure_ = Failure::kNone;
   std::string failure_detail_;
   std::uint32_t reject_code_ = 0;
+  bool searches_ = false;
+  Bytes rejection_;  // of an origin, held
 
   Handshake caller_;  // of the conclusion, without views
   Bytes asked_;       // the conclusion as it came; both are freed when the origin has answered

@@ -20,6 +20,8 @@ _FLAGS = {"sndsyn", "rcvsyn", "tlpktdrop", "messageapi"}
 REJ_VERSION, REJ_BADSECRET, REJ_UNSECURE = 8, 10, 11
 REJ_BAD_REQUEST, REJ_OVERLOAD, REJ_NOT_FOUND, REJ_BAD_MODE = 1400, 1402, 1404, 1405
 REJ_GATEWAY, REJ_DOWN = 1502, 1503
+_LISTEN_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
+                                    ctypes.c_void_p, ctypes.c_char_p)
 _lib = None
 
 
@@ -252,10 +254,11 @@ class SrtOrigin:
     """A listener: keeps what is published to each stream id, sends `media` to who asks for one.
 
     `asked` False: it sends to players without a word of theirs, over and over, at a pace of 10
-    Mbit/s. `connections` has the last connection of each stream id while it lasts."""
+    Mbit/s. `connections` has the last connection of each stream id while it lasts. `denies`: the
+    reason for which a stream id is rejected, 0: it isn't, -1: without one."""
     rtmp_port = 1  # static origins of the harness have one; nothing connects to it
 
-    def __init__(self, lab, media=(), port=None, ip="127.0.0.1", asked=True, **options):
+    def __init__(self, lab, media=(), port=None, ip="127.0.0.1", asked=True, denies=None, **options):
         self.port = port or free_port(udp=True)
         self.ip = ip
         self.media = media
@@ -266,11 +269,26 @@ class SrtOrigin:
         self.threads = []
         self.listener = SrtSocket(**{**PATIENT, **options})
         self.listener.bind(self.port, ip)
+        self.denies = denies
+        self.denied = []  # stream ids
+        if denies:
+            self.callback = _LISTEN_CALLBACK(self._deny)  # lives as long as the listener
+            lib().srt_listen_callback(self.listener.number, self.callback, None)
         if lib().srt_listen(self.listener.number, 1024) != 0:
             raise SrtError("listen")
         self.accepting = threading.Thread(target=self._accept, daemon=True)
         self.accepting.start()
         lab.at_close(self.close)
+
+    def _deny(self, _, number, version, peer, stream_id):
+        del version, peer
+        reason = self.denies((stream_id or b"").decode())
+        if not reason:
+            return 0
+        self.denied.append((stream_id or b"").decode())
+        if reason > 0:
+            lib().srt_setrejectreason(number, reason)
+        return -1
 
     def _accept(self):
         while True:
