@@ -191,7 +191,8 @@ TEST_CASE("which words are a no") {
   CHECK(word_of(said("error", "NetStream.Play.StreamNotFound", 1)) == Word::kNo);
   CHECK(word_of(said("error", "NetStream.Play.Failed", 1)) == Word::kNo);
   CHECK(word_of(said("error", "NetStream.Play.Unauthorized", 1)) == Word::kElse);
-  CHECK(word_of(said("status", "NetStream.Play.Reset", 1)) == Word::kYes);
+  CHECK(word_of(said("status", "NetStream.Play.Start", 1)) == Word::kYes);
+  CHECK(word_of(said("status", "NetStream.Play.Reset", 1)) == Word::kNone);
   CHECK(word_of(said("status", "NetConnection.Connect.ReconnectRequest", 0)) == Word::kNone);
   CHECK(word_of(plain("_error", 3)) == Word::kNo);
   CHECK(word_of({6, kVideo, 1, 0, Bytes(10, 7)}) == Word::kYes);

@@ -91,7 +91,7 @@ def test_the_origin_that_has_it_is_found_and_remembered(lab, three):
     assert weir.metric("weir_origin_dials_failed_total") == 0
 
 
-@pytest.mark.parametrize("no", ["not found", "close", "_error", "NetStream.Play.Failed", NOT_FOUND])
+@pytest.mark.parametrize("no", ["not found", "reset", "close", "_error", "NetStream.Play.Failed", NOT_FOUND])
 def test_what_is_a_no(lab, no):
     without = [lab.fake_origin(Behaviour(plays={"": no})) for _ in range(3)]
     weir = lab.weir(origins=[*without, origin(lab, {"cam": "media"})])

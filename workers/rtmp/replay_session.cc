@@ -332,7 +332,8 @@ void ReplayHalf::on_status(const Command& command) {
     if (denied && server_.wanted().role == Role::kPlayer) return;
     answered_ = true;
     refused_ = false;
-    note(Word::kYes);
+    // Servers say Play.Reset before they look for the stream.
+    if (command.code != "NetStream.Play.Reset") note(Word::kYes);
   }
   asked_.clear();  // origins answer in order: after this word no older answer comes
 }

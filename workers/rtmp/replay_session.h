@@ -28,7 +28,7 @@ class ReplayHalf {
   // The first that the origin has said of the client's wish.
   enum class Word : std::uint8_t {
     kNone,
-    kYes,   // an onStatus that is no error, or media
+    kYes,   // an onStatus that is no error (but for Play.Reset), or media
     kNo,    // no such stream
     kElse,  // another refusal
   };

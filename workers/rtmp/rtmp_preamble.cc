@@ -192,7 +192,8 @@ bool RtmpWorker::step(std::uint32_t index) {
     take_output(p.session.to_client(), p.side[kClient].out);
     p.deadline_ms = monotonic_ms() + config_.rtmp.answer_timeout;
   }
-  if (p.stage == Stage::kTalking && !p.opened && p.session.origin_answered()) open_session(index);
+  const bool passes = p.stage == Stage::kTalking && !p.session.holds();
+  if (passes && !p.opened && p.session.origin_answered()) open_session(index);
   if (p.stage == Stage::kTalking && !p.opened && p.session.origin_refused()) on_refused(p, config_);
   return true;
 }

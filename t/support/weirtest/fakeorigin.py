@@ -51,7 +51,8 @@ class Behaviour:
     reject_publish: str = ""          # code of the onStatus error
     reject_play: str = ""
     # By stream: "media", "promise" (Play.Start alone), "silence", "close", "not found" (as nginx-rtmp
-    # says it with idle_streams off), "_error", or the code of an onStatus error, after which it stays.
+    # says it with idle_streams off), "reset" (Play.Reset, then the same), "_error", or the code of an
+    # onStatus error, after which it stays.
     # Of those that are not named: what stands at "".
     plays: dict = dataclasses.field(default_factory=dict)
     extra_connect: dict = dataclasses.field(default_factory=dict)  # into _result's first object
@@ -219,7 +220,7 @@ class Session(rtmp.Link):
             self._status(b.reject_play, "error")
             raise _Ended("play")
         says = b.plays.get(self.play_name.partition("?")[0], b.plays.get("", "media"))
-        if says in ("silence", "close", "not found", "_error") or says.startswith("NetStream."):
+        if says in ("silence", "close", "not found", "reset", "_error") or says.startswith("NetStream."):
             return self._refuse_play(command, says)
         self.send(rtmp.USER_CONTROL, b"\0\0" + b.stream_id.to_bytes(4, "big"), csid=2)
         self._status("NetStream.Play.Start")
@@ -232,10 +233,12 @@ class Session(rtmp.Link):
             self.command("_error", command[1], None, {"level": "error", "code": "NetStream.Play.Failed"})
         elif says.startswith("NetStream."):
             self._status(says, "error")
-        elif says == "not found":
+        elif says in ("not found", "reset"):
+            if says == "reset":
+                self._status("NetStream.Play.Reset")
             self._status("NetStream.Play.StreamNotFound", "error")
             self._status("NetStream.Play.Start")
-        if says in ("close", "not found"):
+        if says in ("close", "not found", "reset"):
             raise _Ended("play")
 
     def _send_media(self):
