@@ -149,7 +149,8 @@ build/fuzz/%: build/fuzz/obj/t/fuzz/%_fuzz.o $(FUZZ_OBJS)
 # The one target with a library: cJSON under the registration parser.
 build/fuzz/registration: $(patsubst %,build/fuzz/obj/workers/control/%.o,registration json text)
 build/fuzz/registration: FUZZ_LIBS := -lcjson
-build/fuzz/flow_file: $(patsubst %,build/fuzz/obj/ipc/%.o,flow_file flow_reader flow_table mapping)
+build/fuzz/flow_file: $(patsubst %,build/fuzz/obj/ipc/%.o,flow_file flow_reader flow_table kept_file mapping)
+build/fuzz/saved_state: $(patsubst %,build/fuzz/obj/ipc/%.o,boot_id counter_pages counters kept_file mapping route_reader saved_state shm_layout state_writer)
 .PRECIOUS: build/fuzz/obj/%.o build/fuzz/obj/t/fuzz/%_fuzz.o
 FUZZ_SECONDS ?= 10
 .PHONY: fuzz fuzz-smoke

@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -52,17 +50,6 @@ bool plausible_texts(const FlowRecord& r) {
           valid_credentials(r.get(FlowField::kSecondUsername), r.get(FlowField::kSecondPassword)));
 }
 
-// A regular file that this user alone can have written.
-Result<void> check_owner(int fd, const std::string& path) {
-  struct stat info {};
-  if (::fstat(fd, &info) != 0) return fail_errno("cannot stat " + path, errno);
-  if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid() || (info.st_mode & 077) != 0 ||
-      info.st_nlink != 1) {
-    return fail(path + " is not a private file of this user");
-  }
-  return {};
-}
-
 }  // namespace
 
 bool valid_credentials(std::string_view username, std::string_view password) {
@@ -74,8 +61,7 @@ bool valid_credentials(std::string_view username, std::string_view password) {
 }
 
 Result<FlowFile> FlowFile::lock(const std::string& path) {
-  FlowFile file;
-  file.path_ = path;
+  FlowFile file(path);
   const std::string name = path + ".lock";
   file.lock_.reset(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.lock_) return fail_errno("cannot open " + name, errno);
@@ -86,35 +72,9 @@ Result<FlowFile> FlowFile::lock(const std::string& path) {
 }
 
 FlowFile FlowFile::inherit(const std::string& path, UniqueFd lock) {
-  FlowFile file;
-  file.path_ = path;
+  FlowFile file(path);
   file.lock_ = std::move(lock);
   return file;
-}
-
-Result<UniqueFd> FlowFile::open_old() const {
-  UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!fd && errno == ENOENT) return fd;
-  if (!fd) return fail_errno("cannot open " + path_, errno);
-  if (auto checked = check_owner(fd.get(), path_); !checked) {
-    return tl::unexpected(checked.error());
-  }
-  return fd;
-}
-
-Result<UniqueFd> FlowFile::create() {
-  new_path_ = path_ + ".new";
-  ::unlink(new_path_.c_str());  // of a master that died in between; we hold the lock
-  UniqueFd fd(::open(new_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return fail_errno("cannot create " + new_path_, errno);
-  return fd;
-}
-
-Result<void> FlowFile::publish() {
-  if (::rename(new_path_.c_str(), path_.c_str()) != 0) {
-    return fail_errno("cannot rename " + new_path_, errno);
-  }
-  return {};
 }
 
 bool plausible(const FlowRecord& r, std::uint64_t now_ms) {

@@ -15,29 +15,21 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "ipc/flow_table.h"
+#include "ipc/kept_file.h"
 
 namespace weir::ipc {
 
-class FlowFile {
+class FlowFile : public KeptFile {
  public:
   // Takes `path`.lock. sys_errno EWOULDBLOCK: another master uses the path.
   static Result<FlowFile> lock(const std::string& path);
   // The same with the lock that another master left over an exec.
   static FlowFile inherit(const std::string& path, UniqueFd lock);
 
-  // What a predecessor left; no descriptor and no error when there is no such file.
-  Result<UniqueFd> open_old() const;
-  // A new, empty file beside the path, for FlowWriter::make_in_file.
-  Result<UniqueFd> create();
-  // Gives the new file the path.
-  Result<void> publish();
   int lock_fd() const { return lock_.get(); }
-  const std::string& path() const { return path_; }
 
  private:
-  FlowFile() = default;
-  std::string path_;
-  std::string new_path_;
+  using KeptFile::KeptFile;
   UniqueFd lock_;
 };
 

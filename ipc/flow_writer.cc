@@ -22,7 +22,6 @@ constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t round_up(std::uint64_t bytes) {
   return (bytes + kPage - 1) / kPage * kPage;
 }
-constexpr std::uint32_t kStorageStep = 64;  // slots that get storage at once
 
 struct Layout {
   std::uint32_t buckets;
@@ -53,13 +52,8 @@ Result<FlowWriter> FlowWriter::make(std::uint32_t capacity) {
 
 Result<FlowWriter> FlowWriter::make_in_file(std::uint32_t capacity, UniqueFd file) {
   const Layout layout = layout_of(capacity);
-  // Storage is had before it is written to: a full file system is an error here, not a SIGBUS.
-  if (::ftruncate(file.get(), static_cast<off_t>(layout.total)) != 0) {
-    return fail_errno("cannot size the session file", errno);
-  }
-  if (const int error = ::posix_fallocate(file.get(), 0, static_cast<off_t>(layout.flows_at));
-      error != 0) {
-    return fail_errno("no room for the session file", error);
+  if (auto sized = size_file(file.get(), layout.total, layout.flows_at); !sized) {
+    return tl::unexpected(sized.error());
   }
   return make_on(capacity, std::move(file), true);
 }
@@ -69,14 +63,14 @@ Result<FlowWriter> FlowWriter::make_on(std::uint32_t capacity, UniqueFd fd, bool
   auto mapping = Mapping::map(fd.get(), 0, layout.total, Mapping::Access::kWrite);
   if (!mapping) return tl::unexpected(mapping.error());
   FlowWriter writer;
-  // A second open file: what workers inherit cannot be written through, and holds no lock.
-  const std::string self = "/proc/self/fd/" + std::to_string(fd.get());
-  writer.reader_fd_.reset(::open(self.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!writer.reader_fd_) return fail_errno("cannot open the session table for reading", errno);
+  auto reader = open_for_reading(fd.get());  // what workers inherit
+  if (!reader) return tl::unexpected(reader.error());
+  writer.reader_fd_ = std::move(*reader);
   writer.mapping_ = std::move(*mapping);
   writer.fd_ = std::move(fd);
-  writer.is_file_ = is_file;
-  writer.backed_ = is_file ? 0 : capacity;
+  if (is_file) {
+    writer.storage_ = {writer.fd_.get(), layout.flows_at, sizeof(FlowSlot), capacity};
+  }
   auto* base = static_cast<std::uint8_t*>(writer.mapping_.data());
   // All-zero memory is a valid table of empty slots; only the header has values to set.
   writer.header_ = new (base) FlowHeader;
@@ -109,18 +103,6 @@ Result<FlowWriter> FlowWriter::make_on(std::uint32_t capacity, UniqueFd fd, bool
   return writer;
 }
 
-bool FlowWriter::back_with_storage(std::uint32_t slot) {
-  if (slot < backed_) return true;
-  const std::uint32_t end = std::min(header_->capacity, slot - slot % kStorageStep + kStorageStep);
-  const std::uint64_t from = header_->flows_offset + sizeof(FlowSlot) * std::uint64_t{backed_};
-  const std::uint64_t to = header_->flows_offset + sizeof(FlowSlot) * std::uint64_t{end};
-  if (::posix_fallocate(fd_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from)) != 0) {
-    return false;
-  }
-  backed_ = end;
-  return true;
-}
-
 std::uint32_t FlowWriter::add(FlowRecord record) {
   std::uint32_t slot = kNoSlot;
   while (slot == kNoSlot && !free_.empty()) {
@@ -128,7 +110,7 @@ std::uint32_t FlowWriter::add(FlowRecord record) {
     free_.pop_back();
   }
   if (slot == kNoSlot) {
-    if (mark_ >= header_->capacity || !back_with_storage(mark_)) return kNoSlot;
+    if (mark_ >= header_->capacity || !storage_.has(mark_)) return kNoSlot;
     slot = mark_++;
     keys_.resize(mark_);
   }
@@ -138,7 +120,7 @@ std::uint32_t FlowWriter::add(FlowRecord record) {
 }
 
 bool FlowWriter::restore(std::uint32_t slot, const FlowRecord& record) {
-  if (slot >= header_->capacity || !back_with_storage(slot)) return false;
+  if (slot >= header_->capacity || !storage_.has(slot)) return false;
   if (slot < mark_ && get(slot).state != FlowState::kFree) return false;
   for (; mark_ <= slot; ++mark_) {
     if (mark_ != slot) free_.push_back(mark_);

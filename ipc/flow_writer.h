@@ -13,6 +13,7 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "ipc/flow_table.h"
+#include "ipc/kept_file.h"
 #include "ipc/mapping.h"
 #include "ipc/probing.h"
 
@@ -59,7 +60,6 @@ class FlowWriter {
   };
 
   static Result<FlowWriter> make_on(std::uint32_t capacity, UniqueFd fd, bool is_file);
-  bool back_with_storage(std::uint32_t slot);
   void store(std::uint32_t slot, const FlowRecord& record);
   Keys keys_of(const FlowRecord& record) const;
   void reindex(std::uint32_t slot, const Keys& next);
@@ -70,7 +70,6 @@ class FlowWriter {
   Mapping mapping_;
   UniqueFd fd_;
   UniqueFd reader_fd_;
-  bool is_file_ = false;
   FlowHeader* header_ = nullptr;
   FlowBucket* usernames_ = nullptr;
   FlowBucket* clients_ = nullptr;
@@ -78,7 +77,7 @@ class FlowWriter {
   std::vector<Keys> keys_;           // of slots below the mark
   std::vector<std::uint32_t> free_;  // slots below the mark that are free; may name taken ones
   std::uint32_t mark_ = 0;           // slots below it were used once
-  std::uint32_t backed_ = 0;         // slots below it have storage
+  RowStorage storage_;               // of the slots
 };
 
 inline constexpr std::uint32_t kMaxFlows = 1U << 20;

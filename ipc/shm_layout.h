@@ -1,7 +1,9 @@
 // The layout of Weir's shared memory (docs/SHM.md has the byte diagram). Two segments:
 //
-//   state     memfd "weir-state", written by the master alone, sealed F_SEAL_FUTURE_WRITE, mapped
-//             read-only by everyone else: header, workers, origins, stream index, streams.
+//   state     memfd "weir-state", written by the master alone, sealed F_SEAL_FUTURE_WRITE, or a
+//   file
+//             beside the session file (ipc/kept_file.h); mapped read-only by everyone else: header,
+//             workers, origins, stream index, streams.
 //   counters  memfds "weir-counters" of one page, one a process: ipc/counter_pages.h.
 //
 // Indexes, never pointers. Any change of a record or of the header must raise kStateVersion.
@@ -23,7 +25,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
-inline constexpr std::uint32_t kStateVersion = 5;
+inline constexpr std::uint32_t kStateVersion = 6;
 inline constexpr std::uint32_t kMaxWorkers = 4096;  // greatest capacity of the worker table
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
@@ -107,7 +109,8 @@ struct OriginRecord {
   std::uint8_t endpoint_count[kEndpointKinds] = {};
   std::uint8_t proxy_protocol = 0;  // version of the header; proxy_protocol_of() says who gets it
   std::uint8_t ejected_kinds = 0;   // bit by EndpointKind, as their health says
-  std::uint8_t reserved = 0;
+  // Taken over from a service that has ended, and not heard of since (docs/STREAMS.md).
+  bool unproven = false;
   // With the addresses of names; without those of others. Here, so that dialling one reads no more.
   Endpoint endpoints[kEndpointKinds][limits::kEndpointsPerKind] = {};
   std::uint32_t weight = 1;
@@ -192,6 +195,7 @@ struct StateHeader {
   // Odd while the counters of an ended process move to `retired`; sums taken meanwhile are retried.
   std::atomic<std::uint32_t> retire_version{0};
   std::uint64_t started_wall_ms = 0;
+  char boot_id[40] = {};                            // of the kernel, as text
   std::atomic<std::uint64_t> heartbeat_ms{0};       // CLOCK_MONOTONIC, each second
   std::atomic<std::uint32_t> generation{0};         // newest configuration generation
   std::atomic<std::uint32_t> generations_alive{0};  // with at least one process

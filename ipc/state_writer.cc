@@ -13,6 +13,7 @@
 #include <new>
 
 #include "common/base/clock.h"
+#include "ipc/boot_id.h"
 #include "ipc/counters.h"
 #include "ipc/probing.h"
 
@@ -28,32 +29,56 @@ constexpr std::uint32_t kNoBucket = 0xFFFFFFFF;
 }  // namespace
 
 Result<StateWriter> StateWriter::make(const Sizes& sizes) {
+  return make_in_file(sizes, {});
+}
+
+Result<StateWriter> StateWriter::make_in_file(const Sizes& sizes, UniqueFd file) {
   StateWriter writer;
-  if (auto mapped = writer.map_segments(sizes); !mapped) return tl::unexpected(mapped.error());
+  if (auto mapped = writer.map_segments(sizes, std::move(file)); !mapped) {
+    return tl::unexpected(mapped.error());
+  }
   if (auto sealed = writer.seal(); !sealed) return tl::unexpected(sealed.error());
   return writer;
 }
 
-Result<void> StateWriter::map_segments(const Sizes& sizes) {
+Result<void> StateWriter::map_segments(const Sizes& sizes, UniqueFd file) {
   const std::uint32_t buckets = std::bit_ceil(2 * sizes.streams);
   const std::uint64_t workers_at = round_up(sizeof(StateHeader));
-  const std::uint64_t origins_at =
-      round_up(workers_at + sizeof(WorkerSlot) * std::uint64_t{sizes.workers});
   const std::uint64_t buckets_at =
+      round_up(workers_at + sizeof(WorkerSlot) * std::uint64_t{sizes.workers});
+  const std::uint64_t origins_at = round_up(buckets_at + sizeof(Bucket) * std::uint64_t{buckets});
+  const std::uint64_t streams_at =
       round_up(origins_at + sizeof(OriginSlot) * std::uint64_t{sizes.origins});
-  const std::uint64_t streams_at = round_up(buckets_at + sizeof(Bucket) * std::uint64_t{buckets});
   const std::uint64_t keys_at =
       round_up(streams_at + sizeof(StreamSlot) * std::uint64_t{sizes.streams});
   const std::uint64_t total =
       round_up(keys_at + sizeof(KeyBlock) * (1 + kMoreBlocks) * std::uint64_t{sizes.streams});
 
-  auto state_fd = make_memfd("weir-state", total);
-  if (!state_fd) return tl::unexpected(state_fd.error());
-  auto state = Mapping::map(state_fd->get(), 0, total, Mapping::Access::kWrite);
+  if (file) {
+    if (auto sized = size_file(file.get(), total, origins_at); !sized) return sized;
+    const int fd = file.get();
+    const std::uint64_t streams = sizes.streams;
+    origin_storage_ = {fd, origins_at, sizeof(OriginSlot), sizes.origins};
+    stream_storage_ = {fd, streams_at, sizeof(StreamSlot), streams};
+    key_storage_ = {fd, keys_at, sizeof(KeyBlock), streams};
+    more_storage_ = {fd, keys_at + sizeof(KeyBlock) * streams, sizeof(KeyBlock),
+                     kMoreBlocks * streams};
+  } else {
+    auto memory = make_memfd("weir-state", total);
+    if (!memory) return tl::unexpected(memory.error());
+    state_fd_ = std::move(*memory);
+  }
+  const int fd = file ? file.get() : state_fd_.get();
+  auto state = Mapping::map(fd, 0, total, Mapping::Access::kWrite);
   if (!state) return tl::unexpected(state.error());
+  if (file) {
+    auto reader = open_for_reading(fd);
+    if (!reader) return tl::unexpected(reader.error());
+    state_fd_ = std::move(*reader);
+  }
   auto counters = CounterPages::make(sizes.workers);
   if (!counters) return tl::unexpected(counters.error());
-  state_fd_ = std::move(*state_fd);
+  file_ = std::move(file);
   state_ = std::move(*state);
   counters_ = std::move(*counters);
 
@@ -72,6 +97,7 @@ Result<void> StateWriter::map_segments(const Sizes& sizes) {
   header_->master_pid = ::getpid();
   header_->started_wall_ms = wall_ms();
   header_->heartbeat_ms = monotonic_ms();
+  read_boot_id().copy(header_->boot_id, sizeof header_->boot_id - 1);
   if (::getrandom(&header_->seed, sizeof header_->seed, 0) != sizeof header_->seed) {
     return fail_errno("no random numbers", errno);
   }
@@ -89,6 +115,7 @@ Result<void> StateWriter::seal() {
   if (::madvise(state_.data(), state_.size(), MADV_DONTFORK) != 0) {
     return fail_errno("cannot keep shared memory from children", errno);
   }
+  if (file_) return {};  // which takes no seals
   constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
   if (::fcntl(state_fd_.get(), F_ADD_SEALS, kSeals) != 0) {
     return fail_errno("cannot seal shared memory", errno);
@@ -114,15 +141,21 @@ std::uint32_t StateWriter::find_stream(std::string_view key) const {
   return at == kNoBucket ? kNoSlot : buckets_[at].load(std::memory_order_relaxed) - 1;
 }
 
+bool StateWriter::has_storage(std::uint32_t slot, std::size_t key_length) {
+  const std::uint64_t more = kMoreBlocks * std::uint64_t{header_->stream_capacity};
+  return stream_storage_.has(slot) && key_storage_.has(slot) &&
+         (key_length <= KeyBlock::kBytes ||
+          more_storage_.has(std::min<std::uint64_t>(more_mark_ + kMoreBlocks, more) - 1));
+}
+
 std::uint32_t StateWriter::add_stream(std::string_view key, StreamHead record) {
-  std::uint32_t slot = kNoSlot;
-  if (!free_streams_.empty()) {
-    slot = free_streams_.back();
+  const bool again = !free_streams_.empty();
+  const std::uint32_t slot = again ? free_streams_.back() : stream_mark_;
+  if (slot == header_->stream_capacity || !has_storage(slot, key.size())) return kNoSlot;
+  if (again) {
     free_streams_.pop_back();
-  } else if (stream_mark_ < header_->stream_capacity) {
-    slot = stream_mark_++;
   } else {
-    return kNoSlot;
+    ++stream_mark_;
   }
   record.hash = keyed_hash(header_->seed, key);
   record.key_length = static_cast<std::uint16_t>(key.size());
@@ -202,7 +235,7 @@ std::uint32_t StateWriter::take_origin(std::uint32_t& generation) {
   if (!free_origins_.empty()) {
     slot = free_origins_.back();
     free_origins_.pop_back();
-  } else if (origin_mark_ < header_->origin_capacity) {
+  } else if (origin_mark_ < header_->origin_capacity && origin_storage_.has(origin_mark_)) {
     slot = origin_mark_++;
   } else {
     return kNoSlot;

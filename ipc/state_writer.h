@@ -11,6 +11,7 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "ipc/counter_pages.h"
+#include "ipc/kept_file.h"
 #include "ipc/key_blocks.h"
 #include "ipc/mapping.h"
 #include "ipc/probing.h"
@@ -26,8 +27,10 @@ class StateWriter {
     std::uint32_t workers = 64;  // at most kMaxWorkers
   };
   static Result<StateWriter> make(const Sizes& sizes);
+  // In an empty file, which grows by what is used: its file system may be too full for the rest.
+  static Result<StateWriter> make_in_file(const Sizes& sizes, UniqueFd file);
 
-  int state_fd() const { return state_fd_.get(); }
+  int state_fd() const { return state_fd_.get(); }  // to be read
   CounterPages& counters() { return counters_; }
   StateHeader& header() { return *header_; }
   const StateHeader& header() const { return *header_; }
@@ -61,8 +64,9 @@ class StateWriter {
 
  private:
   StateWriter() = default;
-  Result<void> map_segments(const Sizes& sizes);
+  Result<void> map_segments(const Sizes& sizes, UniqueFd file);
   Result<void> seal();
+  bool has_storage(std::uint32_t slot, std::size_t key_length);
   std::uint32_t find_bucket(std::uint64_t hash, std::string_view key) const;
   void write_key(std::uint32_t slot, std::string_view key);
   void free_key(std::uint32_t slot, std::size_t length);
@@ -75,6 +79,11 @@ class StateWriter {
   Mapping state_;
   CounterPages counters_;
   UniqueFd state_fd_;
+  UniqueFd file_;  // the same for writing; invalid: it is in memory
+  RowStorage origin_storage_;
+  RowStorage stream_storage_;
+  RowStorage key_storage_;
+  RowStorage more_storage_;
   StateHeader* header_ = nullptr;
   WorkerSlot* workers_ = nullptr;
   OriginSlot* origins_ = nullptr;

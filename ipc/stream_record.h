@@ -17,6 +17,7 @@ inline constexpr std::uint32_t kNoSlot = 0xFFFFFFFF;
 enum StreamFlag : std::uint8_t {
   kLearned = 1,   // its origin's own API shows that it is published there
   kSearched = 2,  // its origin answered a viewer who was searching
+  kKept = 4,      // it was there when the last service ended; nobody has shown that since
 };
 
 enum class VideoCodec : std::uint8_t { kNone, kOther, kH264, kHevc, kAv1, kVp8, kVp9, kH263 };

@@ -89,7 +89,7 @@ void add_streams(std::string& out, const ipc::StateView& view) {
     ipc::StreamRecord s;
     if (!view.read_stream(i, s)) continue;
     const char flags[] = {s.has(ipc::kLearned) ? 'L' : '-', s.has(ipc::kSearched) ? 'S' : '-',
-                          '\0'};
+                          s.has(ipc::kKept) ? 'K' : '-', '\0'};
     add_line(out, "  %5u  %4u.%-5u %10u  %7u  %5s  ", i, s.origin_slot, s.origin_generation,
              s.publishers, s.players, flags);
     out += printable(s.key_text()) + "\n";
@@ -115,13 +115,13 @@ Result<UniqueFd> find_descriptor(pid_t master, const std::string& what, Wanted w
   return fail("process " + std::to_string(master) + " has no " + what + " of Weir");
 }
 
-bool begins_as_flow_table(const std::string& path) {
+// A file that is such a table.
+bool begins_with(std::uint32_t magic, const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  std::uint32_t magic = 0;
-  return fd && ::pread(fd.get(), &magic, sizeof magic, 0) == sizeof magic &&
-         magic == ipc::kFlowMagic;
+  std::uint32_t begins = 0;
+  return fd && ::pread(fd.get(), &begins, sizeof begins, 0) == sizeof begins && begins == magic;
 }
 
 // Credentials are not shown.
@@ -143,15 +143,16 @@ void add_flow(std::string& out, const ipc::FlowRecord& f, std::uint32_t slot, st
 }  // namespace
 
 Result<UniqueFd> open_state_of(pid_t master) {
-  return find_descriptor(master, "state segment", [](std::string_view target, const auto&) {
-    return target.starts_with("/memfd:weir-state");
+  return find_descriptor(master, "state segment", [](std::string_view target, const auto& path) {
+    return target.starts_with("/memfd:weir-state") ||
+           (target.starts_with("/") && begins_with(ipc::kStateMagic, path));
   });
 }
 
 Result<UniqueFd> open_flows_of(pid_t master) {
   return find_descriptor(master, "session table", [](std::string_view target, const auto& path) {
     return target.starts_with("/memfd:weir-flows") ||
-           (target.starts_with("/") && begins_as_flow_table(path));
+           (target.starts_with("/") && begins_with(ipc::kFlowMagic, path));
   });
 }
 

@@ -219,6 +219,7 @@ std::string describe(const ipc::StreamHead& stream) {
   with(stream.publishers > 0, "published through Weir");
   with(stream.has(ipc::kLearned), "learned from its origin");
   with(stream.has(ipc::kSearched), "found by a search");
+  with(stream.has(ipc::kKept), "kept from the last service, unproven");
   with(out.empty(), "only played: a policy has picked its origin");
   return out + "; " + std::to_string(stream.publishers) + " publishers and " +
          std::to_string(stream.players) + " players here";

@@ -48,10 +48,10 @@ bool serves_flows(ipc::WorkerKind kind) {
 }
 
 Result<void> FlowService::set_up(const Config& config, Registry& registry, Flows::Send send,
-                                 UniqueFd predecessor, UniqueFd lock) {
+                                 UniqueFd predecessor, std::optional<ipc::FlowFile> file) {
   raise_descriptor_limit(static_cast<std::uint64_t>(config.max_udp_sessions));
   const bool upgrade = static_cast<bool>(predecessor);
-  auto store = open_flow_store(config, upgrade, std::move(lock));
+  auto store = open_flow_store(config, upgrade, std::move(file));
   if (!store) return tl::unexpected(store.error());
   flows_.emplace(std::move(store->table), registry, std::move(send));
   file_ = std::move(store->file);

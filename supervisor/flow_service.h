@@ -22,9 +22,9 @@ bool serves_flows(ipc::WorkerKind kind);
 class FlowService {
  public:
   // `predecessor`: sessions of the master that this one replaces come here; invalid: it replaces
-  // none. `lock`: of the session file, from that master.
+  // none. `file`: of sessions, locked.
   Result<void> set_up(const Config& config, Registry& registry, Flows::Send send,
-                      UniqueFd predecessor, UniqueFd lock);
+                      UniqueFd predecessor, std::optional<ipc::FlowFile> file);
   Flows& flows() { return *flows_; }
   int lock_fd() const { return file_ ? file_->lock_fd() : -1; }  // -1: there is no file
   // Readable when sessions come; -1: none will.

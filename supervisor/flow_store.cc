@@ -22,6 +22,12 @@ Result<ipc::FlowFile> lock_file(const std::string& path, UniqueFd lock) {
   return ipc::FlowFile::lock(path);
 }
 
+void tell_in_memory(const Config& config, std::string_view why) {
+  LogLine(config.session_file == "off" ? LogLevel::kDebug : LogLevel::kInfo,
+          "sessions, streams and registered origins are kept in memory and end with the service")
+      .field("reason", why);
+}
+
 // What an earlier master left at the file's path.
 ipc::SavedFlows read_saved(const ipc::FlowFile& file, const Config& config) {
   const auto refuse = [&](std::string_view why) {
@@ -56,31 +62,37 @@ std::string session_path(const std::string& option, const char* runtime_director
   return root ? std::string(kRootFolder) + "/sessions" : "";
 }
 
-Result<FlowStore> open_flow_store(const Config& config, bool upgrade, UniqueFd lock) {
-  const auto capacity = static_cast<std::uint32_t>(config.max_udp_sessions);
+std::optional<ipc::FlowFile> lock_session_file(const Config& config, UniqueFd lock) {
   const std::string path =
       session_path(config.session_file, std::getenv("RUNTIME_DIRECTORY"), ::geteuid() == 0);
+  const auto none = [&](std::string_view why) {
+    tell_in_memory(config, why);
+    return std::nullopt;
+  };
+  if (path.empty()) return none("no session_file");
+  auto file = lock_file(path, std::move(lock));
+  if (!file && file.error().sys_errno == EWOULDBLOCK) return none("another master uses " + path);
+  if (!file) return none(file.error().text);
+  return std::move(*file);
+}
+
+Result<FlowStore> open_flow_store(const Config& config, bool upgrade,
+                                  std::optional<ipc::FlowFile> file) {
+  const auto capacity = static_cast<std::uint32_t>(config.max_udp_sessions);
   ipc::SavedFlows saved;
   const auto in_memory = [&](std::string_view why) -> Result<FlowStore> {
-    LogLine(config.session_file == "off" ? LogLevel::kDebug : LogLevel::kInfo,
-            "sessions are kept in memory and end with the service")
-        .field("reason", why);
+    if (!why.empty()) tell_in_memory(config, why);
     auto table = ipc::FlowWriter::make(capacity);
     if (!table) return tl::unexpected(table.error());
     return FlowStore{std::move(*table), std::nullopt, std::move(saved)};
   };
-  if (path.empty()) return in_memory("no session_file");
-  auto file = lock_file(path, std::move(lock));
-  if (!file && file.error().sys_errno == EWOULDBLOCK) {
-    return in_memory("another master uses " + path);
-  }
-  if (!file) return in_memory(file.error().text);
+  if (!file) return in_memory("");
   if (!upgrade) saved = read_saved(*file, config);
   auto fd = file->create();
   if (!fd) return in_memory(fd.error().text);
   auto table = ipc::FlowWriter::make_in_file(capacity, std::move(*fd));
   if (!table) return in_memory(table.error().text);
-  return FlowStore{std::move(*table), std::move(*file), std::move(saved)};
+  return FlowStore{std::move(*table), std::move(file), std::move(saved)};
 }
 
 }  // namespace weir

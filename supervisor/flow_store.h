@@ -20,9 +20,13 @@ struct FlowStore {
   ipc::SavedFlows saved;              // empty in an upgrade: the old master sends them
 };
 
-// `upgrade`: this master replaces one that lives; `lock` is what it left over the exec, if
-// anything.
-Result<FlowStore> open_flow_store(const Config& config, bool upgrade, UniqueFd lock);
+// The session file, locked; none when the options say so or it cannot be had, which is logged.
+// `lock` is what the master that this one replaces left over the exec, if anything.
+std::optional<ipc::FlowFile> lock_session_file(const Config& config, UniqueFd lock);
+
+// `upgrade`: this master replaces one that lives.
+Result<FlowStore> open_flow_store(const Config& config, bool upgrade,
+                                  std::optional<ipc::FlowFile> file);
 
 // The path that the option means; "" for none.
 std::string session_path(const std::string& option, const char* runtime_directory, bool root);

@@ -15,6 +15,8 @@
 #include "common/base/version.h"
 #include "common/net/tls_server.h"
 #include "ipc/counters.h"
+#include "supervisor/flow_store.h"
+#include "supervisor/state_store.h"
 
 namespace weir {
 namespace {
@@ -52,6 +54,19 @@ AccessLogSettings access_log_settings(const Config& config) {
   return settings;
 }
 
+// Origins that registered with the old master, and where its streams are.
+void adopt_routes(Registry& registry, UniqueFd old_state) {
+  if (!old_state) return;
+  auto view = ipc::StateView::map(old_state.get());
+  if (!view) {
+    LogLine(LogLevel::kWarn,
+            "routes of the old program are lost, origins come back with their next heartbeat")
+        .field("error", view.error().text);
+    return;
+  }
+  registry.adopt(std::move(*view));
+}
+
 }  // namespace
 
 Result<void> open_logs(const Config& config, const Config* running) {
@@ -85,12 +100,6 @@ Result<void> Master::set_up() {
   }
   if (auto done = forks_.set_up(*config_, random_word()); !done) return done;
   cores_ = static_cast<unsigned>(allowed_cores().size());
-  auto state = ipc::StateWriter::make({static_cast<std::uint32_t>(config_->max_origins),
-                                       static_cast<std::uint32_t>(config_->max_streams),
-                                       static_cast<std::uint32_t>(config_->max_workers)});
-  if (!state) return tl::unexpected(state.error());
-  state_.emplace(std::move(*state));
-  registry_.emplace(*state_, random_word());
   if (!config_->certificates.empty()) {
     LogLine(LogLevel::kInfo, "TLS")
         .field("certificates", config_->certificates.size())
@@ -104,11 +113,8 @@ int Master::run() {
       .field("version", version())
       .field("config", options_.config_path.empty() ? "built-in defaults" : options_.config_path);
   auto done = set_up();
-  if (done) {
-    registry_->apply(*config_, monotonic_ms());
-    adopt_routes();
-    done = set_up_sessions();
-  }
+  if (done) done = set_up_state();
+  if (done) done = set_up_sessions();
   if (done) {
     done = first_stage();
   }
@@ -129,6 +135,22 @@ int Master::run() {
   return failed_to_start_ ? 1 : 0;
 }
 
+// Origins and streams: those of the configuration, and what an earlier master knew.
+Result<void> Master::set_up_state() {
+  const bool upgrade = static_cast<bool>(options_.handover);
+  session_file_ = lock_session_file(*config_, std::move(options_.session_lock));
+  auto store = open_state_store(*config_, upgrade, session_file_ ? &*session_file_ : nullptr);
+  if (!store) return tl::unexpected(store.error());
+  state_.emplace(std::move(store->table));
+  state_file_ = std::move(store->file);
+  registry_.emplace(*state_, random_word());
+  const std::uint64_t now = monotonic_ms();
+  registry_->apply(*config_, now);
+  if (store->saved) registry_->restore(*store->saved, now);
+  adopt_routes(*registry_, std::move(options_.old_state));
+  return {};
+}
+
 // The table of sessions that outlive workers, and who hears what workers say.
 Result<void> Master::set_up_sessions() {
   auto done = flow_service_.set_up(
@@ -137,8 +159,9 @@ Result<void> Master::set_up_sessions() {
         WorkerProcess* const to = pool_.find(page);
         return to != nullptr && pool_.send_bytes(*to, page, bytes, fd);
       },
-      std::move(options_.handover), std::move(options_.session_lock));
+      std::move(options_.handover), std::move(session_file_));
   if (!done) return done;
+  publish_state(state_file_, flow_service_);
   const int predecessor = flow_service_.predecessor_fd();
   if (predecessor >= 0 && !pool_.watch_input(predecessor, kHandoverToken)) {
     return fail_errno("cannot watch the old master's channel", errno);
@@ -234,6 +257,7 @@ void Master::beat(std::uint64_t now_ms) {
   state_->header().heartbeat_ms.store(now_ms, std::memory_order_relaxed);
   registry_->tick(now_ms);
   flow_service_.flows().tick(now_ms);
+  publish_state(state_file_, flow_service_);
   if (config_->worker_hang_timeout != 0) {
     pool_.end_hung(*state_, config_->worker_hang_timeout / ipc::kBeatMs);
   }
@@ -313,20 +337,6 @@ void Master::start_upgrade() {
   // Should that fail, each beat asks.
   static_cast<void>(pool_.watch_input(upgrade_.fd(), kUpgradeToken));
   LogLine(LogLevel::kNotice, "upgrade: the new program starts").field("pid", upgrade_.child());
-}
-
-// Origins that registered with the old master, and where its streams are.
-void Master::adopt_routes() {
-  if (!options_.old_state) return;
-  auto view = ipc::StateView::map(options_.old_state.get());
-  options_.old_state.reset();
-  if (!view) {
-    LogLine(LogLevel::kWarn,
-            "routes of the old program are lost, origins come back with their next heartbeat")
-        .field("error", view.error().text);
-    return;
-  }
-  registry_->adopt(std::move(*view));
 }
 
 void Master::on_upgrade_news() {

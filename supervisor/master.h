@@ -57,6 +57,7 @@ class Master {
 
   // master.cc: loop, signals, stop
   Result<void> set_up();
+  Result<void> set_up_state();
   Result<void> set_up_sessions();
   Result<void> first_stage();
   void wait(int timeout_ms);
@@ -69,7 +70,6 @@ class Master {
   void reopen_log();
   void pass_log(ipc::LogKind kind, int fd);
   void start_upgrade();
-  void adopt_routes();
   void on_upgrade_news();
   bool finished() const { return stop_ != Stop::kNo && pool_.size() == 0; }
 
@@ -104,6 +104,8 @@ class Master {
   unsigned cores_ = 1;
   Notifier notifier_;
   SignalInbox signals_;
+  std::optional<ipc::FlowFile> session_file_;  // until the flow service has it
+  std::optional<ipc::KeptFile> state_file_;    // until it has its name
   std::optional<ipc::StateWriter> state_;
   std::optional<Registry> registry_;
   FlowService flow_service_;

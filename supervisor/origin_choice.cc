@@ -17,15 +17,20 @@ void OriginChoice::apply(const Config& config) {
 }
 
 OriginRef OriginChoice::choose(const ipc::RouteRequest& request) {
-  // First without the default backend, which is there for when no other can take the stream.
-  for (const bool default_backend : {false, true}) {
+  // Whoever a service that has ended left is asked only if nobody is known to be there, and the
+  // default backend only if no other can take the stream.
+  enum class Round : std::uint8_t { kProven, kUnproven, kDefault };
+  for (const Round round : {Round::kProven, Round::kUnproven, Round::kDefault}) {
     candidates_.clear();
     candidate_slots_.clear();
     for (const std::uint32_t slot : origins_.used()) {
       const Origins::Origin& origin = origins_.at(slot);
       const ipc::OriginRecord& record = origin.record;
-      if (origin.is_default != default_backend || !record.takes(request.protocol) ||
-          record.draining || failed_here(request, origins_.ref_of(slot))) {
+      const Round its = origin.is_default ? Round::kDefault
+                        : record.unproven ? Round::kUnproven
+                                          : Round::kProven;
+      if (its != round || !record.takes(request.protocol) || record.draining ||
+          failed_here(request, origins_.ref_of(slot))) {
         continue;
       }
       candidates_.push_back({origin.id, record.weight, record.streams, true, origin.credit});

@@ -93,6 +93,7 @@ void Origins::report_probe(OriginRef ref, EndpointKind kind, bool ok, std::uint6
   if (origin == nullptr || !may_be_judged(origin->record, kind)) return;
   ipc::EndpointRecord& endpoint = endpoint_of(origin->record, kind);
   if (!ok) ++endpoint.probes_failed;
+  if (ok) origin->record.unproven = false;
   note_change(ref.slot, kind,
               ok ? route::on_probe_ok(endpoint.health)
                  : route::on_probe_failed(endpoint.health, health_, now_ms));
@@ -121,6 +122,7 @@ void Origins::note_heartbeat(std::uint32_t slot, std::uint64_t now_ms) {
   route::Life life = life_of(record);
   const route::LifeChange change = route::on_heartbeat(life, now_ms);
   put_life(record, life);
+  record.unproven = false;
   if (change == route::LifeChange::kRevived) {
     for (ipc::EndpointRecord& each : record.endpoint) each.health = route::EndpointHealth{};
     LogLine line(LogLevel::kNotice, "origin is back, it sent a heartbeat");

@@ -9,6 +9,7 @@
 #include "common/base/network.h"
 #include "ipc/flow_table.h"
 #include "ipc/origin_walk.h"
+#include "ipc/saved_state.h"
 
 namespace weir {
 namespace {
@@ -95,6 +96,15 @@ bool same_endpoints(const OriginConfig& a, const OriginConfig& b) {
 
 // Beside the time of the probe itself, what asking for it and its verdict may take.
 constexpr std::uint64_t kProbeSlackMs = 2000;
+
+// What only its own service knew is forgotten.
+void make_unproven(ipc::OriginRecord& record, std::uint64_t now_ms) {
+  record.unproven = true;
+  record.heartbeat_ms = now_ms;
+  record.learn_api = ipc::LearnApi::kNone;
+  record.learn_state = ipc::LearnState::kUnknown;
+  for (ipc::EndpointRecord& endpoint : record.endpoint) endpoint = {};
+}
 
 }  // namespace
 
@@ -258,9 +268,11 @@ std::uint32_t Origins::find_adopted(const ipc::OriginRecord& record) const {
   return ipc::kNoSlot;
 }
 
-std::size_t Origins::adopt(const ipc::StateView& predecessor) {
+std::size_t Origins::adopt(const ipc::StateView& predecessor,
+                           std::optional<std::uint64_t> ended_ms) {
   std::size_t adopted = 0;
   ipc::each_origin(predecessor, [&](OriginRef, ipc::OriginRecord& record) {
+    if (ended_ms && !ipc::plausible(record)) return;
     if (record.naming != ipc::Naming::kNone) return;  // NamedOrigins has those
     if (const std::uint32_t slot = find_adopted(record); slot != ipc::kNoSlot) {
       origins_[slot].record.draining = record.draining;  // as the API has set it
@@ -269,6 +281,8 @@ std::size_t Origins::adopt(const ipc::StateView& predecessor) {
       return;
     }
     if (record.is_static) return;  // no longer in the configuration
+    if (ended_ms && record.state != OriginState::kUp) return;
+    if (ended_ms) make_unproven(record, *ended_ms);
     record.streams = 0;
     record.publishers = 0;
     record.players = 0;

@@ -53,8 +53,11 @@ class Origins {
   Origins(ipc::StateWriter& state, Retired retired);
 
   void apply(const Config& config, std::uint64_t now_ms);
-  // Takes over the registered origins of the predecessor and says how many they are.
-  std::size_t adopt(const ipc::StateView& predecessor);
+  // Takes over the registered origins of the predecessor and says how many they are. With
+  // `ended_ms` it has ended, and its state is not trusted: those that were not dead are unproven,
+  // and as heard of then.
+  std::size_t adopt(const ipc::StateView& predecessor,
+                    std::optional<std::uint64_t> ended_ms = std::nullopt);
   ipc::Reply register_origin(const ipc::OriginRegister& message, std::uint64_t now_ms);
   ipc::Reply command(const ipc::OriginCommand& message);
 

@@ -4,6 +4,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/network.h"
+#include "ipc/origin_walk.h"
+#include "ipc/saved_state.h"
 
 namespace weir {
 namespace {
@@ -23,6 +25,20 @@ bool valid_request(const ipc::RouteRequest& request) {
 // A stream at the origin where it is now; sessions that were opened elsewhere have another epoch.
 std::uint64_t viewers_key(std::uint32_t stream, std::uint32_t epoch) {
   return std::uint64_t{epoch} << 32U | stream;
+}
+
+void note_no_origin(const ipc::RouteRequest& request, std::size_t origins, std::uint64_t now_ms,
+                    LogBudget& budget) {
+  std::uint64_t suppressed = 0;
+  if (!budget.take(now_ms, suppressed)) return;
+  LogLine(LogLevel::kWarn, "no origin can take the stream")
+      .session(request.session)
+      .field("stream", request.key.view())
+      .field("role", to_string(request.role))
+      .field("endpoint", to_string(request.protocol))
+      .field("tried", request.failed_count)
+      .field("origins", origins)
+      .field("suppressed", suppressed);
 }
 
 template <typename Counts>
@@ -53,6 +69,37 @@ void Registry::adopt(ipc::StateView predecessor) {
       .field("registered_origins", adopted)
       .field("streams", predecessor.header().streams_used.load(std::memory_order_relaxed));
   predecessor_.emplace(std::move(predecessor));
+}
+
+// Nobody has said since that any of it is still so, but it is the best guess there is.
+void Registry::restore(const ipc::StateView& saved, std::uint64_t now_ms) {
+  const std::size_t origins = origins_.adopt(saved, now_ms);
+  named_origins_.adopt(saved, now_ms);
+  std::vector<std::pair<OriginRef, OriginRef>> places(saved.header().origin_capacity);  // by slot
+  ipc::each_origin(saved, [&](OriginRef there, const ipc::OriginRecord& record) {
+    const std::uint32_t slot =
+        ipc::plausible(record) ? origins_.find_adopted(record) : ipc::kNoSlot;
+    if (slot != ipc::kNoSlot) places[there.slot] = {there, origins_.ref_of(slot)};
+  });
+  std::size_t streams = 0;
+  for (std::uint32_t i = 0; i < saved.header().stream_capacity; ++i) {
+    ipc::StreamRecord stream;
+    if (!ipc::read_saved_stream(saved, i, stream) || stream.origin_slot >= places.size()) continue;
+    const auto& [there, here] = places[stream.origin_slot];
+    if (here.slot == ipc::kNoSlot || !(there == origin_of(stream)) ||
+        state_.find_stream(stream.key_text()) != ipc::kNoSlot) {
+      continue;
+    }
+    const std::uint32_t slot = add_stream(stream.key_text(), here, now_ms);
+    if (slot == ipc::kNoSlot) break;
+    ipc::StreamHead head = state_.stream_head(slot);
+    head.set(ipc::kKept, true);
+    state_.put_stream(slot, head);
+    ++streams;
+  }
+  LogLine(LogLevel::kNotice, "streams and registered origins of the last service are kept")
+      .field("registered_origins", origins)
+      .field("streams", streams);
 }
 
 // While its publisher's session lives a stream is at that origin and nowhere else, whatever probes
@@ -125,7 +172,7 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
   const OriginRef chosen =
       slot == ipc::kNoSlot ? choice_.choose(request) : choose_other(request, slot);
   if (chosen.slot == ipc::kNoSlot) {
-    note_no_origin(request, now_ms);
+    note_no_origin(request, origins_.used().size(), now_ms, no_origin_log_);
     return answer;
   }
   if (slot == ipc::kNoSlot) {
@@ -133,6 +180,9 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
       answer.status = ipc::RouteStatus::kTableFull;
       return answer;
     }
+    LogLine(LogLevel::kInfo, "stream assigned")
+        .field("stream", key)
+        .field("origin", origins_.at(chosen.slot).record.name);
   } else if (verdict == Verdict::kDetour) {
     detours_[slot] = chosen;
   } else if (!(origin_of(state_.stream_head(slot)) == chosen)) {
@@ -141,19 +191,6 @@ ipc::RouteAnswer Registry::route(const ipc::RouteRequest& request, std::uint64_t
   answer.status = ipc::RouteStatus::kOk;
   answer.origin = chosen;
   return answer;
-}
-
-void Registry::note_no_origin(const ipc::RouteRequest& request, std::uint64_t now_ms) {
-  std::uint64_t suppressed = 0;
-  if (!no_origin_log_.take(now_ms, suppressed)) return;
-  LogLine(LogLevel::kWarn, "no origin can take the stream")
-      .session(request.session)
-      .field("stream", request.key.view())
-      .field("role", to_string(request.role))
-      .field("endpoint", to_string(request.protocol))
-      .field("tried", request.failed_count)
-      .field("origins", origins_.used().size())
-      .field("suppressed", suppressed);
 }
 
 // Those who cannot be served where the stream is all go to the same other origin.
@@ -180,9 +217,6 @@ std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::
   streams_[slot].idle_queued = queued;
   assign(slot, origin);
   queue_idle(slot, now_ms + stream_idle_ms_);
-  LogLine(LogLevel::kInfo, "stream assigned")
-      .field("stream", key)
-      .field("origin", origins_.at(origin.slot).record.name);
   return slot;
 }
 
@@ -325,6 +359,7 @@ void Registry::count_in_stream(SessionEntry& session, const ipc::SessionOpen& op
     bring_stream(slot, open.origin, now_ms);
     record = state_.stream_head(slot);
   }
+  if (publisher) record.set(ipc::kKept, false);
   ++(publisher ? record.publishers : record.players);
   state_.put_stream(slot, record);
   session.stream = slot;

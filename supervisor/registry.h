@@ -43,6 +43,9 @@ class Registry {
   // replaces. While that one lives its streams are looked up there when they are not known here:
   // their publishers may still be connected through it.
   void adopt(ipc::StateView predecessor);
+  // The same from the state that a service which has ended left (docs/STREAMS.md, "Kept over a
+  // restart"). It is not trusted, and not read again.
+  void restore(const ipc::StateView& saved, std::uint64_t now_ms);
 
   ipc::RouteAnswer route(const ipc::RouteRequest& request, std::uint64_t now_ms);
   // A SessionEnd when the session goes beyond a limit; it counts until its close all the same.
@@ -119,7 +122,6 @@ class Registry {
                 const ipc::RouteRequest& request) const;
   bool is_held(const ipc::StreamHead& stream, std::string_view key) const;
   bool has_other_viewers(std::uint32_t slot, ipc::EndpointKind than) const;
-  void note_no_origin(const ipc::RouteRequest& request, std::uint64_t now_ms);
   ipc::OriginRef choose_other(const ipc::RouteRequest& request, std::uint32_t stream);
   std::uint32_t add_stream(std::string_view key, ipc::OriginRef origin, std::uint64_t now_ms);
   std::uint32_t refuse_stream(std::string_view key, std::uint64_t now_ms);

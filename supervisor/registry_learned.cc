@@ -61,6 +61,7 @@ void Registry::set_learned(ipc::StreamHead& stream, bool on) {
     count.store(count.load(std::memory_order_relaxed) + (on ? 1U : ~0U), std::memory_order_relaxed);
   }
   stream.set(ipc::kLearned, on);
+  if (on) stream.set(ipc::kKept, false);
   if (!on) stream.facts = {};
 }
 
@@ -107,7 +108,13 @@ void Registry::unlearn_stream(const ipc::StreamUnlearned& message, std::uint64_t
   if (slot == ipc::kNoSlot) return;
   const OriginRef* rival = rivals_.find(slot);
   if (rival != nullptr && *rival == message.origin) return rivals_.forget(slot);
-  if (origin_of(state_.stream_head(slot)) == message.origin) unlearn(slot, now_ms);
+  ipc::StreamHead stream = state_.stream_head(slot);
+  if (!(origin_of(stream) == message.origin)) return;
+  if (stream.has(ipc::kKept)) {
+    stream.set(ipc::kKept, false);
+    state_.put_stream(slot, stream);
+  }
+  unlearn(slot, now_ms);
 }
 
 // The stream is no longer shown where it is. Who else shows it has it now.
@@ -140,6 +147,7 @@ void Registry::note_learn(const ipc::OriginLearn& message, std::uint64_t now_ms)
   const bool changed = record.learn_state != message.state || record.learn_api != message.api;
   record.learn_api = message.api;
   record.learn_state = message.state;
+  if (!failing) record.unproven = false;
   origins_.publish(message.origin.slot);
   if (!changed) return;
   LogLine(failing ? LogLevel::kWarn : LogLevel::kNotice,
@@ -167,6 +175,7 @@ void Registry::note_found(const ipc::StreamFound& message, std::uint64_t now_ms)
     stream = state_.stream_head(slot);
   }
   stream.set(ipc::kSearched, true);
+  stream.set(ipc::kKept, false);
   stream.last_use_ms = now_ms;
   state_.put_stream(slot, stream);
 }

@@ -24,6 +24,7 @@ inline constexpr std::size_t kAliasSegments = 32;    // of a path; a longer one 
 // Registration (System API).
 inline constexpr std::size_t kRegisterBodyBytes = 64 * 1024;
 inline constexpr std::size_t kOriginTextBytes = 63;  // server, service, pid, device_id, name
+inline constexpr std::uint32_t kOriginWeight = 1000;
 inline constexpr std::size_t kEndpointsPerKind = 4;  // rtmp[], http[], api[], srt[], rtc[]
 
 // One file of a certificate, key or OCSP response.

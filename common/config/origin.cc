@@ -12,7 +12,7 @@
 namespace weir::config {
 namespace {
 
-constexpr std::int64_t kMaxWeight = 1000;
+constexpr std::int64_t kMaxWeight = limits::kOriginWeight;
 
 constexpr OriginRow kRows[] = {
     {"ip", "host", "", "10.0.0.1", "IPv4, IPv6 or host name, without port",

@@ -30,7 +30,8 @@ class LearnBook {
             const route::Aliases& aliases)
       : state_(state), send_(send), origin_(origin), aliases_(aliases) {}
 
-  // A stream that the table says was learned from this origin before this process was there.
+  // A stream that the table says was learned from this origin before this process was there, or
+  // that an earlier service has left there.
   void know(std::uint32_t slot) { known_.push_back(slot); }
 
   void begin_answer();

@@ -153,7 +153,7 @@ Learner::Learner(event_base* base, const Config& config, const ipc::StateView& s
   limited_.unlearned = limit(send_.stream.unlearned);
   for (std::uint32_t slot = 0; slot < state_.header().stream_capacity; ++slot) {
     ipc::StreamHead head;
-    if (state_.read_stream_head(slot, head) && head.has(ipc::kLearned)) {
+    if (state_.read_stream_head(slot, head) && (head.has(ipc::kLearned) || head.has(ipc::kKept))) {
       before_[head.origin_slot].push_back(slot);
     }
   }

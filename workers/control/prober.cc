@@ -189,7 +189,7 @@ void Prober::report(const Target& target, ipc::DialOutcome outcome) {
   ipc::OriginRecord record;
   if (ok && state_.read_origin(target.origin, record)) {
     const route::EndpointHealth& health = health_of(record, target.kind);
-    if (health.failures_in_row == 0 && health.ejections_in_row == 0) return;
+    if (health.failures_in_row == 0 && health.ejections_in_row == 0 && !record.unproven) return;
   }
   ipc::ProbeResult result;
   result.origin = target.origin;

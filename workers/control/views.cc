@@ -87,7 +87,8 @@ std::string_view counter_name(ipc::Counter id) {
 std::string_view source_text(const ipc::StreamHead& stream) {
   if (stream.publishers > 0) return "published";
   if (stream.has(ipc::kLearned)) return "learned";
-  return stream.has(ipc::kSearched) ? "searched" : "played";
+  if (stream.has(ipc::kSearched)) return "searched";
+  return stream.has(ipc::kKept) ? "kept" : "played";
 }
 
 }  // namespace
@@ -128,6 +129,7 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
   add_text(json, "state", state_text(origin));
   add_flag(json, "draining", origin.draining);
   add_flag(json, "static", origin.is_static);
+  add_flag(json, "unproven", origin.unproven);
   const bool named = origin.naming != ipc::Naming::kNone;
   add_text(json, "from",
            named              ? origin.hosts.at(1)

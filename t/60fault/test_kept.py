@@ -1,0 +1,146 @@
+"""The whole service is killed: the next one knows origins and streams again, until others prove it wrong."""
+
+import os
+import signal
+
+import pytest
+from weirtest import poll
+from weirtest.load import process_gone
+from weirtest.media import start_play
+
+CONFIG = {"log": {"level": "info"}, "balance": {"policy": "round_robin"}}
+
+
+def kill_everything(weir):
+    """SIGKILL to the master, so that nobody is respawned, and to all workers."""
+    pids = weir.all_pids()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    weir.process.popen.wait(5)
+    poll("all are gone", lambda: all(process_gone(pid) for pid in pids), 10)
+
+
+def weir_without_origins(lab, **options):
+    """Not ready, as nobody is there yet; its API answers."""
+    weir = lab.weir(start=False, **options)
+    start(weir)
+    return weir
+
+
+def start(weir):
+    weir.start(ready=False)
+    weir.wait_log("Weir is ready")
+
+
+def places(weir):
+    return {row["key"].split("/", 1)[1]: row["origin_name"] for row in weir.streams()}
+
+
+def rows(weir):
+    return {row["key"].split("/", 1)[1]: row for row in weir.streams()}
+
+
+@pytest.mark.parametrize("learn", ["off", "auto"])
+def test_every_stream_is_where_it_was(lab, media, learn):
+    """15 streams through Weir and, if it learns, 15 past it, at three origins that have registered."""
+    origins = [lab.origin(name=f"o{n}") for n in range(3)]
+    weir = weir_without_origins(lab, config=CONFIG, env={"WEIR_LEARN": learn})
+    for n, origin in enumerate(origins):
+        weir.register(origin, f"server-{n}", http=[str(origin.http_port)])
+    publishers = {f"live/w{i}": lab.publish(media, weir.url(f"live/w{i}")) for i in range(15)}
+    if learn == "auto":
+        for i in range(15):
+            lab.publish(media, origins[i % 3].url(f"live/d{i}"))
+    wanted = 30 if learn == "auto" else 15
+    before = poll("all streams", lambda: len(places(weir)) == wanted and places(weir), 30)
+    assert set(before.values()) == {"server-0", "server-1", "server-2"}
+
+    kill_everything(weir)
+    for publisher in publishers.values():
+        publisher.wait(10)
+    weir.start()
+    # At once, and nobody has sent a heartbeat or published through it.
+    assert places(weir) == before
+    if learn == "off":
+        assert {row["source"] for row in weir.streams()} == {"kept"}
+    poll("origins are proven", lambda: not any(row["unproven"] for row in weir.origins()))
+    for i in range(wanted - 15):
+        lab.rtmpdump(weir.url(f"live/d{i}"), size=5_000)
+    # Viewers first, then the publishers, who are brought to where these wait.
+    viewers = {name: start_play(lab, weir.url(name), seconds=1) for name in list(publishers)[:5]}
+    poll("viewers", lambda: sum(row["players"] for row in weir.streams()) >= 5)
+    again = {name: lab.publish(media, weir.url(name)) for name in publishers}
+    poll("published again", lambda: all(
+        rows(weir)[name]["source"] in ("published", "learned") for name in again), 20)
+    assert places(weir) == before
+    for viewer in viewers.values():
+        assert viewer.wait(20) == 0
+    for name in again:
+        lab.rtmpdump(weir.url(name), size=5_000)
+    # And once more, from what the second service left.
+    kill_everything(weir)
+    weir.start()
+    assert places(weir) == before
+
+
+def test_an_origin_that_is_gone_keeps_nobody(lab, media):
+    here, gone = lab.origin(name="here"), lab.origin(name="gone")
+    weir = weir_without_origins(lab, config={**CONFIG, "balance": {"policy": "round_robin", "max_fails": 1, "probe_interval": "100ms"}})
+    weir.register(gone, "gone")
+    publisher = lab.publish(media, weir.url("live/s"))
+    poll("the stream", lambda: places(weir) == {"live/s": "gone"})
+    weir.register(here, "here")
+    kill_everything(weir)
+    publisher.wait(10)
+    gone.stop()
+    weir.start()
+    assert places(weir) == {"live/s": "gone"}
+    # The publisher is sent on when its origin does not answer, and takes the stream along.
+    lab.publish(media, weir.url("live/s"))
+    poll("moved", lambda: places(weir) == {"live/s": "here"}, 20)
+    lab.rtmpdump(weir.url("live/s"), size=5_000)
+    assert {row["name"]: row["unproven"] for row in weir.origins()} == {"gone": True, "here": False}
+
+
+def test_files_that_are_not_believed(lab):
+    origin = lab.origin()
+    weir = weir_without_origins(lab, config=CONFIG)
+    state = weir.dir / "sessions.state"
+    assert (state.stat().st_mode & 0o777) == 0o600
+    weir.register(origin, "s")
+    good = state.read_bytes()
+    version = good[:4] + b"\x63\0\0\0" + good[8:]
+    for content, reason in ((b"", "too small"), (os.urandom(100_000), "not a state segment"),
+                            (good[:len(good) // 2], "inconsistent"), (version, "layout version 99"),
+                            (good[:4096] + bytes(len(good) - 4096), None)):
+        kill_everything(weir)
+        state.unlink()
+        state.write_bytes(content)
+        state.chmod(0o600)
+        start(weir)
+        assert weir.origins() == []
+        if reason:
+            told = [line for line in weir.log().splitlines() if "are not taken up" in line]
+            assert reason in told[-1], told
+    kill_everything(weir)
+    state.unlink()
+    state.write_bytes(good)
+    state.chmod(0o640)
+    start(weir)
+    weir.wait_log("not a private file")
+    assert weir.origins() == []
+
+
+def test_a_reload_and_a_stop_keep_it_too(lab, media):
+    origins = [lab.origin(name=f"o{n}") for n in range(2)]
+    weir = weir_without_origins(lab, config=CONFIG)
+    for n, origin in enumerate(origins):
+        weir.register(origin, f"server-{n}")
+    for i in range(4):
+        lab.publish(media, weir.url(f"live/s{i}"))
+    before = poll("all streams", lambda: len(places(weir)) == 4 and places(weir), 20)
+    weir.reload()
+    weir.stop()
+    weir.start()
+    assert places(weir) == before
+    assert len(weir.origins()) == 2
