@@ -40,6 +40,11 @@ def rows(weir):
     return {row["key"].split("/", 1)[1]: row for row in weir.streams()}
 
 
+def play_all(lab, weir, names):
+    for player in [start_play(lab, weir.url(name), seconds=1) for name in names]:
+        assert player.wait(30) == 0, player.log()
+
+
 @pytest.mark.parametrize("learn", ["off", "auto"])
 def test_every_stream_is_where_it_was(lab, media, learn):
     """15 streams through Weir and, if it learns, 15 past it, at three origins that have registered."""
@@ -64,8 +69,7 @@ def test_every_stream_is_where_it_was(lab, media, learn):
     if learn == "off":
         assert {row["source"] for row in weir.streams()} == {"kept"}
     poll("origins are proven", lambda: not any(row["unproven"] for row in weir.origins()))
-    for i in range(wanted - 15):
-        lab.rtmpdump(weir.url(f"live/d{i}"), size=5_000)
+    play_all(lab, weir, [f"live/d{i}" for i in range(wanted - 15)])
     # Viewers first, then the publishers, who are brought to where these wait.
     viewers = {name: start_play(lab, weir.url(name), seconds=1) for name in list(publishers)[:5]}
     poll("viewers", lambda: sum(row["players"] for row in weir.streams()) >= 5)
@@ -75,8 +79,7 @@ def test_every_stream_is_where_it_was(lab, media, learn):
     assert places(weir) == before
     for viewer in viewers.values():
         assert viewer.wait(20) == 0
-    for name in again:
-        lab.rtmpdump(weir.url(name), size=5_000)
+    play_all(lab, weir, again)
     # And once more, from what the second service left.
     kill_everything(weir)
     weir.start()
