@@ -26,6 +26,31 @@ constexpr std::uint64_t round_up(std::uint64_t bytes) {
 }
 constexpr std::uint32_t kNoBucket = 0xFFFFFFFF;
 
+// What a file gets storage for at once lies before the origins.
+struct Layout {
+  std::uint32_t buckets;
+  std::uint64_t workers_at;
+  std::uint64_t buckets_at;
+  std::uint64_t origins_at;
+  std::uint64_t streams_at;
+  std::uint64_t keys_at;
+  std::uint64_t total;
+};
+Layout layout_of(const StateWriter::Sizes& sizes) {
+  Layout layout{};
+  const std::uint64_t streams = sizes.streams;
+  layout.buckets = std::bit_ceil(2 * sizes.streams);
+  layout.workers_at = round_up(sizeof(StateHeader));
+  layout.buckets_at =
+      round_up(layout.workers_at + sizeof(WorkerSlot) * std::uint64_t{sizes.workers});
+  layout.origins_at = round_up(layout.buckets_at + sizeof(Bucket) * std::uint64_t{layout.buckets});
+  layout.streams_at =
+      round_up(layout.origins_at + sizeof(OriginSlot) * std::uint64_t{sizes.origins});
+  layout.keys_at = round_up(layout.streams_at + sizeof(StreamSlot) * streams);
+  layout.total = round_up(layout.keys_at + sizeof(KeyBlock) * (1 + kMoreBlocks) * streams);
+  return layout;
+}
+
 }  // namespace
 
 Result<StateWriter> StateWriter::make(const Sizes& sizes) {
@@ -42,40 +67,9 @@ Result<StateWriter> StateWriter::make_in_file(const Sizes& sizes, UniqueFd file)
 }
 
 Result<void> StateWriter::map_segments(const Sizes& sizes, UniqueFd file) {
-  const std::uint32_t buckets = std::bit_ceil(2 * sizes.streams);
-  const std::uint64_t workers_at = round_up(sizeof(StateHeader));
-  const std::uint64_t buckets_at =
-      round_up(workers_at + sizeof(WorkerSlot) * std::uint64_t{sizes.workers});
-  const std::uint64_t origins_at = round_up(buckets_at + sizeof(Bucket) * std::uint64_t{buckets});
-  const std::uint64_t streams_at =
-      round_up(origins_at + sizeof(OriginSlot) * std::uint64_t{sizes.origins});
-  const std::uint64_t keys_at =
-      round_up(streams_at + sizeof(StreamSlot) * std::uint64_t{sizes.streams});
-  const std::uint64_t total =
-      round_up(keys_at + sizeof(KeyBlock) * (1 + kMoreBlocks) * std::uint64_t{sizes.streams});
-
-  if (file) {
-    if (auto sized = size_file(file.get(), total, origins_at); !sized) return sized;
-    const int fd = file.get();
-    const std::uint64_t streams = sizes.streams;
-    origin_storage_ = {fd, origins_at, sizeof(OriginSlot), sizes.origins};
-    stream_storage_ = {fd, streams_at, sizeof(StreamSlot), streams};
-    key_storage_ = {fd, keys_at, sizeof(KeyBlock), streams};
-    more_storage_ = {fd, keys_at + sizeof(KeyBlock) * streams, sizeof(KeyBlock),
-                     kMoreBlocks * streams};
-  } else {
-    auto memory = make_memfd("weir-state", total);
-    if (!memory) return tl::unexpected(memory.error());
-    state_fd_ = std::move(*memory);
-  }
-  const int fd = file ? file.get() : state_fd_.get();
-  auto state = Mapping::map(fd, 0, total, Mapping::Access::kWrite);
+  const Layout layout = layout_of(sizes);
+  auto state = file ? map_file(sizes, file.get()) : map_memory(layout.total);
   if (!state) return tl::unexpected(state.error());
-  if (file) {
-    auto reader = open_for_reading(fd);
-    if (!reader) return tl::unexpected(reader.error());
-    state_fd_ = std::move(*reader);
-  }
   auto counters = CounterPages::make(sizes.workers);
   if (!counters) return tl::unexpected(counters.error());
   file_ = std::move(file);
@@ -84,16 +78,16 @@ Result<void> StateWriter::map_segments(const Sizes& sizes, UniqueFd file) {
 
   // All-zero memory is a valid table of empty slots; only the header has values to set.
   header_ = new (state_.data()) StateHeader;
-  header_->total_bytes = total;
+  header_->total_bytes = layout.total;
   header_->worker_capacity = sizes.workers;
   header_->origin_capacity = sizes.origins;
   header_->stream_capacity = sizes.streams;
-  header_->bucket_count = buckets;
-  header_->workers_offset = workers_at;
-  header_->origins_offset = origins_at;
-  header_->buckets_offset = buckets_at;
-  header_->streams_offset = streams_at;
-  header_->keys_offset = keys_at;
+  header_->bucket_count = layout.buckets;
+  header_->workers_offset = layout.workers_at;
+  header_->origins_offset = layout.origins_at;
+  header_->buckets_offset = layout.buckets_at;
+  header_->streams_offset = layout.streams_at;
+  header_->keys_offset = layout.keys_at;
   header_->master_pid = ::getpid();
   header_->started_wall_ms = wall_ms();
   header_->heartbeat_ms = monotonic_ms();
@@ -103,12 +97,36 @@ Result<void> StateWriter::map_segments(const Sizes& sizes, UniqueFd file) {
   }
   auto* base = static_cast<std::uint8_t*>(state_.data());
   // The tables lie at page-aligned offsets of the mapping; casting is what a mapping is for.
-  workers_ = reinterpret_cast<WorkerSlot*>(base + workers_at);
-  origins_ = reinterpret_cast<OriginSlot*>(base + origins_at);
-  buckets_ = reinterpret_cast<Bucket*>(base + buckets_at);
-  streams_ = reinterpret_cast<StreamSlot*>(base + streams_at);
-  keys_ = reinterpret_cast<KeyBlock*>(base + keys_at);
+  workers_ = reinterpret_cast<WorkerSlot*>(base + layout.workers_at);
+  origins_ = reinterpret_cast<OriginSlot*>(base + layout.origins_at);
+  buckets_ = reinterpret_cast<Bucket*>(base + layout.buckets_at);
+  streams_ = reinterpret_cast<StreamSlot*>(base + layout.streams_at);
+  keys_ = reinterpret_cast<KeyBlock*>(base + layout.keys_at);
   return {};
+}
+
+Result<Mapping> StateWriter::map_memory(std::uint64_t size) {
+  auto memory = make_memfd("weir-state", size);
+  if (!memory) return tl::unexpected(memory.error());
+  state_fd_ = std::move(*memory);
+  return Mapping::map(state_fd_.get(), 0, size, Mapping::Access::kWrite);
+}
+
+Result<Mapping> StateWriter::map_file(const Sizes& sizes, int fd) {
+  const Layout layout = layout_of(sizes);
+  if (auto sized = size_file(fd, layout.total, layout.origins_at); !sized) {
+    return tl::unexpected(sized.error());
+  }
+  const std::uint64_t streams = sizes.streams;
+  origin_storage_ = {fd, layout.origins_at, sizeof(OriginSlot), sizes.origins};
+  stream_storage_ = {fd, layout.streams_at, sizeof(StreamSlot), streams};
+  key_storage_ = {fd, layout.keys_at, sizeof(KeyBlock), streams};
+  more_storage_ = {fd, layout.keys_at + sizeof(KeyBlock) * streams, sizeof(KeyBlock),
+                   kMoreBlocks * streams};
+  auto reader = open_for_reading(fd);
+  if (!reader) return tl::unexpected(reader.error());
+  state_fd_ = std::move(*reader);
+  return Mapping::map(fd, 0, layout.total, Mapping::Access::kWrite);
 }
 
 Result<void> StateWriter::seal() {

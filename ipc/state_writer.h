@@ -65,6 +65,8 @@ class StateWriter {
  private:
   StateWriter() = default;
   Result<void> map_segments(const Sizes& sizes, UniqueFd file);
+  Result<Mapping> map_memory(std::uint64_t size);
+  Result<Mapping> map_file(const Sizes& sizes, int fd);
   Result<void> seal();
   bool has_storage(std::uint32_t slot, std::size_t key_length);
   std::uint32_t find_bucket(std::uint64_t hash, std::string_view key) const;

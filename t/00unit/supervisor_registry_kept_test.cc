@@ -11,7 +11,6 @@
 namespace weir {
 namespace {
 
-using ipc::EndpointKind;
 using ipc::OriginRef;
 using ipc::Role;
 using test::Rig;
