@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 from rtmp_helpers import noise_tags, player, publisher, quiet
+from test_kept import kill_everything
 from weirtest import free_port, poll
 from weirtest.dnsserver import Dnsmasq, DnsServer
 
@@ -110,7 +111,7 @@ def test_registered_and_named(lab, dns):
     dns.set(NAME, ["127.0.0.2"], ttl=0)
     weir, _ = start(lab, dns, fake.rtmp_port)
     wait(weir, "127.0.0.2")
-    publisher(weir, "a")
+    publishing = publisher(weir, "a")
     assert weir.register(fake, "srs-1", ip="127.0.0.2")[0] == 200
     ident = weir.origins()[0]["id"]
     dns.set(NAME, ["127.0.0.9"], ttl=0)
@@ -119,6 +120,7 @@ def test_registered_and_named(lab, dns):
     wait(weir, "127.0.0.9")
     row = next(one for one in weir.origins() if one["id"] == ident)
     assert row["from"] == "registration" and not row["draining"] and row["publishers"] == 1
+    publishing.close()
 
 
 def test_what_answers_hold(lab, dns):
@@ -164,10 +166,27 @@ def test_upgrade_while_the_name_server_is_silent(lab, dns):
     weir.wait_log("generation drains")
     assert named(weir) == {"127.0.0.2": True, "127.0.0.3": False, "127.0.0.4": False}
     assert {row["ip"] for row in weir.origins() if row["draining"]} == {"127.0.0.2", "127.0.0.4"}
-    publisher(weir, "b")
-    player(weir, "a")
+    held = [publishing, publisher(weir, "b"), player(weir, "a")]
     assert {row["stream"]: row["origin_name"] for row in weir.streams()} == {"a": "srs-127.0.0.2", "b": "srs-127.0.0.3"}
-    publishing.close()
+    held.clear()
+
+
+def test_restart_while_the_name_server_is_silent(lab, dns):
+    """After the end of everything the new service has them, and their streams, from the file."""
+    first = lab.fake_origin(ip="127.0.0.2")
+    lab.fake_origin(ip="127.0.0.3", port=first.rtmp_port)
+    dns.set(NAME, ["127.0.0.2", "127.0.0.3"], ttl=0)
+    weir, _ = start(lab, dns, first.rtmp_port)
+    wait(weir, "127.0.0.2", "127.0.0.3")
+    held = [publisher(weir, name) for name in "abcd"]
+    before = {row["stream"]: row["origin_name"] for row in weir.streams()}
+    assert set(before.values()) == {"srs-127.0.0.2", "srs-127.0.0.3"}
+    dns.mode = "silent"
+    kill_everything(weir)
+    held.clear()
+    weir.start()
+    assert named(weir) == {"127.0.0.2": False, "127.0.0.3": False}
+    assert {row["stream"]: row["origin_name"] for row in weir.streams()} == before
 
 
 def test_real_name_server_and_origins(lab, media):

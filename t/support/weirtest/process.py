@@ -34,19 +34,22 @@ def sanitized():
 
 
 def free_port(udp=False):
-    """A port that is free now and is not given out twice."""
+    """A port that is free now and is not given out twice; of UDP: also for TCP, as name servers need."""
     for _ in range(4000):
         port = _FIRST + next(_ports) % (_END - _FIRST)
-        if port in _RESERVED:
-            continue
-        kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("0.0.0.0", port))
-                return port
-            except OSError:
-                continue
+        if port not in _RESERVED and _is_free(port, socket.SOCK_STREAM) and (
+                not udp or _is_free(port, socket.SOCK_DGRAM)):
+            return port
     raise RuntimeError("no free port")
+
+
+def _is_free(port, kind):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
 
 
 def poll(what, predicate, timeout=10.0, interval=0.02):
