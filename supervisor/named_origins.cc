@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "ipc/origin_walk.h"
+#include "ipc/saved_state.h"
 
 namespace weir {
 namespace {
@@ -145,7 +146,10 @@ void NamedOrigins::end(Set& set, std::uint64_t now_ms) {
 void NamedOrigins::adopt(const ipc::StateView& predecessor, std::uint64_t now_ms) {
   ipc::each_origin(predecessor, [&](ipc::OriginRef, const OriginRecord& record) {
     const Endpoint address = address_of(record.addresses[0]);
-    if (record.naming == Naming::kNone || !address.is_numeric() || !address.is_host()) return;
+    if (record.naming == Naming::kNone || !ipc::plausible(record) || !address.is_numeric() ||
+        !address.is_host()) {
+      return;
+    }
     constexpr auto kRtmp = static_cast<std::size_t>(ipc::EndpointKind::kRtmp);
     for (const Endpoint& endpoint : record.endpoints[kRtmp]) {
       const auto found =

@@ -40,7 +40,8 @@ class NamedOrigins {
   // Origins of blocks that stay, stay; those of blocks that have gone drain. Call after
   // Origins::apply().
   void apply(const Config& config, std::uint64_t now_ms);
-  // Takes over those of the predecessor whose blocks are here. Call after Origins::adopt().
+  // Takes over those of the predecessor, or of a file, whose blocks are here. Call after
+  // Origins::adopt().
   void adopt(const ipc::StateView& predecessor, std::uint64_t now_ms);
   // That of another generation than the one that serves is dropped: it speaks of other blocks.
   void on_answer(const ipc::NamedAddresses& message, std::uint64_t now_ms);
