@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 
 #include "common/base/hash.h"
@@ -32,11 +33,25 @@ bool is_endpoint(const Endpoint& endpoint, const HostNames& hosts) {
          (endpoint.family == Family::kName && !hosts.at(endpoint.ip[0]).empty());
 }
 
+bool is_empty_or_address(const Endpoint& endpoint) {
+  return endpoint.empty() || endpoint.is_numeric();
+}
+
+// A host's, by which nothing is dialled that an endpoint does not say.
+bool are_addresses(const OriginRecord& record) {
+  return is_empty_or_address(record.ip) &&
+         std::all_of(std::begin(record.addresses), std::end(record.addresses), is_empty_or_address);
+}
+
 }  // namespace
 
 Result<void> check_saved(const StateView& state, const std::string& boot_id, std::uint64_t now_ms,
                          std::uint64_t max_age_ms) {
   const StateHeader& header = state.header();
+  if (header.origin_capacity > limits::kMaxOrigins ||
+      header.stream_capacity > limits::kMaxStreams) {
+    return fail("its tables are larger than any of this program");
+  }
   if (text_of(header.boot_id) != boot_id) return fail("it is from before the machine's last start");
   const std::uint64_t beat_ms = header.heartbeat_ms.load(std::memory_order_relaxed);
   if (beat_ms > now_ms || now_ms - beat_ms > max_age_ms) return fail("it was left too long ago");
@@ -46,7 +61,8 @@ Result<void> check_saved(const StateView& state, const std::string& boot_id, std
 bool plausible(const OriginRecord& record) {
   for (const std::size_t at :
        {offsetof(OriginRecord, is_static), offsetof(OriginRecord, draining),
-        offsetof(OriginRecord, send_client_ip), offsetof(OriginRecord, unproven)}) {
+        offsetof(OriginRecord, send_client_ip), offsetof(OriginRecord, unproven),
+        offsetof(OriginRecord, drain_configured)}) {
     if (!is_bool(record, at)) return false;
   }
   if (record.state != OriginState::kUp && record.state != OriginState::kDead) return false;
@@ -65,6 +81,7 @@ bool plausible(const OriginRecord& record) {
       if (!is_endpoint(record.endpoints[kind][i], record.hosts)) return false;
     }
   }
+  if (!are_addresses(record)) return false;
   return endpoints > 0 || record.hosts.count() > 0;
 }
 

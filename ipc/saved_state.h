@@ -12,8 +12,8 @@
 
 namespace weir::ipc {
 
-// Fails when the segment is of another boot, or when its master's last sign of life is longer ago
-// than max_age_ms.
+// Fails when the tables are larger than options can make them, or the segment is of another boot,
+// or when its master's last sign of life is longer ago than max_age_ms.
 Result<void> check_saved(const StateView& state, const std::string& boot_id, std::uint64_t now_ms,
                          std::uint64_t max_age_ms);
 

@@ -25,7 +25,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
-inline constexpr std::uint32_t kStateVersion = 6;
+inline constexpr std::uint32_t kStateVersion = 7;
 inline constexpr std::uint32_t kMaxWorkers = 4096;  // greatest capacity of the worker table
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
@@ -135,6 +135,9 @@ struct OriginRecord {
   LearnApi learn_api = LearnApi::kNone;     // that has answered
   LearnState learn_state = LearnState::kUnknown;
   Naming naming = Naming::kNone;
+  // What the configuration says of draining, to tell it from what the API has said.
+  bool drain_configured = false;
+  std::uint8_t reserved[7] = {};
 
   bool has(EndpointKind kind) const { return endpoint_count[static_cast<std::size_t>(kind)] > 0; }
   // Of the header that a connection to such an endpoint begins with; 0: none. An API is asked by
@@ -170,7 +173,7 @@ struct OriginRecord {
     return state == OriginState::kUp && has(kind) && !is_ejected(kind);
   }
 };
-static_assert(sizeof(OriginRecord) == 1392);
+static_assert(sizeof(OriginRecord) == 1400);
 
 // The state in one word for people: "unresolved" as above, "ejected" when the RTMP endpoint is, or,
 // without one, when all are that can be probed.

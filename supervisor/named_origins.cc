@@ -77,6 +77,7 @@ void NamedOrigins::configure(std::uint32_t slot, const OriginRecord& to) {
   record.is_static = true;
   record.naming = to.naming;
   record.draining = to.draining;
+  record.drain_configured = to.drain_configured;
   record.send_client_ip = to.send_client_ip;
   record.proxy_protocol = to.proxy_protocol;
   record.learn_mode = to.learn_mode;
@@ -160,7 +161,7 @@ void NamedOrigins::adopt(const ipc::StateView& predecessor, std::uint64_t now_ms
       if (place(set, address, member, now_ms) != Placed::kDone) return;
       member.named = record.naming == Naming::kNamed;
       if (!member.named) return leave(set, member, now_ms);
-      origins_.at(member.ref.slot).record.draining = record.draining;  // as the API has set it
+      keep_draining(origins_.at(member.ref.slot).record, record);
       return origins_.publish(member.ref.slot);
     }
   });

@@ -112,7 +112,7 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   ipc::OriginRecord record;
   record.state = OriginState::kUp;
   record.is_static = true;
-  record.draining = config.drain;
+  record.draining = record.drain_configured = config.drain;
   record.send_client_ip = config.send_client_ip;
   record.proxy_protocol = config.proxy_protocol;
   record.learn_mode = learn_mode_of(config.learn);
@@ -129,6 +129,10 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   put_endpoints(record, ipc::EndpointKind::kSrt, config.srt);
   put_endpoints(record, ipc::EndpointKind::kRtc, config.rtc);
   return record;
+}
+
+void keep_draining(ipc::OriginRecord& record, const ipc::OriginRecord& before) {
+  if (record.drain_configured == before.drain_configured) record.draining = before.draining;
 }
 
 LogLine& describe(LogLine& line, const ipc::OriginRecord& record) {
@@ -275,7 +279,7 @@ std::size_t Origins::adopt(const ipc::StateView& predecessor,
     if (ended_ms && !ipc::plausible(record)) return;
     if (record.naming != ipc::Naming::kNone) return;  // NamedOrigins has those
     if (const std::uint32_t slot = find_adopted(record); slot != ipc::kNoSlot) {
-      origins_[slot].record.draining = record.draining;  // as the API has set it
+      keep_draining(origins_[slot].record, record);
       learn_addresses(slot, record);
       publish(slot);
       return;
@@ -412,7 +416,7 @@ ipc::Reply Origins::heartbeat(std::uint32_t slot, const ipc::OriginRegister& m,
   if (record.naming == ipc::Naming::kLeft) {
     // No name has it any more, but it says that it is there.
     record.naming = ipc::Naming::kNone;
-    record.is_static = record.draining = false;
+    record.is_static = record.draining = record.drain_configured = false;
     record.weight = 1;
     registered_.apply_to(record);
     copy_text(record.name, text_of(m.server));
@@ -488,7 +492,8 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
       record.proxy_protocol = config.proxy_protocol;
       record.learn_mode = learn_mode_of(config.learn);
       copy_text(record.tls_name, config.tls_name);
-      if (have.config.drain != config.drain) record.draining = config.drain;
+      if (have.config.drain != config.drain)
+        record.draining = record.drain_configured = config.drain;
       publish(have.ref.slot);
       have.config = config;
       LogLine line(LogLevel::kNotice, "origin changed by the configuration");

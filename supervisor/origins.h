@@ -168,6 +168,9 @@ OriginIndex::Keys keys_of(const Origins::Origin& origin);
 // A configured origin as the shared memory shows it, with names in place of addresses.
 ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms);
 
+// What the API said of draining holds on, unless the configuration has changed its mind since.
+void keep_draining(ipc::OriginRecord& record, const ipc::OriginRecord& before);
+
 // What log lines say of an origin.
 LogLine& describe(LogLine& line, const ipc::OriginRecord& record);
 

@@ -21,6 +21,10 @@ inline constexpr std::size_t kAliasCaptures = 8;     // of one rule
 inline constexpr std::size_t kAliasChoices = 16;     // words of one choice
 inline constexpr std::size_t kAliasSegments = 32;    // of a path; a longer one matches no rule
 
+// Tables of the state segment (max_origins, max_streams).
+inline constexpr std::uint32_t kMaxOrigins = 65535;
+inline constexpr std::uint32_t kMaxStreams = 4194304;
+
 // Registration (System API).
 inline constexpr std::size_t kRegisterBodyBytes = 64 * 1024;
 inline constexpr std::size_t kOriginTextBytes = 63;  // server, service, pid, device_id, name

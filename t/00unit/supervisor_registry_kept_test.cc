@@ -149,6 +149,56 @@ TEST_CASE("origins of the configuration are its own; dead ones are not taken ove
   CHECK_FALSE(after.known("v/live/s"));
 }
 
+TEST_CASE("the API's word on draining is kept until the configuration changes its own") {
+  const auto with = [](bool drain) {
+    OriginConfig origin;
+    origin.name = "configured";
+    origin.drain = drain;
+    origin.rtmp = {Rig::endpoint(1935)};
+    Config config;
+    config.origins = {origin};
+    return config;
+  };
+  for (const bool before_drain : {false, true}) {
+    for (const bool after_drain : {false, true}) {
+      for (const bool told : {false, true}) {
+        Rig before;
+        before.registry.apply(with(before_drain), before.now);
+        ipc::OriginCommand command;
+        command.origin = {0, 1};
+        command.action = told ? ipc::OriginAction::kDrain : ipc::OriginAction::kUndrain;
+        REQUIRE(before.registry.origins().command(command).code == ipc::ReplyCode::kOk);
+        Rig after;
+        after.registry.apply(with(after_drain), after.now);
+        after.registry.restore(before.view, after.now);
+        CHECK(after.origin({0, 1}).draining == (before_drain == after_drain ? told : after_drain));
+      }
+    }
+  }
+}
+
+TEST_CASE("a record of an origin is believed if it is whole") {
+  Before before;
+  const ipc::OriginRecord good = before.origin(before.a);
+  CHECK(ipc::plausible(good));
+  const auto spoilt = [&good](auto&& spoil) {
+    ipc::OriginRecord record = good;
+    spoil(record);
+    return !ipc::plausible(record);
+  };
+  const auto odd = static_cast<Family>(77);
+  CHECK(spoilt([&](auto& r) { r.ip.family = odd; }));
+  CHECK(spoilt([&](auto& r) { r.addresses[3].family = odd; }));
+  CHECK(spoilt([&](auto& r) { r.endpoints[0][0].family = odd; }));
+  CHECK(spoilt([&](auto& r) { r.endpoints[0][0].port = 0; }));
+  CHECK(spoilt([&](auto& r) { r.endpoint_count[2] = 5; }));
+  CHECK(spoilt([&](auto& r) { r.weight = limits::kOriginWeight + 1; }));
+  CHECK(spoilt([&](auto& r) { r.name[0] = '\0'; }));
+  CHECK(spoilt([&](auto& r) { r.pid[0] = '\n'; }));
+  CHECK(spoilt([&](auto& r) { std::memset(r.server, 'x', sizeof r.server); }));
+  CHECK(spoilt([&](auto& r) { std::memset(&r.drain_configured, 2, 1); }));
+}
+
 TEST_CASE("whatever the segment holds, only what is whole comes out") {
   Before before;
   before.open(1, "v/live/s", Role::kPublisher, before.a);
@@ -205,6 +255,11 @@ TEST_CASE("a segment of another boot, or of long ago, is not taken up") {
   CHECK_FALSE(ipc::check_saved(rig.view, boot, 6001, 1000).has_value());
   CHECK_FALSE(ipc::check_saved(rig.view, boot, 4999, 1000).has_value());
   CHECK_FALSE(ipc::check_saved(rig.view, "another", 5000, 1000).has_value());
+  rig.writer.header().stream_capacity = limits::kMaxStreams + 1;
+  CHECK_FALSE(ipc::check_saved(rig.view, boot, 6000, 1000).has_value());
+  rig.writer.header().stream_capacity = 64;
+  rig.writer.header().origin_capacity = limits::kMaxOrigins + 1;
+  CHECK_FALSE(ipc::check_saved(rig.view, boot, 6000, 1000).has_value());
 }
 
 }  // namespace weir

@@ -68,7 +68,9 @@ def test_every_stream_is_where_it_was(lab, media, learn):
     assert places(weir) == before
     if learn == "off":
         assert {row["source"] for row in weir.streams()} == {"kept"}
+        assert weir.metric("weir_streams_kept") == 15
     poll("origins are proven", lambda: not any(row["unproven"] for row in weir.origins()))
+    assert weir.metric("weir_origins_unproven") == 0
     play_all(lab, weir, [f"live/d{i}" for i in range(wanted - 15)])
     # Viewers first, then the publishers, who are brought to where these wait.
     viewers = {name: start_play(lab, weir.url(name), seconds=1) for name in list(publishers)[:5]}

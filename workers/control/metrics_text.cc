@@ -122,6 +122,8 @@ void write_origins(Exposition& out, const ipc::StateView& state) {
   out.sample("weir_origins", label("state", "ejected"), counts.ejected);
   out.sample("weir_origins", label("state", "dead"), counts.dead);
   out.single("weir_origins_draining", "gauge", "Origins that take no new stream.", counts.draining);
+  out.single("weir_origins_unproven", "gauge",
+             "Origins of the last service that nobody has heard of since.", counts.unproven);
 
   const std::vector<OriginRow> rows = origin_rows(state);
   write_names(out, rows, state.header());
@@ -150,18 +152,20 @@ void write_origins(Exposition& out, const ipc::StateView& state) {
                   [](const auto& o, std::size_t i) { return o.endpoint[i].probes_failed; });
 }
 
-// What the origins' own APIs show, by origin.
-void write_learned(Exposition& out, const ipc::StateView& state) {
+// What the origins' own APIs show, by origin, and what was kept.
+void write_sources(Exposition& out, const ipc::StateView& state) {
   struct Sum {
     std::uint64_t streams = 0;
     std::uint64_t kbps = 0;
   };
   std::vector<Sum> sums(state.header().origin_capacity);
+  std::uint64_t kept = 0;
   std::uint64_t left = load(state.header().streams_used);
   for (std::uint32_t slot = 0; slot < state.header().stream_capacity && left > 0; ++slot) {
     ipc::StreamHead stream;
     if (!state.read_stream_head(slot, stream)) continue;
     --left;
+    if (stream.has(ipc::kKept)) ++kept;
     if (!stream.has(ipc::kLearned) || stream.origin_slot >= sums.size()) continue;
     ++sums[stream.origin_slot].streams;
     sums[stream.origin_slot].kbps += stream.facts.kbps;
@@ -177,6 +181,8 @@ void write_learned(Exposition& out, const ipc::StateView& state) {
     rows.push_back({label("origin", text_of(origin.name)) + "," + label("id", origin_id(ref)),
                     sums[ref.slot], origin.learn_state == ipc::LearnState::kFresh});
   });
+  out.single("weir_streams_kept", "gauge",
+             "Streams of the last service that nobody has shown since.", kept);
   out.family("weir_origin_learn_up", "gauge", "1 while the origin's API shows its streams.");
   for (const Row& row : rows) out.sample("weir_origin_learn_up", row.labels, row.fresh ? 1U : 0U);
   out.family("weir_origin_learned_streams", "gauge",
@@ -255,7 +261,7 @@ std::string metrics_text(const ipc::StateView& state, const ipc::CountersView& c
   Exposition out;
   write_counters(out, state, counters);
   write_origins(out, state);
-  write_learned(out, state);
+  write_sources(out, state);
   write_workers(out, state);
   write_master(out, state.header());
   if (certificate_end) {

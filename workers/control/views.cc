@@ -249,6 +249,7 @@ OriginCounts count_origins(const ipc::StateView& state) {
     if (word == "ejected") ++counts.ejected;
     if (word == "dead") ++counts.dead;
     if (origin.draining) ++counts.draining;
+    if (origin.unproven) ++counts.unproven;
   });
   return counts;
 }

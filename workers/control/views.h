@@ -32,7 +32,7 @@ JsonPtr summaries_answer(const ipc::StateView& state, const ipc::CountersView& c
                          std::uint64_t now_wall_ms);
 
 struct OriginCounts {
-  std::uint64_t up = 0, unresolved = 0, ejected = 0, dead = 0, draining = 0;
+  std::uint64_t up = 0, unresolved = 0, ejected = 0, dead = 0, draining = 0, unproven = 0;
 };
 OriginCounts count_origins(const ipc::StateView& state);
 bool has_ready_worker(const ipc::StateView& state, ipc::WorkerKind kind);
