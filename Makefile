@@ -152,10 +152,10 @@ build/fuzz/registration: FUZZ_LIBS := -lcjson
 build/fuzz/flow_file: $(patsubst %,build/fuzz/obj/ipc/%.o,flow_file flow_reader flow_table kept_file mapping)
 build/fuzz/saved_state: $(patsubst %,build/fuzz/obj/ipc/%.o,boot_id counter_pages counters kept_file mapping route_reader saved_state shm_layout state_writer)
 .PRECIOUS: build/fuzz/obj/%.o build/fuzz/obj/t/fuzz/%_fuzz.o
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 6
 .PHONY: fuzz fuzz-smoke
 fuzz: $(FUZZ_BINS)  ## build the fuzz targets
-fuzz-smoke: fuzz  ## run each fuzz target for FUZZ_SECONDS (10) on its corpus
+fuzz-smoke: fuzz  ## run each fuzz target for FUZZ_SECONDS (6) on its corpus
 	scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_BINS)
 
 .PHONY: lint format
