@@ -150,7 +150,7 @@ build/fuzz/%: build/fuzz/obj/t/fuzz/%_fuzz.o $(FUZZ_OBJS)
 build/fuzz/registration: $(patsubst %,build/fuzz/obj/workers/control/%.o,registration json text)
 build/fuzz/registration: FUZZ_LIBS := -lcjson
 build/fuzz/flow_file: $(patsubst %,build/fuzz/obj/ipc/%.o,flow_file flow_reader flow_table kept_file mapping)
-build/fuzz/saved_state: $(patsubst %,build/fuzz/obj/ipc/%.o,boot_id counter_pages counters kept_file mapping route_reader saved_state shm_layout state_writer)
+build/fuzz/saved_state: $(patsubst %,build/fuzz/obj/ipc/%.o,boot_id counter_pages counters mapping route_reader saved_state shm_layout state_writer table_memory)
 .PRECIOUS: build/fuzz/obj/%.o build/fuzz/obj/t/fuzz/%_fuzz.o
 FUZZ_SECONDS ?= 6
 .PHONY: fuzz fuzz-smoke

@@ -18,11 +18,6 @@
 namespace weir::ipc {
 namespace {
 
-constexpr std::uint64_t kPage = 4096;
-constexpr std::uint64_t round_up(std::uint64_t bytes) {
-  return (bytes + kPage - 1) / kPage * kPage;
-}
-
 struct Layout {
   std::uint32_t buckets;
   std::uint64_t usernames_at;
@@ -35,43 +30,34 @@ Layout layout_of(std::uint32_t capacity) {
   // Two credential sets, or two socket ids, a flow: half full at most.
   layout.buckets = std::bit_ceil(4 * capacity);
   const std::uint64_t index_bytes = sizeof(FlowBucket) * std::uint64_t{layout.buckets};
-  layout.usernames_at = round_up(sizeof(FlowHeader));
-  layout.clients_at = round_up(layout.usernames_at + index_bytes);
-  layout.flows_at = round_up(layout.clients_at + index_bytes);
-  layout.total = round_up(layout.flows_at + sizeof(FlowSlot) * std::uint64_t{capacity});
+  layout.usernames_at = round_up_to_page(sizeof(FlowHeader));
+  layout.clients_at = round_up_to_page(layout.usernames_at + index_bytes);
+  layout.flows_at = round_up_to_page(layout.clients_at + index_bytes);
+  layout.total = round_up_to_page(layout.flows_at + sizeof(FlowSlot) * std::uint64_t{capacity});
   return layout;
 }
 
 }  // namespace
 
 Result<FlowWriter> FlowWriter::make(std::uint32_t capacity) {
-  auto fd = make_memfd("weir-flows", layout_of(capacity).total);
-  if (!fd) return tl::unexpected(fd.error());
-  return make_on(capacity, std::move(*fd), false);
+  auto memory = TableMemory::make("weir-flows", layout_of(capacity).total);
+  if (!memory) return tl::unexpected(memory.error());
+  return make_on(capacity, std::move(*memory));
 }
 
 Result<FlowWriter> FlowWriter::make_in_file(std::uint32_t capacity, UniqueFd file) {
   const Layout layout = layout_of(capacity);
-  if (auto sized = size_file(file.get(), layout.total, layout.flows_at); !sized) {
-    return tl::unexpected(sized.error());
-  }
-  return make_on(capacity, std::move(file), true);
+  auto memory = TableMemory::make_in_file(std::move(file), layout.total, layout.flows_at);
+  if (!memory) return tl::unexpected(memory.error());
+  return make_on(capacity, std::move(*memory));
 }
 
-Result<FlowWriter> FlowWriter::make_on(std::uint32_t capacity, UniqueFd fd, bool is_file) {
+Result<FlowWriter> FlowWriter::make_on(std::uint32_t capacity, TableMemory memory) {
   const Layout layout = layout_of(capacity);
-  auto mapping = Mapping::map(fd.get(), 0, layout.total, Mapping::Access::kWrite);
-  if (!mapping) return tl::unexpected(mapping.error());
   FlowWriter writer;
-  auto reader = open_for_reading(fd.get());  // what workers inherit
-  if (!reader) return tl::unexpected(reader.error());
-  writer.reader_fd_ = std::move(*reader);
-  writer.mapping_ = std::move(*mapping);
-  writer.fd_ = std::move(fd);
-  if (is_file) {
-    writer.storage_ = {writer.fd_.get(), layout.flows_at, sizeof(FlowSlot), capacity};
-  }
-  auto* base = static_cast<std::uint8_t*>(writer.mapping_.data());
+  writer.memory_ = std::move(memory);
+  writer.storage_ = writer.memory_.rows(layout.flows_at, sizeof(FlowSlot), capacity);
+  std::uint8_t* const base = writer.memory_.data();
   // All-zero memory is a valid table of empty slots; only the header has values to set.
   writer.header_ = new (base) FlowHeader;
   FlowHeader& header = *writer.header_;
@@ -93,13 +79,6 @@ Result<FlowWriter> FlowWriter::make_on(std::uint32_t capacity, UniqueFd fd, bool
   writer.usernames_ = reinterpret_cast<FlowBucket*>(base + layout.usernames_at);
   writer.clients_ = reinterpret_cast<FlowBucket*>(base + layout.clients_at);
   writer.flows_ = reinterpret_cast<FlowSlot*>(base + layout.flows_at);
-  if (::madvise(base, layout.total, MADV_DONTFORK) != 0) {
-    return fail_errno("cannot keep the session table from children", errno);
-  }
-  constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE;
-  if (!is_file && ::fcntl(writer.fd_.get(), F_ADD_SEALS, kSeals) != 0) {
-    return fail_errno("cannot seal the session table", errno);
-  }
   return writer;
 }
 

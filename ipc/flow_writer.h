@@ -13,9 +13,8 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "ipc/flow_table.h"
-#include "ipc/kept_file.h"
-#include "ipc/mapping.h"
 #include "ipc/probing.h"
+#include "ipc/table_memory.h"
 
 namespace weir::ipc {
 
@@ -27,7 +26,7 @@ class FlowWriter {
   // In an empty file, which grows by what is used: its file system may be too full for the rest.
   static Result<FlowWriter> make_in_file(std::uint32_t capacity, UniqueFd file);
 
-  int reader_fd() const { return reader_fd_.get(); }
+  int reader_fd() const { return memory_.reader_fd(); }
   FlowHeader& header() { return *header_; }
   const FlowHeader& header() const { return *header_; }
   std::uint32_t capacity() const { return header_->capacity; }
@@ -59,7 +58,7 @@ class FlowWriter {
     std::uint8_t clients_present = 0;
   };
 
-  static Result<FlowWriter> make_on(std::uint32_t capacity, UniqueFd fd, bool is_file);
+  static Result<FlowWriter> make_on(std::uint32_t capacity, TableMemory memory);
   void store(std::uint32_t slot, const FlowRecord& record);
   Keys keys_of(const FlowRecord& record) const;
   void reindex(std::uint32_t slot, const Keys& next);
@@ -67,9 +66,7 @@ class FlowWriter {
   BucketTable clients() const { return {clients_, header_->client_buckets}; }
   void count(const FlowRecord& record, int by);
 
-  Mapping mapping_;
-  UniqueFd fd_;
-  UniqueFd reader_fd_;
+  TableMemory memory_;
   FlowHeader* header_ = nullptr;
   FlowBucket* usernames_ = nullptr;
   FlowBucket* clients_ = nullptr;

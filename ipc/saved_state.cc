@@ -13,9 +13,9 @@ namespace weir::ipc {
 namespace {
 
 // As its byte says: of another value than 0 and 1 a bool must not even be read.
-bool is_bool(const OriginRecord& record, std::size_t at) {
+bool is_whole(const bool* flag) {
   std::uint8_t byte = 0;
-  std::memcpy(&byte, reinterpret_cast<const std::uint8_t*>(&record) + at, 1);
+  std::memcpy(&byte, flag, 1);
   return byte <= 1;
 }
 
@@ -59,11 +59,9 @@ Result<void> check_saved(const StateView& state, const std::string& boot_id, std
 }
 
 bool plausible(const OriginRecord& record) {
-  for (const std::size_t at :
-       {offsetof(OriginRecord, is_static), offsetof(OriginRecord, draining),
-        offsetof(OriginRecord, send_client_ip), offsetof(OriginRecord, unproven),
-        offsetof(OriginRecord, drain_configured)}) {
-    if (!is_bool(record, at)) return false;
+  for (const bool* flag : {&record.is_static, &record.draining, &record.send_client_ip,
+                           &record.unproven, &record.drain_configured}) {
+    if (!is_whole(flag)) return false;
   }
   if (record.state != OriginState::kUp && record.state != OriginState::kDead) return false;
   if (record.naming > Naming::kLeft || text_of(record.name).empty()) return false;

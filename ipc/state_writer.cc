@@ -1,7 +1,5 @@
 #include "ipc/state_writer.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -20,10 +18,6 @@
 namespace weir::ipc {
 namespace {
 
-constexpr std::uint64_t kPage = 4096;
-constexpr std::uint64_t round_up(std::uint64_t bytes) {
-  return (bytes + kPage - 1) / kPage * kPage;
-}
 constexpr std::uint32_t kNoBucket = 0xFFFFFFFF;
 
 // What a file gets storage for at once lies before the origins.
@@ -40,105 +34,78 @@ Layout layout_of(const StateWriter::Sizes& sizes) {
   Layout layout{};
   const std::uint64_t streams = sizes.streams;
   layout.buckets = std::bit_ceil(2 * sizes.streams);
-  layout.workers_at = round_up(sizeof(StateHeader));
+  layout.workers_at = round_up_to_page(sizeof(StateHeader));
   layout.buckets_at =
-      round_up(layout.workers_at + sizeof(WorkerSlot) * std::uint64_t{sizes.workers});
-  layout.origins_at = round_up(layout.buckets_at + sizeof(Bucket) * std::uint64_t{layout.buckets});
+      round_up_to_page(layout.workers_at + sizeof(WorkerSlot) * std::uint64_t{sizes.workers});
+  layout.origins_at =
+      round_up_to_page(layout.buckets_at + sizeof(Bucket) * std::uint64_t{layout.buckets});
   layout.streams_at =
-      round_up(layout.origins_at + sizeof(OriginSlot) * std::uint64_t{sizes.origins});
-  layout.keys_at = round_up(layout.streams_at + sizeof(StreamSlot) * streams);
-  layout.total = round_up(layout.keys_at + sizeof(KeyBlock) * (1 + kMoreBlocks) * streams);
+      round_up_to_page(layout.origins_at + sizeof(OriginSlot) * std::uint64_t{sizes.origins});
+  layout.keys_at = round_up_to_page(layout.streams_at + sizeof(StreamSlot) * streams);
+  layout.total = round_up_to_page(layout.keys_at + sizeof(KeyBlock) * (1 + kMoreBlocks) * streams);
   return layout;
 }
 
 }  // namespace
 
 Result<StateWriter> StateWriter::make(const Sizes& sizes) {
-  return make_in_file(sizes, {});
+  auto memory = TableMemory::make("weir-state", layout_of(sizes).total);
+  if (!memory) return tl::unexpected(memory.error());
+  return make_on(sizes, std::move(*memory));
 }
 
 Result<StateWriter> StateWriter::make_in_file(const Sizes& sizes, UniqueFd file) {
-  StateWriter writer;
-  if (auto mapped = writer.map_segments(sizes, std::move(file)); !mapped) {
-    return tl::unexpected(mapped.error());
-  }
-  if (auto sealed = writer.seal(); !sealed) return tl::unexpected(sealed.error());
-  return writer;
+  const Layout layout = layout_of(sizes);
+  auto memory = TableMemory::make_in_file(std::move(file), layout.total, layout.origins_at);
+  if (!memory) return tl::unexpected(memory.error());
+  return make_on(sizes, std::move(*memory));
 }
 
-Result<void> StateWriter::map_segments(const Sizes& sizes, UniqueFd file) {
+Result<StateWriter> StateWriter::make_on(const Sizes& sizes, TableMemory memory) {
   const Layout layout = layout_of(sizes);
-  auto state = file ? map_file(sizes, file.get()) : map_memory(layout.total);
-  if (!state) return tl::unexpected(state.error());
+  const std::uint64_t streams = sizes.streams;
   auto counters = CounterPages::make(sizes.workers);
   if (!counters) return tl::unexpected(counters.error());
-  file_ = std::move(file);
-  state_ = std::move(*state);
-  counters_ = std::move(*counters);
+  StateWriter writer;
+  writer.memory_ = std::move(memory);
+  writer.counters_ = std::move(*counters);
+  writer.origin_storage_ =
+      writer.memory_.rows(layout.origins_at, sizeof(OriginSlot), sizes.origins);
+  writer.stream_storage_ = writer.memory_.rows(layout.streams_at, sizeof(StreamSlot), streams);
+  writer.key_storage_ = writer.memory_.rows(layout.keys_at, sizeof(KeyBlock), streams);
+  writer.more_storage_ = writer.memory_.rows(layout.keys_at + sizeof(KeyBlock) * streams,
+                                             sizeof(KeyBlock), kMoreBlocks * streams);
 
   // All-zero memory is a valid table of empty slots; only the header has values to set.
-  header_ = new (state_.data()) StateHeader;
-  header_->total_bytes = layout.total;
-  header_->worker_capacity = sizes.workers;
-  header_->origin_capacity = sizes.origins;
-  header_->stream_capacity = sizes.streams;
-  header_->bucket_count = layout.buckets;
-  header_->workers_offset = layout.workers_at;
-  header_->origins_offset = layout.origins_at;
-  header_->buckets_offset = layout.buckets_at;
-  header_->streams_offset = layout.streams_at;
-  header_->keys_offset = layout.keys_at;
-  header_->master_pid = ::getpid();
-  header_->started_wall_ms = wall_ms();
-  header_->heartbeat_ms = monotonic_ms();
-  read_boot_id().copy(header_->boot_id, sizeof header_->boot_id - 1);
-  if (::getrandom(&header_->seed, sizeof header_->seed, 0) != sizeof header_->seed) {
+  std::uint8_t* const base = writer.memory_.data();
+  writer.header_ = new (base) StateHeader;
+  StateHeader& header = *writer.header_;
+  header.total_bytes = layout.total;
+  header.worker_capacity = sizes.workers;
+  header.origin_capacity = sizes.origins;
+  header.stream_capacity = sizes.streams;
+  header.bucket_count = layout.buckets;
+  header.workers_offset = layout.workers_at;
+  header.origins_offset = layout.origins_at;
+  header.buckets_offset = layout.buckets_at;
+  header.streams_offset = layout.streams_at;
+  header.keys_offset = layout.keys_at;
+  header.master_pid = ::getpid();
+  header.started_wall_ms = wall_ms();
+  header.heartbeat_ms = monotonic_ms();
+  read_boot_id().copy(header.boot_id, sizeof header.boot_id - 1);
+  HashSeed seed;
+  if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) {
     return fail_errno("no random numbers", errno);
   }
-  auto* base = static_cast<std::uint8_t*>(state_.data());
+  header.seed = seed;
   // The tables lie at page-aligned offsets of the mapping; casting is what a mapping is for.
-  workers_ = reinterpret_cast<WorkerSlot*>(base + layout.workers_at);
-  origins_ = reinterpret_cast<OriginSlot*>(base + layout.origins_at);
-  buckets_ = reinterpret_cast<Bucket*>(base + layout.buckets_at);
-  streams_ = reinterpret_cast<StreamSlot*>(base + layout.streams_at);
-  keys_ = reinterpret_cast<KeyBlock*>(base + layout.keys_at);
-  return {};
-}
-
-Result<Mapping> StateWriter::map_memory(std::uint64_t size) {
-  auto memory = make_memfd("weir-state", size);
-  if (!memory) return tl::unexpected(memory.error());
-  state_fd_ = std::move(*memory);
-  return Mapping::map(state_fd_.get(), 0, size, Mapping::Access::kWrite);
-}
-
-Result<Mapping> StateWriter::map_file(const Sizes& sizes, int fd) {
-  const Layout layout = layout_of(sizes);
-  if (auto sized = size_file(fd, layout.total, layout.origins_at); !sized) {
-    return tl::unexpected(sized.error());
-  }
-  const std::uint64_t streams = sizes.streams;
-  origin_storage_ = {fd, layout.origins_at, sizeof(OriginSlot), sizes.origins};
-  stream_storage_ = {fd, layout.streams_at, sizeof(StreamSlot), streams};
-  key_storage_ = {fd, layout.keys_at, sizeof(KeyBlock), streams};
-  more_storage_ = {fd, layout.keys_at + sizeof(KeyBlock) * streams, sizeof(KeyBlock),
-                   kMoreBlocks * streams};
-  auto reader = open_for_reading(fd);
-  if (!reader) return tl::unexpected(reader.error());
-  state_fd_ = std::move(*reader);
-  return Mapping::map(fd, 0, layout.total, Mapping::Access::kWrite);
-}
-
-Result<void> StateWriter::seal() {
-  if (::madvise(state_.data(), state_.size(), MADV_DONTFORK) != 0) {
-    return fail_errno("cannot keep shared memory from children", errno);
-  }
-  if (file_) return {};  // which takes no seals
-  constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
-  if (::fcntl(state_fd_.get(), F_ADD_SEALS, kSeals) != 0) {
-    return fail_errno("cannot seal shared memory", errno);
-  }
-  return {};
+  writer.workers_ = reinterpret_cast<WorkerSlot*>(base + layout.workers_at);
+  writer.origins_ = reinterpret_cast<OriginSlot*>(base + layout.origins_at);
+  writer.buckets_ = reinterpret_cast<Bucket*>(base + layout.buckets_at);
+  writer.streams_ = reinterpret_cast<StreamSlot*>(base + layout.streams_at);
+  writer.keys_ = reinterpret_cast<KeyBlock*>(base + layout.keys_at);
+  return writer;
 }
 
 std::uint32_t StateWriter::find_bucket(std::uint64_t hash, std::string_view key) const {

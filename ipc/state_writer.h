@@ -11,11 +11,10 @@
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "ipc/counter_pages.h"
-#include "ipc/kept_file.h"
 #include "ipc/key_blocks.h"
-#include "ipc/mapping.h"
 #include "ipc/probing.h"
 #include "ipc/shm_layout.h"
+#include "ipc/table_memory.h"
 
 namespace weir::ipc {
 
@@ -30,7 +29,7 @@ class StateWriter {
   // In an empty file, which grows by what is used: its file system may be too full for the rest.
   static Result<StateWriter> make_in_file(const Sizes& sizes, UniqueFd file);
 
-  int state_fd() const { return state_fd_.get(); }  // to be read
+  int state_fd() const { return memory_.reader_fd(); }
   CounterPages& counters() { return counters_; }
   StateHeader& header() { return *header_; }
   const StateHeader& header() const { return *header_; }
@@ -64,10 +63,7 @@ class StateWriter {
 
  private:
   StateWriter() = default;
-  Result<void> map_segments(const Sizes& sizes, UniqueFd file);
-  Result<Mapping> map_memory(std::uint64_t size);
-  Result<Mapping> map_file(const Sizes& sizes, int fd);
-  Result<void> seal();
+  static Result<StateWriter> make_on(const Sizes& sizes, TableMemory memory);
   bool has_storage(std::uint32_t slot, std::size_t key_length);
   std::uint32_t find_bucket(std::uint64_t hash, std::string_view key) const;
   void write_key(std::uint32_t slot, std::string_view key);
@@ -78,10 +74,8 @@ class StateWriter {
   }
   BucketTable buckets() const { return {buckets_, header_->bucket_count}; }
 
-  Mapping state_;
+  TableMemory memory_;
   CounterPages counters_;
-  UniqueFd state_fd_;
-  UniqueFd file_;  // the same for writing; invalid: it is in memory
   RowStorage origin_storage_;
   RowStorage stream_storage_;
   RowStorage key_storage_;

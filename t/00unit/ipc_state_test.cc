@@ -207,11 +207,17 @@ TEST_CASE("the part of an origin's record that a dial reads ends with the endpoi
 TEST_CASE("nobody can write the state segment, or change its size") {
   StateWriter writer = make_writer(2, 16);
   const auto size = static_cast<std::size_t>(writer.header().total_bytes);
-  const bool mapped =
-      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, writer.state_fd(), 0) != MAP_FAILED;
-  CHECK_FALSE(mapped);
-  CHECK(::pwrite(writer.state_fd(), "x", 1, 0) == -1);
-  CHECK(::ftruncate(writer.state_fd(), 0) == -1);
+  // Nor who opens it again, as root may.
+  const std::string self = "/proc/self/fd/" + std::to_string(writer.state_fd());
+  const weir::UniqueFd again(::open(self.c_str(), O_RDWR | O_CLOEXEC));
+  REQUIRE(again);
+  for (const int fd : {writer.state_fd(), again.get()}) {
+    const bool mapped =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED;
+    CHECK_FALSE(mapped);
+    CHECK(::pwrite(fd, "x", 1, 0) == -1);
+    CHECK(::ftruncate(fd, 0) == -1);
+  }
   CHECK((::fcntl(writer.state_fd(), F_GET_SEALS) & F_SEAL_FUTURE_WRITE) != 0);
 }
 
