@@ -78,12 +78,8 @@ void NamedOrigins::configure(std::uint32_t slot, const OriginRecord& to) {
   record.naming = to.naming;
   record.draining = to.draining;
   record.drain_configured = to.drain_configured;
-  record.send_client_ip = to.send_client_ip;
-  record.proxy_protocol = to.proxy_protocol;
-  record.learn_mode = to.learn_mode;
-  record.weight = to.weight;
+  copy_options(record, to);
   std::copy(std::begin(to.name), std::end(to.name), std::begin(record.name));
-  std::copy(std::begin(to.tls_name), std::end(to.tls_name), std::begin(record.tls_name));
   record.hosts = to.hosts;
   std::copy(std::begin(to.addresses), std::end(to.addresses), std::begin(record.addresses));
   origins_.set_wanted(origin, to);

@@ -131,6 +131,14 @@ ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms
   return record;
 }
 
+void copy_options(ipc::OriginRecord& record, const ipc::OriginRecord& from) {
+  record.weight = from.weight;
+  record.send_client_ip = from.send_client_ip;
+  record.proxy_protocol = from.proxy_protocol;
+  record.learn_mode = from.learn_mode;
+  std::copy(std::begin(from.tls_name), std::end(from.tls_name), std::begin(record.tls_name));
+}
+
 void keep_draining(ipc::OriginRecord& record, const ipc::OriginRecord& before) {
   if (record.drain_configured == before.drain_configured) record.draining = before.draining;
 }
@@ -487,11 +495,7 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
     if (have.config == config) return;
     if (same_endpoints(have.config, config)) {
       ipc::OriginRecord& record = origins_[have.ref.slot].record;
-      record.weight = config.weight;
-      record.send_client_ip = config.send_client_ip;
-      record.proxy_protocol = config.proxy_protocol;
-      record.learn_mode = learn_mode_of(config.learn);
-      copy_text(record.tls_name, config.tls_name);
+      copy_options(record, static_record(config, now_ms));
       if (have.config.drain != config.drain)
         record.draining = record.drain_configured = config.drain;
       publish(have.ref.slot);

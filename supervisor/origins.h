@@ -168,6 +168,9 @@ OriginIndex::Keys keys_of(const Origins::Origin& origin);
 // A configured origin as the shared memory shows it, with names in place of addresses.
 ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms);
 
+// What a block says of an origin beside its name, its endpoints and draining.
+void copy_options(ipc::OriginRecord& record, const ipc::OriginRecord& from);
+
 // What the API said of draining holds on, unless the configuration has changed its mind since.
 void keep_draining(ipc::OriginRecord& record, const ipc::OriginRecord& before);
 
