@@ -220,14 +220,20 @@ std::uint32_t Registry::add_stream(std::string_view key, OriginRef origin, std::
   return slot;
 }
 
-// The table is full, or for learned streams nearly so: an eighth of it is for publishers.
+// The table is full, or for learned streams nearly so: an eighth of it is for publishers. Or the
+// file system is where the table is.
 std::uint32_t Registry::refuse_stream(std::string_view key, std::uint64_t now_ms) {
-  state_.header().streams_refused.fetch_add(1, std::memory_order_relaxed);
+  ipc::StateHeader& header = state_.header();
+  header.streams_refused.fetch_add(1, std::memory_order_relaxed);
   std::uint64_t suppressed = 0;
   if (full_streams_log_.take(now_ms, suppressed)) {
-    LogLine(LogLevel::kError, "stream refused, the table is full (max_streams)")
+    const auto used = header.streams_used.load(std::memory_order_relaxed);
+    const bool has_rows = used < header.stream_capacity - header.stream_capacity / 8;
+    LogLine(LogLevel::kError, has_rows ? "stream refused, the file system of session_file is full"
+                                       : "stream refused, the table is full (max_streams)")
         .field("stream", key)
-        .field("max_streams", state_.header().stream_capacity)
+        .field("streams", used)
+        .field("max_streams", header.stream_capacity)
         .field("suppressed", suppressed);
   }
   return ipc::kNoSlot;

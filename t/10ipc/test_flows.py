@@ -51,3 +51,9 @@ def test_two_masters_do_not_share_a_file(lab):
     second = Weir(lab, name="second", config={"default_backend": {"enabled": True},
                                               "session_file": str(first.dir / "sessions")})
     second.wait_log("another master uses")
+    # Nor the state beside it: what the second one knows is its own.
+    state = first.dir / "sessions.state"
+    before = (state.stat().st_ino, state.stat().st_mtime_ns)
+    second.stop()
+    assert not (first.dir / "sessions.state.new").exists()
+    assert state.stat().st_ino == before[0]

@@ -1,10 +1,12 @@
 """The whole service is killed: the next one knows origins and streams again, until others prove it wrong."""
 
+import contextlib
 import os
 import signal
+import subprocess
 
 import pytest
-from weirtest import poll
+from weirtest import RtmpClient, poll
 from weirtest.load import process_gone
 from weirtest.media import start_play
 
@@ -149,3 +151,39 @@ def test_a_reload_and_a_stop_keep_it_too(lab, media):
     weir.start()
     assert places(weir) == before
     assert len(weir.origins()) == 2
+
+
+def test_a_full_file_system_is_a_full_table(lab, media):
+    """No process dies of it, what is there plays, and new streams come once there is room."""
+    folder = lab.path("small")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", folder], check=True)
+    try:
+        origin = lab.origin()
+        weir = weir_without_origins(lab, config={**CONFIG, "session_file": str(folder / "sessions")})
+        assert (folder / "sessions.state").exists()
+        weir.register(origin, "o")
+        lab.publish(media, weir.url("live/before"))
+        poll("the stream", lambda: places(weir) == {"live/before": "o"}, 20)
+        with (folder / "rest").open("wb", buffering=0) as rest, contextlib.suppress(OSError):
+            while True:
+                rest.write(bytes(4096))
+        pids = weir.all_pids()
+        for i in range(200):
+            client = RtmpClient(port=weir.rtmp_port)
+            lab.at_close(client.close)
+            client.connect("live")
+            client.create_stream()
+            client.play(f"n{i}", wait=False)
+            if "session_file is full" in weir.log():
+                break
+        weir.wait_log("file system of session_file is full")
+        assert weir.metric("weir_table_refused_total", table="streams") > 0
+        lab.rtmpdump(weir.url("live/before"), size=5_000)
+        assert weir.all_pids() == pids
+        (folder / "rest").unlink()
+        lab.publish(media, weir.url("live/after"))
+        lab.rtmpdump(weir.url("live/after"), size=5_000)
+    finally:
+        weir.stop()
+        subprocess.run(["umount", folder], check=True)
