@@ -13,9 +13,8 @@ namespace {
 using ipc::AudioCodec;
 using ipc::VideoCodec;
 
-constexpr std::uint32_t kForgetAfter =
-    3;                                  // answers without a stream that never came into the table
-constexpr std::size_t kToldMax = 4096;  // the others are told again
+constexpr std::uint32_t kForgetAfter = 3;  // answers without it in the table, as when that is full
+constexpr std::size_t kToldMax = 4096;     // the others are told again
 constexpr std::uint64_t kBitsPerKilobit = 1000;
 
 // As SRS and nginx-rtmp write them.
@@ -67,6 +66,7 @@ ipc::StreamFacts facts_of(const origin_api::StreamRow& row) {
 
 void LearnBook::begin_answer() {
   shown_.clear();
+  if (!aliases_.empty()) is_shown_.assign(state_.header().stream_capacity, false);
   for (Told& told : told_) ++told.answers;
 }
 
@@ -77,6 +77,16 @@ bool LearnBook::is_news(const ipc::StreamHead& head, const ipc::StreamFacts& fac
          differs_much(facts.kbps, head.facts.kbps);
 }
 
+// False: an earlier row has shown it, which only aliases make likely.
+bool LearnBook::show(std::uint32_t slot) {
+  if (!is_shown_.empty()) {
+    if (is_shown_[slot]) return false;
+    is_shown_[slot] = true;
+  }
+  shown_.push_back(slot);
+  return true;
+}
+
 bool LearnBook::take(const origin_api::StreamRow& row) {
   const route::StreamKey named = route::from_names(row.vhost, row.app, row.name);
   const route::AliasFound alias = aliases_.find(named);
@@ -85,11 +95,7 @@ bool LearnBook::take(const origin_api::StreamRow& row) {
   ipc::StreamHead head;
   const std::uint32_t slot = state_.find_slot(key.text, head);
   // Renditions that are one stream here: the first row's facts count.
-  if (!alias.keys.empty() && slot != ipc::kNoSlot &&
-      std::find(shown_.begin(), shown_.end(), slot) != shown_.end()) {
-    return true;
-  }
-  if (slot != ipc::kNoSlot) shown_.push_back(slot);
+  if (slot != ipc::kNoSlot && !show(slot) && !alias.keys.empty()) return true;
   const ipc::StreamFacts facts = facts_of(row);
   const bool is_new = slot == ipc::kNoSlot;
   if (!is_new && !is_news(head, facts)) return true;
@@ -110,6 +116,8 @@ void LearnBook::end_answer(Proof proof) {
   std::swap(known_, shown_);
   shown_.clear();
   shown_.shrink_to_fit();
+  is_shown_.clear();
+  is_shown_.shrink_to_fit();
 }
 
 // What was told as new has a slot now, or will have one, unless the table is full.

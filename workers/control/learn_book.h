@@ -1,8 +1,9 @@
 // LearnBook: what is known of one origin's streams, and what the master has to hear of an answer of
 // its API. Rows are compared with the shared state, and only what differs is told, so that whatever
 // got lost is told again by the next answer. What an origin shows no longer is found by its slots
-// in the table of streams: four bytes a stream, twice while an answer is read, and no keys. Owner:
-// the Learner; pure but for the shared state, which it reads.
+// in the table of streams: four bytes a stream, twice while an answer is read (with aliases a bit
+// more for each slot then), and no keys. Owner: the Learner; pure but for the shared state, which
+// it reads.
 #pragma once
 
 #include <cstddef>
@@ -45,8 +46,6 @@ class LearnBook {
   };
   void end_answer(Proof proof);
 
-  std::size_t streams() const { return known_.size(); }
-
  private:
   // Told as new, and not yet in the table when it was last looked for.
   struct Told {
@@ -54,6 +53,7 @@ class LearnBook {
     std::uint32_t answers = 0;  // since then
   };
 
+  bool show(std::uint32_t slot);
   bool is_news(const ipc::StreamHead& head, const ipc::StreamFacts& facts) const;
   void find_missing(Proof proof);
   void find_told();
@@ -66,6 +66,7 @@ class LearnBook {
   std::vector<std::uint32_t> known_;    // sorted slots
   std::vector<std::uint32_t> suspect_;  // of these, what the last answer did not show
   std::vector<std::uint32_t> shown_;    // by the answer that comes
+  std::vector<bool> is_shown_;          // of all slots, while it comes; only with aliases
   std::vector<Told> told_;
 };
 
