@@ -40,6 +40,11 @@ class Srs:
         return None
 
 
+def stat(stream):
+    return ("<rtmp><server><application><name>live</name><live><stream>" + stream +
+            "</stream></live></application></server></rtmp>").encode()
+
+
 def learned(weir, origin):
     return {each["key"].split("/", 1)[1] for each in weir.streams()
             if each["learned"] and each["origin_name"] == origin}
@@ -111,6 +116,11 @@ def test_hostile_answers(lab):
         while True:
             call.chunk(b'{"x":[1,2,3]},' * 1000)
 
+    def huge(call):
+        if not call.path.startswith("/api/"):
+            return call.answer(404)
+        return call.send("HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n" + "x" * 1000)
+
     def drip(call):
         call.send("HTTP/1.1 200 OK\r\n\r\n")
         while True:
@@ -119,7 +129,7 @@ def test_hostile_answers(lab):
 
     deep = b"[" * 1000000
     hostile = {
-        "huge": lambda call: call.send("HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n" + "x" * 1000),
+        "huge": huge,
         "endless": endless,
         "drip": drip,
         "rows": lambda call: call.answer(200, names),
@@ -147,6 +157,7 @@ def test_hostile_answers(lab):
     for name in ("huge", "rows", "deep", "html", "forbidden", "moved", "endless", "xml"):
         poll(f"{name} is told", lambda name=name: told(name))
         assert len(told(name)) == 1, (name, told(name))
+    assert "learn.max_answer" in told("huge")[0], told("huge")  # not that it lacks statistics
     log = weir.log()
     assert "192.0.2.1" not in log
     before = len(good.questions)
@@ -163,3 +174,21 @@ def test_off(lab):
     poll("now it is asked", lambda: learned(weir, "o") == {"live/a"})
     weir.reload(config={"origin o": {**api(srs.port), "learn": "off"}})
     poll("its word counts no more", lambda: learned(weir, "o") == set())
+
+
+def test_endpoints_that_change(lab):
+    """A heartbeat that names other endpoints, as many as before, is where the origin is asked then."""
+    def serve(name):
+        text = stat(f"<name>{name}</name><publishing/>")
+        return HttpOrigin(lab, lambda call: call.answer(200, text)).http_port
+    weir = lab.weir(env={"WEIR_LEARN": "nginx_rtmp"}, config={
+        **QUICK, "origin x": {"ip": "127.0.0.1", "rtmp": free_port()}})
+    origin = {"ip": "127.0.0.1", "server": "o", "service": "1", "pid": "1", "rtmp": [str(free_port())]}
+
+    def register(**endpoints):
+        status, answer = weir.post("srs/register", {**origin, **endpoints})
+        assert status == 200, answer
+    register(http=[str(serve("a"))])
+    poll("learned", lambda: learned(weir, "o") == {"live/a"})
+    register(api=[str(serve("b"))])
+    poll("learned at the other endpoint", lambda: learned(weir, "o") == {"live/b"})

@@ -17,7 +17,7 @@ using ipc::LearnApi;
 using ipc::LearnMode;
 using ipc::LearnState;
 
-constexpr std::size_t kConcurrent = 32;
+constexpr std::ptrdiff_t kConcurrent = 32;
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::uint64_t kTickMs = 50;
 constexpr std::uint64_t kLookMs = 500;  // for new origins
@@ -31,7 +31,7 @@ constexpr std::uint64_t kSilentRetryMs = 2000;
 constexpr std::uint64_t kOtherRetryMs = 10000;
 constexpr std::uint64_t kOtherRetryMaxMs = 60000;
 
-// What an operator may do about it; empty: nothing is wrong with the API itself.
+// What an operator may do about it; empty: nothing here.
 std::string_view advice(LearnEnd end) {
   switch (end) {
     case LearnEnd::kForbidden:
@@ -75,6 +75,11 @@ std::string why_text(const LearnResult& result) {
       break;
   }
   return result.why.empty() ? text : text + ": " + result.why;
+}
+
+// Not what is to be expected of whoever has no such API.
+bool is_fault(LearnEnd end) {
+  return end != LearnEnd::kStatus && end != LearnEnd::kOtherApi;
 }
 
 // Whether somebody is there.
@@ -220,13 +225,12 @@ void Learner::look_at_origins(std::uint64_t now_ms) {
     }
     std::unique_ptr<Source>& source = sources_[ref.slot];
     if (!source || !(source->origin == ref)) {
-      if (source && source->call) --running_;
       source = std::make_unique<Source>(state_, limited_, ref, aliases_);
       source->places = std::move(places);
       source->due_ms = now_ms;
       source->interval_ms = config_.learn.interval;
       adopt(*source, record);
-    } else if (source->places.size() != places.size() && !source->call) {
+    } else if (source->places != places && !source->call) {
       source->places = std::move(places);
       source->place = 0;
       source->settled = false;
@@ -234,10 +238,7 @@ void Learner::look_at_origins(std::uint64_t now_ms) {
     source->name = text_of(record.name);
     source->seen = true;
   });
-  for (auto it = sources_.begin(); it != sources_.end();) {
-    if (!it->second->seen && it->second->call) --running_;
-    it = it->second->seen ? std::next(it) : sources_.erase(it);
-  }
+  std::erase_if(sources_, [](const auto& entry) { return !entry.second->seen; });
   before_.clear();  // whoever was there has taken his
 }
 
@@ -255,13 +256,16 @@ void Learner::adopt(Source& source, const ipc::OriginRecord& record) {
 }
 
 void Learner::start_due(std::uint64_t now_ms) {
+  auto running = std::count_if(sources_.begin(), sources_.end(),
+                               [](const auto& entry) { return entry.second->call != nullptr; });
   auto it = sources_.upper_bound(last_started_);
-  for (std::size_t left = sources_.size(); left > 0 && running_ < kConcurrent; --left) {
+  for (std::size_t left = sources_.size(); left > 0 && running < kConcurrent; --left) {
     if (it == sources_.end()) it = sources_.begin();
     Source& source = *it->second;
     if (!source.call && now_ms >= source.due_ms) {
       last_started_ = it->first;
       begin(source, now_ms);
+      if (source.call) ++running;
     }
     ++it;
   }
@@ -298,7 +302,6 @@ void Learner::ask(Source& source, const ipc::OriginRecord& record, std::uint64_t
   question.body_max = config_.learn.max_answer - std::min(config_.learn.max_answer, source.bytes);
   source.deadline_ms = now_ms + config_.learn.timeout;
   ++source.pages;
-  ++running_;
   source.call = std::make_unique<LearnCall>(
       base_, connect_, std::move(question), MutableBytes(buffer_),
       [this, &source](const origin_api::StreamRow& row) { on_row(source, row); },
@@ -316,7 +319,6 @@ void Learner::on_row(Source& source, const origin_api::StreamRow& row) {
 
 void Learner::on_end(Source& source, const LearnResult& result) {
   const std::unique_ptr<LearnCall> ended = std::move(source.call);  // which calls this
-  --running_;
   const std::uint64_t now = monotonic_ms();
   source.bytes += result.bytes;
   source.cpu_ns += result.cpu_ns;
@@ -384,9 +386,7 @@ void Learner::fail_place(Source& source, const LearnResult& result, std::uint64_
   source.answered = source.answered || has_answered(result.end);
   if (++source.place < source.places.size()) {
     source.due_ms = now_ms;
-    if (advice(result.end).empty() || result.end == LearnEnd::kForbidden) {
-      tell_failure(source, result);
-    }
+    if (is_fault(result.end)) tell_failure(source, result);
     return;
   }
   source.place = 0;
@@ -407,8 +407,7 @@ void Learner::tell_failure(Source& source, const LearnResult& result) {
   if (!has_answered(result.end) && result.end != LearnEnd::kTimeout) return;
   if (source.told != LearnEnd::kWhole) return;
   source.told = result.end;
-  const bool is_fault = result.end != LearnEnd::kStatus && result.end != LearnEnd::kOtherApi;
-  LogLine line(is_fault ? LogLevel::kWarn : LogLevel::kInfo,
+  LogLine line(is_fault(result.end) ? LogLevel::kWarn : LogLevel::kInfo,
                "no streams are learned from this origin");
   line.field("origin", source.name).field("why", why_text(result));
   if (const std::string_view what = advice(result.end); !what.empty()) line.field("advice", what);

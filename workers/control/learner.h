@@ -51,6 +51,7 @@ class Learner {
     ipc::LearnApi api = ipc::LearnApi::kSrs;
     ipc::EndpointKind kind = ipc::EndpointKind::kApi;
     std::size_t address = 0;
+    bool operator==(const Place&) const = default;
   };
   struct Source;
 
@@ -85,7 +86,6 @@ class Learner {
   std::map<std::uint32_t, std::unique_ptr<Source>> sources_;    // by slot of the origin
   std::map<std::uint32_t, std::vector<std::uint32_t>> before_;  // slots learned before this process
   std::uint32_t last_started_ = 0;
-  std::size_t running_ = 0;
   std::uint64_t news_left_;
   std::uint64_t next_look_ms_ = 0;
   std::uint64_t next_intervals_ms_ = 0;
