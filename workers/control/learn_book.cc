@@ -77,7 +77,7 @@ bool LearnBook::is_news(const ipc::StreamHead& head, const ipc::StreamFacts& fac
          differs_much(facts.kbps, head.facts.kbps);
 }
 
-// False: an earlier row has shown it, which only aliases make likely.
+// False: an earlier row has shown it. Only aliases make that likely, so only then it is known.
 bool LearnBook::show(std::uint32_t slot) {
   if (!is_shown_.empty()) {
     if (is_shown_[slot]) return false;
@@ -95,7 +95,7 @@ bool LearnBook::take(const origin_api::StreamRow& row) {
   ipc::StreamHead head;
   const std::uint32_t slot = state_.find_slot(key.text, head);
   // Renditions that are one stream here: the first row's facts count.
-  if (slot != ipc::kNoSlot && !show(slot) && !alias.keys.empty()) return true;
+  if (slot != ipc::kNoSlot && !show(slot)) return true;
   const ipc::StreamFacts facts = facts_of(row);
   const bool is_new = slot == ipc::kNoSlot;
   if (!is_new && !is_news(head, facts)) return true;
