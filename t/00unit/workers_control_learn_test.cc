@@ -76,6 +76,8 @@ TEST_CASE("learning: only news is told, and what an answer proves gone") {
   CHECK(world.answer({"x", "y", "z"}, Proof::kGone) == "+x +y +z ");
   CHECK(world.answer({"x", "y", "z"}, Proof::kGone).empty());
   CHECK(world.answer({"x", "y"}, Proof::kGone) == "-z ");
+  CHECK(world.answer({"x", "y", "w"}, Proof::kGone) == "+w ");
+  CHECK(world.answer({"x", "y"}, Proof::kGone) == "-w ");  // shown once
   CHECK(world.answer({"x"}, Proof::kNothing).empty());
   // Pages: two in a row, and an answer that proves nothing between them changes nothing.
   CHECK(world.answer({"x"}, Proof::kSuspect).empty());
