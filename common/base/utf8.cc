@@ -39,4 +39,25 @@ std::string to_valid_utf8(std::string_view text) {
   return out;
 }
 
+std::string_view write_utf8(std::uint32_t code, std::array<char, 4>& out) {
+  std::size_t size = 0;
+  const auto put = [&](std::uint32_t byte) { out[size++] = static_cast<char>(byte); };
+  if (code < 0x80) {
+    put(code);
+  } else if (code < 0x800) {
+    put(0xC0 | (code >> 6U));
+    put(0x80 | (code & 0x3F));
+  } else if (code < 0x10000) {
+    put(0xE0 | (code >> 12U));
+    put(0x80 | ((code >> 6U) & 0x3F));
+    put(0x80 | (code & 0x3F));
+  } else {
+    put(0xF0 | (code >> 18U));
+    put(0x80 | ((code >> 12U) & 0x3F));
+    put(0x80 | ((code >> 6U) & 0x3F));
+    put(0x80 | (code & 0x3F));
+  }
+  return {out.data(), size};
+}
+
 }  // namespace weir

@@ -1,7 +1,9 @@
 #include "common/proto/origin_api/json_reader.h"
 
+#include <array>
 #include <limits>
 
+#include "common/base/utf8.h"
 #include "common/proto/origin_api/scan.h"
 
 namespace weir::origin_api {
@@ -219,27 +221,8 @@ void JsonReader::flush_surrogate() {
 }
 
 void JsonReader::append_code(std::uint32_t code) {
-  char out[4];
-  std::size_t size = 0;
-  const auto tail = [&](std::uint32_t bits) {
-    out[size++] = static_cast<char>(0x80 | (bits & 0x3F));
-  };
-  if (code < 0x80) {
-    out[size++] = static_cast<char>(code);
-  } else if (code < 0x800) {
-    out[size++] = static_cast<char>(0xC0 | (code >> 6U));
-    tail(code);
-  } else if (code < 0x10000) {
-    out[size++] = static_cast<char>(0xE0 | (code >> 12U));
-    tail(code >> 6U);
-    tail(code);
-  } else {
-    out[size++] = static_cast<char>(0xF0 | (code >> 18U));
-    tail(code >> 12U);
-    tail(code >> 6U);
-    tail(code);
-  }
-  buffer_.append({out, size});
+  std::array<char, 4> out;
+  buffer_.append(write_utf8(code, out));
 }
 
 JsonToken JsonReader::go_on_number(Cursor& in) {

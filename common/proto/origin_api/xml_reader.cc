@@ -3,6 +3,7 @@
 #include <bit>
 #include <charconv>
 
+#include "common/base/utf8.h"
 #include "common/proto/origin_api/scan.h"
 
 namespace weir::origin_api {
@@ -29,27 +30,6 @@ bool is_name(std::uint8_t byte) {
 
 std::string_view between(const std::uint8_t* begin, const std::uint8_t* end) {
   return as_text({begin, static_cast<std::size_t>(end - begin)});
-}
-
-std::string_view write_utf8(std::uint32_t code, std::array<char, 4>& out) {
-  std::size_t size = 0;
-  const auto put = [&](std::uint32_t byte) { out[size++] = static_cast<char>(byte); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xC0 | (code >> 6U));
-    put(0x80 | (code & 0x3F));
-  } else if (code < 0x10000) {
-    put(0xE0 | (code >> 12U));
-    put(0x80 | ((code >> 6U) & 0x3F));
-    put(0x80 | (code & 0x3F));
-  } else {
-    put(0xF0 | (code >> 18U));
-    put(0x80 | ((code >> 12U) & 0x3F));
-    put(0x80 | ((code >> 6U) & 0x3F));
-    put(0x80 | (code & 0x3F));
-  }
-  return {out.data(), size};
 }
 
 }  // namespace
