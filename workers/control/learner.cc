@@ -171,6 +171,9 @@ Learner::~Learner() = default;
 void Learner::stop() {
   timer_.reset();
   sources_.clear();
+  // While this process ends its connections the next one's counts.
+  counters_.sub(ipc::Counter::kLearnIntervalMilliseconds,
+                counters_.get(ipc::Counter::kLearnIntervalMilliseconds));
 }
 
 void Learner::tick() {

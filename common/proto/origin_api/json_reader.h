@@ -1,5 +1,5 @@
 // JsonReader: the tokens of a JSON text (RFC 8259) that comes in pieces of any size. Pure; no tree
-// and no copy: some 1.2 kB whatever the text is. How it was cut never matters. Strict in its
+// and no copy: some 600 bytes whatever the text is. How it was cut never matters. Strict in its
 // grammar, since a broken answer proves nothing; lenient in what one stream's name can do to it:
 // raw control bytes and bytes that are no UTF-8 pass in strings, as servers write them. The text
 // is one object or array. Owner: one answer.

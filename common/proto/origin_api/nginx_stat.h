@@ -1,6 +1,6 @@
 // NginxStat: the streams that nginx's rtmp module shows as published (`rtmp_stat`,
 // ngx_rtmp_stat_module.c; nginx-http-flv-module writes the same), read while the answer comes, in
-// pieces of any size. Pure; some 3 kB whatever the answer is.
+// pieces of any size. Pure; some 2 kB whatever the answer is.
 //
 //   <rtmp> … <pid>123</pid> … <server><application><name>live</name><live>
 //     <stream><name>cam</name> … <bw_in>2000000</bw_in> …
