@@ -1,6 +1,7 @@
 """Learning from origins' APIs: answers as they should be, and hostile ones."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -40,8 +41,8 @@ class Srs:
         return None
 
 
-def stat(stream):
-    return ("<rtmp><server><application><name>live</name><live><stream>" + stream +
+def stat(stream, pid=0):
+    return (f"<rtmp><pid>{pid}</pid><server><application><name>live</name><live><stream>" + stream +
             "</stream></live></application></server></rtmp>").encode()
 
 
@@ -192,3 +193,16 @@ def test_endpoints_that_change(lab):
     poll("learned", lambda: learned(weir, "o") == {"live/a"})
     register(api=[str(serve("b"))])
     poll("learned at the other endpoint", lambda: learned(weir, "o") == {"live/b"})
+    # Worker processes of nginx answer by turns, each for its own streams: none proves another's gone.
+    turn = itertools.count()
+
+    def by_turns(call):
+        i = next(turn) % 2
+        call.answer(200, stat(f"<name>{'cd'[i]}</name><publishing/>", pid=i + 1))
+    register(http=[str(HttpOrigin(lab, by_turns).http_port)])
+    poll("both", lambda: learned(weir, "o") == {"live/c", "live/d"})
+    news, whole = (weir.metric("weir_learn_news_total"),
+                   weir.metric("weir_learn_answers_total", result="whole"))
+    poll("asked again", lambda: weir.metric("weir_learn_answers_total", result="whole") > whole + 5)
+    assert weir.metric("weir_learn_news_total") == news
+    assert learned(weir, "o") == {"live/c", "live/d"}
