@@ -206,8 +206,11 @@ void explain_offline(std::string& out, const Config& config, const Asked& asked,
     add(out, "origin", "none is configured; one that registers");
   } else {
     add(out, "origin",
-        "asked of the master: where the stream is, else by balance.policy " +
-            config.balance.policy + " of " + std::to_string(names.size()));
+        "asked of the master: where the stream is, else " +
+            std::string(config.search.enabled && asked.role == ipc::Role::kPlayer
+                            ? "by a search or "
+                            : "") +
+            "by balance.policy " + config.balance.policy + " of " + std::to_string(names.size()));
   }
 }
 
@@ -237,25 +240,37 @@ std::string describe(const ipc::OriginRecord& origin, EndpointKind kind) {
   return out + (origin.draining ? " (draining)" : "");
 }
 
-// Nobody knows the stream: who could be picked.
+// Nobody knows the stream: who could be picked, and who is asked by a search, which goes to
+// draining origins, too (workers/core/search_candidates.h).
 bool explain_policy(std::string& out, const ipc::StateView& state, const Config& config,
-                    EndpointKind kind) {
+                    const Asked& asked) {
+  const EndpointKind kind = asked.kind;
+  const bool searched = config.search.enabled && asked.role == ipc::Role::kPlayer;
+  const bool at_once = searched && kind == EndpointKind::kHttp;
   std::string fit;
+  std::string all;
+  const auto list = [](std::string& names, const ipc::OriginRecord& origin) {
+    names.append(names.empty() ? "" : ", ").append(text_of(origin.name));
+  };
   ipc::any_origin(state, [&](ipc::OriginRef, const ipc::OriginRecord& origin) {
-    const bool fits = origin.takes(kind) && !origin.draining && origin.weight > 0;
-    if (fits) fit.append(fit.empty() ? "" : ", ").append(text_of(origin.name));
+    const bool takes = origin.takes(kind);
+    const bool fits = takes && (at_once || (!origin.draining && origin.weight > 0));
+    if (takes) list(all, origin);
+    if (fits) list(fit, origin);
     if (!fits) add(out, "not", describe(origin, kind));
     return false;
   });
-  const bool searched = kind == EndpointKind::kHttp && config.search.enabled;
   if (fit.empty()) {
     add(out, "origin", "none: no origin takes this protocol");
     return false;
   }
   add(out, "origin",
-      (searched ? "asked of all that may have it: "
-                : "by balance.policy " + config.balance.policy + " of: ") +
+      (at_once ? "asked of all that may have it: "
+               : "by balance.policy " + config.balance.policy + " of: ") +
           fit);
+  if (searched && !at_once && all.find(',') != std::string::npos) {
+    add(out, "search", "after a no the next one is asked, of: " + all);
+  }
   return true;
 }
 
@@ -264,14 +279,14 @@ void explain_running(std::string& out, const ipc::StateView& state, const Config
   ipc::StreamHead stream;
   if (!state.find_stream(key, stream)) {
     add(out, "state", "nobody knows this stream");
-    found = explain_policy(out, state, config, asked.kind);
+    found = explain_policy(out, state, config, asked);
     return;
   }
   add(out, "state", describe(stream));
   ipc::OriginRecord origin;
   if (!state.read_origin({stream.origin_slot, stream.origin_generation}, origin)) {
     add(out, "not", "the origin that it was at has left");
-    found = explain_policy(out, state, config, asked.kind);
+    found = explain_policy(out, state, config, asked);
     return;
   }
   if (state.find_route(key, asked.role, asked.kind)) {
@@ -284,7 +299,7 @@ void explain_running(std::string& out, const ipc::StateView& state, const Config
     add(out, "origin", "none: the stream is there and nowhere else");
     return;
   }
-  found = explain_policy(out, state, config, asked.kind);
+  found = explain_policy(out, state, config, asked);
 }
 
 }  // namespace
