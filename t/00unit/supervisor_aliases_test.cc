@@ -148,6 +148,7 @@ TEST_CASE("aliases: rules for path, vhost and query") {
       "rule /[stream].m3u8 -> /live/[stream];"
       "rule /[stream] -> /one/[stream];"
       "rule /swap/[stream] -> /push/[stream];"
+      "rule /pair/[stream]-[part] -> /live/[stream];"
       "rule /t[number]/[stream] -> /tenant-[number]/[stream];"
       "rule /[app:a|b]/[stream](-hd|-sd) -> /[app]/[stream];"
       "rule /%5bx%5d/[stream] -> /x/[stream];"
@@ -166,6 +167,7 @@ TEST_CASE("aliases: rules for path, vhost and query") {
                      {"h/swap/cam.flv", "/push/cam"},  // no second rule
                      {"h/t12/cam.flv", "/tenant-12/cam"},
                      {"h/tx/cam.flv", "="},
+                     {"h/pair/a-b-c.flv", "/live/a-b"},  // up to the last place
                      {"h/a/cam-hd.m3u8", "/a/cam"},
                      {"h/c/cam-hd.m3u8", "="},
                      {"h/[x]/cam.flv", "/x/cam"},
