@@ -194,6 +194,7 @@ def test_silence_and_promises_are_waited_for(lab):
 def test_publishers_and_known_streams_are_not_searched(lab, three):
     weir = lab.weir(origins=three)
     publisher = publish_once(weir.rtmp_port, "cam")  # there, and nowhere else
+    poll("the master knows", lambda: [row["source"] for row in weir.streams()] == ["published"])
     for _ in range(3):
         assert refusal(weir, "cam") == NOT_FOUND
     assert sorted(asked(each, "cam") for each in three) == [0, 0, 3]
