@@ -96,6 +96,11 @@ bool StateView::find_stream(std::string_view key, StreamHead& out) const {
   return find_slot(key, out) != kNoSlot;
 }
 
+bool StateView::is_held(std::string_view key) const {
+  StreamHead stream;
+  return find_stream(key, stream) && stream.is_held();
+}
+
 std::optional<OriginRef> StateView::find_route(std::string_view key, Role role,
                                                EndpointKind kind) const {
   StreamHead stream;

@@ -29,6 +29,8 @@ class StateView {
   std::optional<OriginRef> find_route(std::string_view key, Role role, EndpointKind kind) const;
   // The row of a stream, whatever its origin's state. The slot is its own until it is forgotten.
   bool find_stream(std::string_view key, StreamHead& out) const;
+  // It is published, through Weir or as its origin's API shows: StreamHead::is_held().
+  bool is_held(std::string_view key) const;
   std::uint32_t find_slot(std::string_view key, StreamHead& out) const;  // kNoSlot: not there
   bool read_stream(std::uint32_t slot, StreamRecord& out) const;         // false: free or busy
   bool read_stream_head(std::uint32_t slot, StreamHead& out) const;      // the same, without key

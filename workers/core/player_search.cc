@@ -36,8 +36,7 @@ void PlayerSearch::refresh(std::uint64_t now_ms) {
 }
 
 bool PlayerSearch::wants(std::string_view key) const {
-  ipc::StreamHead known;
-  return config_.search.enabled && (!state_.find_stream(key, known) || !known.is_held());
+  return config_.search.enabled && !state_.is_held(key);
 }
 
 // Where others watch the stream one who is refused says nothing of it.

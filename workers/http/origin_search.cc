@@ -95,8 +95,7 @@ bool OriginSearch::wants(const StreamExchange& x) const {
   if (!process_.config.search.enabled || !asks || x.pinned || x.searched || x.key.empty()) {
     return false;
   }
-  ipc::StreamHead known;
-  return !process_.state.find_stream(x.key, known) || !known.is_held();
+  return !process_.state.is_held(x.key);
 }
 
 std::string OriginSearch::name_of(const StreamExchange& x) {

@@ -158,12 +158,10 @@ void SrtDialer::tell_end(Dial& dial) {
 
 void SrtDialer::find_route(Dial& dial) {
   const std::string& key = dial.handshake.key().text;
-  if (process_.config.srt.refuse_unknown_streams && dial.handshake.mode() == Mode::kRequest) {
-    ipc::StreamHead stream;
-    if (!process_.state.find_stream(key, stream) || !stream.is_held()) {
-      reject(dial, Reject::kNotFound, "nobody publishes this stream");
-      return;
-    }
+  if (process_.config.srt.refuse_unknown_streams && dial.handshake.mode() == Mode::kRequest &&
+      !process_.state.is_held(key)) {
+    reject(dial, Reject::kNotFound, "nobody publishes this stream");
+    return;
   }
   if (!publishes(dial) && search_.wants(key) && !enter_search(dial)) return;
   const auto route = process_.state.find_route(key, role_of(dial), ipc::EndpointKind::kSrt);
