@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from weirtest import free_port
+from weirtest import free_port, poll
 from weirtest.rtcorigin import SDP, RtcOrigin, RtcWeir, offer_sdp
 
 WHEP = "/rtc/v1/whep/?app=live&stream="
@@ -67,6 +67,18 @@ def test_the_origin_that_has_it_is_found_and_remembered(lab, three):
     body = {"api": "x", "streamurl": "webrtc://weir.test/live/j", "sdp": offer_sdp("json")}
     answer = weir.post("/rtc/v1/play/", json.dumps(body), Content_Type="text/plain")
     assert answer.status == 200 and json.loads(answer.body)["code"] == 0
+
+
+def test_what_was_found_is_told(lab):
+    """Each but perhaps the first one has less to do where it is asked first."""
+    three = [Origin(lab), Origin(lab), Origin(lab, has=["z0", "z1", "z2", "z3"])]
+    weir = RtcWeir(lab, three)
+    for number in range(4):
+        assert play(weir, f"z{number}", f"ufr{number}").status == 201
+    rows = poll("told", lambda: {name: place for name, place in places(weir).items()
+                                 if place == (2, "searched")} or None)
+    found = int(weir.weir.metric("weir_searches_total", result="found"))
+    assert found >= 2 and len(rows) == found, (rows, found)
 
 
 def test_what_no_origin_has(lab, three):

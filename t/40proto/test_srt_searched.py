@@ -2,6 +2,7 @@
 because it lacks the stream is not the last one."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from weirtest import free_port, poll, srt
@@ -67,6 +68,21 @@ def test_the_origin_that_has_it_is_found(lab, three):
     assert weir.metric("weir_search_players") == 0
 
 
+def test_what_was_found_is_told(lab):
+    """Each but perhaps the first one has less to do where it is asked first."""
+    three = [SrtOrigin(lab, MEDIA, denies=has(*names)) for names in (["-"], ["-"], ["z0", "z1", "z2", "z3"])]
+    weir = srt_weir(lab, three)
+    players = [call(weir.srt_port, named(f"z{number}")) for number in range(4)]
+
+    def told():
+        found = int(weir.metric("weir_searches_total", result="found"))
+        rows = [(each["origin"].partition("-")[0], each["source"]) for each in weir.streams()]
+        return found >= 2 and rows.count(("2", "searched")) == found
+    poll("told", told)
+    for player in players:
+        player.close()
+
+
 def test_other_rejections(lab):
     """Without a reason: the next one is asked, nothing is remembered. A wrong passphrase, a caller who
     may not: at once the caller's."""
@@ -96,9 +112,12 @@ def test_faults_bounds_and_off(lab, three):
     assert refusal(weir, "nobody") in (srt.REJ_NOT_FOUND, srt.REJ_GATEWAY)
     weir.stop()
     # Many at once wait for their turn; a flood is refused.
-    weir = srt_weir(lab, three, {"search": {"rate_per_address": 2, "timeout": "700ms"}}, name="bounded")
-    said = [refusal(weir, f"x{number}") for number in range(5)]
-    assert set(said) <= {srt.REJ_NOT_FOUND, srt.REJ_OVERLOAD}
+    weir = srt_weir(lab, three, {"search": {"rate_per_address": 1, "timeout": "300ms"}}, name="bounded")
+    with ThreadPoolExecutor(20) as pool:
+        said = list(pool.map(lambda number: refusal(weir, f"x{number}"), range(20)))
+    assert set(said) == {srt.REJ_NOT_FOUND, srt.REJ_OVERLOAD}
+    refused = weir.metric("weir_search_refused_total", limit="rate_per_address")
+    assert refused == said.count(srt.REJ_OVERLOAD)
     assert weir.metric("weir_search_refused_total", limit="max_waiting") == 0
     weir.stop()
     weir = srt_weir(lab, three, {"search": {"enabled": False}}, name="off")
