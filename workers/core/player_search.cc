@@ -28,6 +28,16 @@ PlayerSearch::PlayerSearch(const Config& config, const ipc::StateView& state, Ma
       recent_(net::random_hash_seed()),
       bounds_(config) {}
 
+void tell_found(MasterLink& link, const ipc::StateView& state, ipc::StreamFound& found,
+                const Endpoint& client) {
+  link.send(found);
+  LogLine(LogLevel::kInfo, "stream found by a search")
+      .session(found.session)
+      .field("stream", found.key.view())
+      .field("origin", origin_text(state, found.origin, Endpoint{}))
+      .field("client", client);
+}
+
 // The number of workers, with whom the bounds are shared, may have changed.
 void PlayerSearch::refresh(std::uint64_t now_ms) {
   if (refreshed_ms_ != 0 && now_ms < refreshed_ms_ + kRefreshMs) return;
@@ -43,11 +53,13 @@ bool PlayerSearch::wants(std::string_view key) const {
 PlayerSearch::Entry PlayerSearch::enter(const Player& player, Hunt& hunt) {
   const std::uint64_t now = monotonic_ms();
   refresh(now);
-  ipc::StreamHead known;
-  const bool watched = state_.find_stream(player.key, known) && known.players > 0;
-  if (!watched && recent_.find(player.words, now)) {
-    counters_.add(Counter::kSearchNegatives);
-    return Entry::kDenied;
+  if (recent_.find(player.words, now)) {
+    ipc::StreamHead known;
+    const bool watched = state_.find_stream(player.key, known) && known.players > 0;
+    if (!watched) {
+      counters_.add(Counter::kSearchNegatives);
+      return Entry::kDenied;
+    }
   }
   if (state_.find_route(player.key, ipc::Role::kPlayer, kind_)) return Entry::kOpen;
   if (!hunt.counted && !bounds_.take(player.client, now)) return Entry::kBusy;
@@ -97,8 +109,7 @@ std::optional<ipc::OriginRef> PlayerSearch::next(const Player& player, Hunt& hun
       counters_.add(Counter::kSearchRequests);
       return origin;
     }
-    note_refused(player, kSearchRate);
-    hunt.unsure = true;
+    hunt.unsure = hunt.bounded = true;
   }
   hunt.unsure = hunt.unsure || hunt.asked < hunt.candidates.size();
   conclude(player, hunt, now);
@@ -127,6 +138,7 @@ void PlayerSearch::conclude(const Player& player, Hunt& hunt, std::uint64_t now_
                          : hunt.other ? Counter::kSearchOther
                                       : Counter::kSearchNone;
   counters_.add(result);
+  if (hunt.bounded) note_refused(player, kSearchRate);
   if (result == Counter::kSearchNone) recent_.put(player.words, kNowhere, now_ms + kRememberMs);
   leave(hunt);
 }
@@ -150,12 +162,7 @@ void PlayerSearch::found(const Player& player, ipc::OriginRef origin) {
   message.origin = origin;
   message.protocol = kind_;
   message.key.assign(player.key);
-  link_.send(message);
-  LogLine(LogLevel::kInfo, "stream found by a search")
-      .session(player.session)
-      .field("stream", player.key)
-      .field("origin", origin_text(state_, origin, Endpoint{}))
-      .field("client", player.client);
+  tell_found(link_, state_, message, player.client);
 }
 
 void PlayerSearch::note_refused(const Player& player, std::string_view limit) {

@@ -30,6 +30,10 @@
 
 namespace weir {
 
+// Tells the master and the log that the origin has a stream that somebody searched.
+void tell_found(MasterLink& link, const ipc::StateView& state, ipc::StreamFound& found,
+                const Endpoint& client);
+
 class PlayerSearch {
  public:
   struct Player {
@@ -46,6 +50,7 @@ class PlayerSearch {
     bool place = false;    // has one of search.max_waiting
     bool begun = false;    // an origin has said no, and others are asked
     bool unsure = false;   // one could not be asked
+    bool bounded = false;  // by search.rate
     bool other = false;    // one has said something else than that it lacks the stream
     std::vector<ipc::OriginRef> candidates;
     std::size_t asked = 0;       // of them

@@ -6,7 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/net/crypto.h"
-#include "workers/core/origin_text.h"
+#include "workers/core/player_search.h"
 #include "workers/core/search_candidates.h"
 
 namespace weir::http {
@@ -339,12 +339,7 @@ void OriginSearch::remember(const Hunt& hunt, const Result& result) {
   message.origin = origin;
   message.protocol = ipc::EndpointKind::kHttp;
   message.key.assign(x.key);
-  process_.link.send(message);
-  LogLine(LogLevel::kInfo, "stream found by a search")
-      .session(process_.server[hunt.index].id)
-      .field("stream", x.key)
-      .field("origin", origin_text(process_.state, origin, Endpoint{}))
-      .field("client", x.identity.client);
+  tell_found(process_.link, process_.state, message, x.identity.client);
 }
 
 void OriginSearch::tell(ConnHandle to, Outcome&& outcome) {
