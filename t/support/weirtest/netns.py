@@ -15,7 +15,7 @@ import subprocess
 _CLONE_NEWNET = 0x40000000
 # 1 to 250, for addresses. The two lanes of run_all.py, which have ports of their own, never share one.
 _LANE = int(os.environ.get("WEIR_TEST_PORTS", "10000-32000").split("-")[0]) // 11000 % 2
-numbers = (n % 125 + 125 * _LANE + 1 for n in itertools.count(os.getpid() * 7))
+_numbers = (n % 125 + 125 * _LANE + 1 for n in itertools.count(os.getpid() * 7))
 
 
 def _setns(path):
@@ -75,6 +75,15 @@ class Namespace:
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, timeout=20, check=False)
 
 
+def free_number(network):
+    """The next one whose `network`.N.0/24 no device of ours has: some may be left of a run that was killed."""
+    def is_free(number):
+        shown = subprocess.run(["ip", "-o", "-4", "addr", "show", "to", f"{network}.{number}.0/24"],
+                               check=True, capture_output=True, timeout=20)
+        return not shown.stdout.strip()
+    return next(number for number in itertools.islice(_numbers, 125) if is_free(number))
+
+
 class Link(Namespace):
     """A namespace `far` (10.98.N.2), reached from ours (10.98.N.1)."""
 
@@ -82,7 +91,7 @@ class Link(Namespace):
 
     def __init__(self, lab, number=None):
         self.lab = lab
-        number = number or next(numbers)
+        number = number or free_number("10.98")
         super().__init__(lab, f"wt{os.getpid()}r{number}")
         self.near, self.far = f"10.98.{number}.1", f"10.98.{number}.2"
         self.device = f"wtr{os.getpid() % 100000}n{number}"

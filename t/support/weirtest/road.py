@@ -12,7 +12,7 @@
 import os
 import pathlib
 
-from .netns import Namespace, ip, numbers
+from .netns import Namespace, free_number, ip
 
 SHAPER = pathlib.Path(__file__).resolve().parents[1] / "shaper.py"
 
@@ -20,7 +20,7 @@ SHAPER = pathlib.Path(__file__).resolve().parents[1] / "shaper.py"
 class Road:
     def __init__(self, lab):
         self.lab = lab
-        self.number = number = next(numbers)
+        self.number = number = free_number("10.96")
         self.near, self.far = f"10.96.{number}.1", f"10.95.{number}.2"
         self.near6, self.far6 = f"fd96:{number}::1", f"fd95:{number}::2"
         self.others = [f"10.96.{number}.200", f"fd96:{number}::200"]
