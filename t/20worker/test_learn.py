@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import threading
 import time
 import urllib.parse
 
@@ -26,7 +27,7 @@ class Srs:
 
     def __init__(self, lab, rows):
         self.rows, self.questions = rows, []
-        self.broken = False
+        self.broken, self.held, self.answered = False, None, 0
         self.port = HttpOrigin(lab, self._serve).http_port
 
     def _serve(self, call):
@@ -34,10 +35,14 @@ class Srs:
         if url.path != "/api/v1/streams/":
             return call.answer(404)
         self.questions.append(call.path)
+        if self.held is not None:
+            held, self.held = self.held, None
+            assert held.wait(20)
         query = dict(urllib.parse.parse_qsl(url.query))
         start, count = int(query["start"]), max(10, int(query["count"]))
         text = json.dumps({"code": 0, "streams": self.rows[start:start + count]}, ensure_ascii=False)
         call.answer(200, text[:-3].encode() if self.broken else text.encode(), framing="close")
+        self.answered += 1
         return None
 
 
@@ -88,6 +93,32 @@ def test_rows_come_and_go(lab):
     os.kill(weir.pids("control")[0], signal.SIGKILL)
     poll("without c", lambda: learned(weir, "o") == {"live/a"})
     assert weir.metric("weir_learn_news_total") <= news + 2
+
+
+def test_a_last_word_of_the_worker_before(lab):
+    """News of the old control worker that come after the new one's first answer stay no longer than any."""
+    srs = Srs(lab, [row("a")])
+    weir = lab.weir(env=ON, config={**QUICK, "learn": {**QUICK["learn"], "timeout": "1m"},
+                                    "origin o": api(srs.port)})
+    poll("learned", lambda: learned(weir, "o") == {"live/a"})
+    old, news = weir.pids("control")[0], weir.metric("weir_learn_news_total")
+    srs.held = held = threading.Event()
+    poll("a question is held", lambda: srs.held is None)
+    os.kill(old, signal.SIGSTOP)
+    try:
+        srs.rows.append(row("late"))
+        answered = srs.answered
+        held.set()
+        poll("it is answered, with the stream", lambda: srs.answered > answered)
+        srs.rows.pop()
+        asked = len(srs.questions)
+        weir.signal(signal.SIGHUP)
+        poll("the next worker asks", lambda: len(srs.questions) > asked + 3)
+    finally:
+        os.kill(old, signal.SIGCONT)
+    # The old one tells of it, the new one that it has gone.
+    poll("told twice", lambda: weir.metric("weir_learn_news_total") == news + 2, 20)
+    poll("gone", lambda: learned(weir, "o") == {"live/a"})
 
 
 def test_pages(lab):

@@ -27,7 +27,7 @@ std::string read_rows(ByteView all, std::size_t step, const EndText& end_text) {
       for (const std::string_view text : {row.vhost, row.app, row.name, row.video, row.audio}) {
         out.append(text).push_back('\n');
       }
-      out += std::to_string(row.bits_per_second) + ' ' + std::to_string(row.clients) + '\n';
+      out += std::to_string(row.bits_per_second) + '\n';
     }
     if (!in.empty()) std::abort();
   }

@@ -64,6 +64,11 @@ ipc::StreamFacts facts_of(const origin_api::StreamRow& row) {
   return facts;
 }
 
+void LearnBook::know(const std::vector<std::uint32_t>& slots) {
+  known_.insert(known_.end(), slots.begin(), slots.end());
+  sort_unique(known_);
+}
+
 void LearnBook::begin_answer() {
   shown_.clear();
   if (!aliases_.empty()) is_shown_.assign(state_.header().stream_capacity, false);

@@ -31,9 +31,9 @@ class LearnBook {
             const route::Aliases& aliases)
       : state_(state), send_(send), origin_(origin), aliases_(aliases) {}
 
-  // A stream that the table says was learned from this origin before this process was there, or
-  // that an earlier service has left there.
-  void know(std::uint32_t slot) { known_.push_back(slot); }
+  // Streams that the table says are of this origin, whoever told so: the process before this one,
+  // or an earlier service. Not while an answer is read: what it has shown already would be missed.
+  void know(const std::vector<std::uint32_t>& slots);
 
   void begin_answer();
   // One row. False: its names make no key.

@@ -20,7 +20,8 @@ using ipc::LearnState;
 constexpr std::ptrdiff_t kConcurrent = 32;
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::uint64_t kTickMs = 50;
-constexpr std::uint64_t kLookMs = 500;  // for new origins
+constexpr std::uint64_t kLookMs = 500;   // for new origins
+constexpr std::uint64_t kRowsMs = 5000;  // for rows that others have told of
 constexpr std::uint64_t kNewsPerSecond = 50000;
 constexpr std::uint64_t kNewsAtOnce = 50000;  // the channel takes 65,536
 constexpr std::size_t kPageRows = 1000;       // of SRS, which gives as many as are asked for
@@ -126,6 +127,7 @@ struct Learner::Source {
   std::size_t pages = 0;
   std::size_t rows = 0;  // published or not: where the next page begins
   std::size_t published = 0;
+  std::size_t taken = 0;  // of these
   std::size_t skipped = 0;
   std::uint64_t bytes = 0;
   std::uint64_t cpu_ns = 0;
@@ -156,12 +158,6 @@ Learner::Learner(event_base* base, const Config& config, const ipc::StateView& s
   };
   limited_.learned = limit(send_.stream.learned);
   limited_.unlearned = limit(send_.stream.unlearned);
-  for (std::uint32_t slot = 0; slot < state_.header().stream_capacity; ++slot) {
-    ipc::StreamHead head;
-    if (state_.read_stream_head(slot, head) && (head.has(ipc::kLearned) || head.has(ipc::kKept))) {
-      before_[head.origin_slot].push_back(slot);
-    }
-  }
   counters_.add(ipc::Counter::kLearnIntervalMilliseconds, config_.learn.interval);
   arm(timer_, 0);
 }
@@ -182,6 +178,10 @@ void Learner::tick() {
   if (now >= next_look_ms_) {
     next_look_ms_ = now + kLookMs;
     look_at_origins(now);
+  }
+  if (now >= next_rows_ms_) {
+    next_rows_ms_ = now + kRowsMs;
+    look_at_rows();
   }
   if (now >= next_intervals_ms_) {
     next_intervals_ms_ = now + 1000;
@@ -213,6 +213,16 @@ std::vector<Learner::Place> Learner::places_of(const ipc::OriginRecord& record) 
   return places;
 }
 
+// Where the process before this one was answered, else the first.
+std::size_t Learner::place_before(const std::vector<Place>& places,
+                                  const ipc::OriginRecord& record) {
+  if (record.learn_state != LearnState::kFresh) return 0;
+  const auto found = std::find_if(places.begin(), places.end(), [&](const Place& place) {
+    return place.api == record.learn_api;
+  });
+  return found == places.end() ? 0 : static_cast<std::size_t>(found - places.begin());
+}
+
 void Learner::look_at_origins(std::uint64_t now_ms) {
   for (auto& [slot, source] : sources_) source->seen = false;
   ipc::each_origin(state_, [&](ipc::OriginRef ref, const ipc::OriginRecord& record) {
@@ -232,7 +242,8 @@ void Learner::look_at_origins(std::uint64_t now_ms) {
       source->places = std::move(places);
       source->due_ms = now_ms;
       source->interval_ms = config_.learn.interval;
-      adopt(*source, record);
+      source->place = place_before(source->places, record);
+      next_rows_ms_ = now_ms;
     } else if (source->places != places && !source->call) {
       source->places = std::move(places);
       source->place = 0;
@@ -242,20 +253,24 @@ void Learner::look_at_origins(std::uint64_t now_ms) {
     source->seen = true;
   });
   std::erase_if(sources_, [](const auto& entry) { return !entry.second->seen; });
-  before_.clear();  // whoever was there has taken his
 }
 
-// What the process before this one had found out.
-void Learner::adopt(Source& source, const ipc::OriginRecord& record) {
-  if (const auto found = before_.find(source.origin.slot); found != before_.end()) {
-    for (const std::uint32_t slot : found->second) source.book.know(slot);
+// What others have told of stays in the table until an answer here proves it gone: the process before
+// this one, whose last news may come after this one's first answer, or an earlier service.
+void Learner::look_at_rows() {
+  std::map<Source*, std::vector<std::uint32_t>> rows;
+  for (std::uint32_t slot = 0; slot < state_.header().stream_capacity; ++slot) {
+    ipc::StreamHead head;
+    if (!state_.read_stream_head(slot, head)) continue;
+    if (!head.has(ipc::kLearned) && !head.has(ipc::kKept)) continue;
+    const auto found = sources_.find(head.origin_slot);
+    if (found == sources_.end() || found->second->call) continue;
+    Source& source = *found->second;
+    if (source.origin == ipc::OriginRef{head.origin_slot, head.origin_generation}) {
+      rows[&source].push_back(slot);
+    }
   }
-  if (record.learn_state != LearnState::kFresh) return;
-  for (std::size_t i = 0; i < source.places.size(); ++i) {
-    if (source.places[i].api != record.learn_api) continue;
-    source.place = i;
-    return;
-  }
+  for (const auto& [source, slots] : rows) source->book.know(slots);
 }
 
 void Learner::start_due(std::uint64_t now_ms) {
@@ -285,7 +300,7 @@ void Learner::begin(Source& source, std::uint64_t now_ms) {
   }
   source.started_ms = now_ms;
   source.due_ms = now_ms + source.interval_ms;
-  source.pages = source.rows = source.published = source.skipped = 0;
+  source.pages = source.rows = source.published = source.taken = source.skipped = 0;
   source.bytes = source.cpu_ns = 0;
   source.book.begin_answer();
   ask(source, record, now_ms);
@@ -313,11 +328,8 @@ void Learner::ask(Source& source, const ipc::OriginRecord& record, std::uint64_t
 }
 
 void Learner::on_row(Source& source, const origin_api::StreamRow& row) {
-  ++source.published;
-  if (source.published > static_cast<std::uint64_t>(config_.learn.max_streams) ||
-      !source.book.take(row)) {
-    ++source.skipped;
-  }
+  const bool too_many = ++source.published > static_cast<std::uint64_t>(config_.learn.max_streams);
+  ++(!too_many && source.book.take(row) ? source.taken : source.skipped);
 }
 
 void Learner::on_end(Source& source, const LearnResult& result) {
@@ -431,7 +443,7 @@ void Learner::report(const Source& source, LearnApi api, LearnState state) {
 void Learner::count(Source& source, const LearnResult& result) {
   const bool whole = result.end == LearnEnd::kWhole;
   counters_.add(whole ? ipc::Counter::kLearnAnswersWhole : ipc::Counter::kLearnAnswersFailed);
-  counters_.add(ipc::Counter::kLearnRows, source.published);
+  counters_.add(ipc::Counter::kLearnRows, source.taken);
   counters_.add(ipc::Counter::kLearnRowsSkipped, source.skipped);
   counters_.add(ipc::Counter::kLearnBytes, source.bytes);
   counters_.add(ipc::Counter::kLearnCpuMicroseconds, source.cpu_ns / 1000);

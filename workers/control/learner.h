@@ -56,8 +56,10 @@ class Learner {
   struct Source;
 
   std::vector<Place> places_of(const ipc::OriginRecord& record) const;
+  static std::size_t place_before(const std::vector<Place>& places,
+                                  const ipc::OriginRecord& record);
   void look_at_origins(std::uint64_t now_ms);
-  void adopt(Source& source, const ipc::OriginRecord& record);
+  void look_at_rows();
   void tick();
   void start_due(std::uint64_t now_ms);
   void begin(Source& source, std::uint64_t now_ms);
@@ -83,11 +85,11 @@ class Learner {
   OriginTls tls_;
   OriginConnect connect_;
   std::vector<std::uint8_t> buffer_;
-  std::map<std::uint32_t, std::unique_ptr<Source>> sources_;    // by slot of the origin
-  std::map<std::uint32_t, std::vector<std::uint32_t>> before_;  // slots learned before this process
+  std::map<std::uint32_t, std::unique_ptr<Source>> sources_;  // by slot of the origin
   std::uint32_t last_started_ = 0;
   std::uint64_t news_left_;
   std::uint64_t next_look_ms_ = 0;
+  std::uint64_t next_rows_ms_ = 0;
   std::uint64_t next_intervals_ms_ = 0;
   EventPtr timer_;
 };

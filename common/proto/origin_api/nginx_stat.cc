@@ -53,7 +53,6 @@ NginxStat::Node NginxStat::child_of(Node parent, std::string_view name) {
       {Node::kLive, "stream", Node::kStream},
       {Node::kStream, "name", Node::kName},
       {Node::kStream, "bw_in", Node::kBandwidth},
-      {Node::kStream, "nclients", Node::kClients},
       {Node::kStream, "publishing", Node::kPublishing},
       {Node::kStream, "meta", Node::kMeta},
       {Node::kMeta, "video", Node::kVideo},
@@ -95,7 +94,6 @@ bool NginxStat::close(Node closed) {
   if (closed == Node::kAppName) app_ = text_;
   if (closed == Node::kName) name_ = text_;
   if (closed == Node::kBandwidth) row_.bits_per_second = number_of(text_.text());
-  if (closed == Node::kClients) row_.clients = number_of(text_.text());
   if (closed == Node::kVideoCodec) video_.assign(text_.text());
   if (closed == Node::kAudioCodec) audio_.assign(text_.text());
   return false;

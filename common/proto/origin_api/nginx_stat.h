@@ -58,7 +58,6 @@ class NginxStat {
     kAppName,
     kName,
     kBandwidth,
-    kClients,
     kVideoCodec,
     kAudioCodec,
   };

@@ -79,8 +79,7 @@ SrsStreams::Key SrsStreams::row_key(std::string_view text) const {
       if (text == "video") return Key::kVideo;
       return text == "audio" ? Key::kAudio : Key::kOther;
     case 7:
-      if (text == "publish") return Key::kPublish;
-      return text == "clients" ? Key::kClients : Key::kOther;
+      return text == "publish" ? Key::kPublish : Key::kOther;
     default:
       return Key::kOther;
   }
@@ -133,7 +132,6 @@ void SrsStreams::take_text() {
 
 void SrsStreams::take_number(std::uint64_t number) {
   if (key_ == Key::kCode) code_ = number;
-  if (key_ == Key::kClients) row_.clients = number;
   if (key_ == Key::kReceived) row_.bits_per_second = std::min(number, kKbpsMax) * kBitsPerKilobit;
 }
 

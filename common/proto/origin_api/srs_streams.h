@@ -45,7 +45,6 @@ class SrsStreams {
     kVhost,
     kApp,
     kUrl,
-    kClients,
     kKbps,
     kReceived,
     kPublish,

@@ -49,7 +49,6 @@ struct StreamRow {
   std::string_view video;  // `H264` as the origin writes it; empty: none, or not known
   std::string_view audio;
   std::uint64_t bits_per_second = 0;  // from the publisher; 0: not known yet
-  std::uint64_t clients = 0;          // as the origin counts them, the publisher among them
 };
 
 // What a reader found in the bytes that it was given.
