@@ -240,36 +240,76 @@ std::string describe(const ipc::OriginRecord& origin, EndpointKind kind) {
   return out + (origin.draining ? " (draining)" : "");
 }
 
-// Nobody knows the stream: who could be picked, and who is asked by a search, which goes to
-// draining origins, too (workers/core/search_candidates.h).
+// One of the first rank that has any is picked (supervisor/origin_choice.h).
+enum class Rank : std::uint8_t { kProven, kUnproven, kDefault, kEjected, kNever };
+
+struct Candidate {
+  std::string name;
+  std::string state;
+  Rank rank = Rank::kNever;
+  bool takes = false;  // so a search asks it, too (workers/core/search_candidates.h)
+};
+
+Candidate candidate(const ipc::OriginRecord& origin, const Config& config, EndpointKind kind) {
+  Candidate out{std::string(text_of(origin.name)), describe(origin, kind)};
+  out.takes = origin.takes(kind);
+  const auto backend = default_backend_origin(config);
+  if (!origin.has(kind) || origin.state != ipc::OriginState::kUp || origin.draining ||
+      origin.weight == 0) {
+    if (out.takes && origin.weight == 0) out.state += ": weight 0, so it takes no new stream";
+  } else if (!out.takes) {
+    out.rank = Rank::kEjected;
+  } else if (backend && out.name == backend->name) {
+    out.rank = Rank::kDefault;
+    out.state += ": the default backend, for when no other can take it";
+  } else if (origin.unproven) {
+    out.rank = Rank::kUnproven;
+    out.state += ": not heard of since the restart, so others come first";
+  } else {
+    out.rank = Rank::kProven;
+  }
+  return out;
+}
+
+// Nobody knows the stream: who could be picked, and who is asked by a search.
 bool explain_policy(std::string& out, const ipc::StateView& state, const Config& config,
                     const Asked& asked) {
-  const EndpointKind kind = asked.kind;
-  const bool searched = config.search.enabled && asked.role == ipc::Role::kPlayer;
-  const bool at_once = searched && kind == EndpointKind::kHttp;
-  std::string fit;
-  std::string all;
-  const auto list = [](std::string& names, const ipc::OriginRecord& origin) {
-    names.append(names.empty() ? "" : ", ").append(text_of(origin.name));
-  };
-  ipc::any_origin(state, [&](ipc::OriginRef, const ipc::OriginRecord& origin) {
-    const bool takes = origin.takes(kind);
-    const bool fits = takes && (at_once || (!origin.draining && origin.weight > 0));
-    if (takes) list(all, origin);
-    if (fits) list(fit, origin);
-    if (!fits) add(out, "not", describe(origin, kind));
-    return false;
+  std::vector<Candidate> all;
+  ipc::each_origin(state, [&](ipc::OriginRef, const ipc::OriginRecord& origin) {
+    all.push_back(candidate(origin, config, asked.kind));
   });
-  if (fit.empty()) {
+  const auto names_of = [&](const auto& fits) {
+    std::string names;
+    for (const Candidate& each : all) {
+      if (fits(each)) names.append(names.empty() ? "" : ", ").append(each.name);
+    }
+    return names;
+  };
+  const bool may_search = config.search.enabled && asked.role == ipc::Role::kPlayer;
+  const std::string searched =
+      may_search ? names_of([](const Candidate& each) { return each.takes; }) : std::string();
+  const bool at_once = asked.kind == EndpointKind::kHttp && !searched.empty();
+  Rank rank = Rank::kNever;
+  for (const Candidate& each : all) rank = std::min(rank, each.rank);
+  const auto comes_first = [&](const Candidate& each) {
+    return at_once ? each.takes : each.rank == rank;
+  };
+  const std::string first = names_of(comes_first);
+  for (const Candidate& each : all) {
+    if (!comes_first(each) || (rank == Rank::kNever && !at_once)) add(out, "not", each.state);
+  }
+  if (at_once) {
+    add(out, "origin", "asked of all that may have it: " + first);
+  } else if (rank == Rank::kNever) {
     add(out, "origin", "none: no origin takes this protocol");
     return false;
+  } else if (rank == Rank::kEjected) {
+    add(out, "origin", "no sound one; it is tried all the same at one of: " + first);
+  } else {
+    add(out, "origin", "by balance.policy " + config.balance.policy + " of: " + first);
   }
-  add(out, "origin",
-      (at_once ? "asked of all that may have it: "
-               : "by balance.policy " + config.balance.policy + " of: ") +
-          fit);
-  if (searched && !at_once && all.find(',') != std::string::npos) {
-    add(out, "search", "after a no the next one is asked, of: " + all);
+  if (!at_once && searched.find(',') != std::string::npos) {
+    add(out, "search", "after a no the next one is asked, of: " + searched);
   }
   return true;
 }

@@ -13,7 +13,7 @@ namespace {
 
 struct World {
   ipc::StateWriter writer = [] {
-    auto made = ipc::StateWriter::make({4, 16});
+    auto made = ipc::StateWriter::make({8, 16});
     REQUIRE(made.has_value());
     return std::move(*made);
   }();
@@ -24,14 +24,15 @@ struct World {
   }();
   Config config;
 
-  void origin(const char* name, bool draining) {
+  template <typename Change>
+  void origin(const char* name, const Change& change) {
     ipc::OriginRecord record;
     const std::uint32_t slot = writer.take_origin(record.generation);
     std::strncpy(record.name, name, sizeof record.name - 1);
     record.state = ipc::OriginState::kUp;
-    record.draining = draining;
     record.weight = 1;
     for (auto& count : record.endpoint_count) count = 1;
+    change(record);
     writer.put_origin(slot, record);
   }
   bool says(std::string_view url, const std::string& line) const {
@@ -44,10 +45,15 @@ struct World {
   }
 };
 
+void nothing(ipc::OriginRecord& /*record*/) {}
+void eject(ipc::OriginRecord& record) {
+  record.ejected_kinds = 0xFF;
+}
+
 TEST_CASE("explain: a search asks draining origins, too, and a policy picks none") {
   World world;
-  world.origin("o1", false);
-  world.origin("o2", true);
+  world.origin("o1", nothing);
+  world.origin("o2", [](ipc::OriginRecord& record) { record.draining = true; });
   CHECK(world.says("http://h/live/a.flv", "origin    asked of all that may have it: o1, o2"));
   const std::string picks =
       "origin    by balance.policy " + world.config.balance.policy + " of: o1";
@@ -63,6 +69,28 @@ TEST_CASE("explain: a search asks draining origins, too, and a policy picks none
   CHECK(publisher->text.find("search ") == std::string::npos);
   world.config.search.enabled = false;
   CHECK(world.says("http://h/live/a.flv", picks));
+}
+
+TEST_CASE("explain: of whom one is picked, the first that there are") {
+  World world;
+  world.config.default_backend.enabled = true;
+  const auto picked = [&](const std::string& who) {
+    return world.says("rtmp://h/live/a", "origin    " + who);
+  };
+  const std::string policy = "by balance.policy " + world.config.balance.policy + " of: ";
+  world.origin("drains", [](ipc::OriginRecord& record) { record.draining = true; });
+  world.origin("weightless", [](ipc::OriginRecord& record) { record.weight = 0; });
+  CHECK(picked("none: no origin takes this protocol"));
+  world.origin("sick", eject);
+  CHECK(picked("no sound one; it is tried all the same at one of: sick"));
+  CHECK(world.says("http://h/live/a.flv",
+                   "origin    asked of all that may have it: drains, weightless"));
+  world.origin("default", nothing);
+  CHECK(picked(policy + "default"));
+  world.origin("kept", [](ipc::OriginRecord& record) { record.unproven = true; });
+  CHECK(picked(policy + "kept"));
+  world.origin("o1", nothing);
+  CHECK(picked(policy + "o1"));
 }
 
 }  // namespace

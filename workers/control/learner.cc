@@ -255,8 +255,8 @@ void Learner::look_at_origins(std::uint64_t now_ms) {
   std::erase_if(sources_, [](const auto& entry) { return !entry.second->seen; });
 }
 
-// What others have told of stays in the table until an answer here proves it gone: the process before
-// this one, whose last news may come after this one's first answer, or an earlier service.
+// What others have told of stays in the table until an answer here proves it gone: the process
+// before this one, whose last news may come after this one's first answer, or an earlier service.
 void Learner::look_at_rows() {
   std::map<Source*, std::vector<std::uint32_t>> rows;
   for (std::uint32_t slot = 0; slot < state_.header().stream_capacity; ++slot) {
