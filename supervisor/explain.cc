@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/ascii.h"
 #include "common/base/endpoint.h"
 #include "common/base/escape.h"
 #include "common/route/alias.h"
@@ -38,19 +39,11 @@ struct Asked {
   route::AliasFound alias;
 };
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return out;
-}
-
 std::optional<Url> take_apart(std::string_view text) {
   Url url;
   const std::size_t scheme = text.find("://");
   if (scheme == std::string_view::npos) return std::nullopt;
-  url.scheme = lower(text.substr(0, scheme));
+  url.scheme = lower_case(text.substr(0, scheme));
   text.remove_prefix(scheme + 3);
   const std::size_t end = std::min(text.find_first_of("/?"), text.size());
   url.host = text.substr(0, end);

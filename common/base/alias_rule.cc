@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/ascii.h"
 #include "common/base/control_byte.h"
 #include "common/base/escape.h"
 
@@ -14,9 +15,6 @@ constexpr std::string_view kUnused = "any";
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
-}
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
 bool is_name(std::string_view text) {
@@ -32,7 +30,7 @@ bool is_capture(const AliasPart& part) {
 // Without a dot it is a name of a folder or an app.
 bool is_host(std::string_view text) {
   const auto fits = [](char c) {
-    c = lower(c);
+    c = lower_case(c);
     return (c >= 'a' && c <= 'z') || is_digit(c) || c == '.' || c == '-' || c == '_';
   };
   const bool only_number = text.find_first_not_of("0123456789.") == std::string_view::npos;
@@ -103,14 +101,11 @@ class Reader {
 
   static void lower_host(AliasPart& part) {
     static constexpr std::string_view kDefault = "__defaultVhost__";
-    const auto in_lower_case = [](std::string text) {
-      std::transform(text.begin(), text.end(), text.begin(), lower);
-      std::string unnamed(kDefault);
-      std::transform(unnamed.begin(), unnamed.end(), unnamed.begin(), lower);
-      return text == unnamed ? std::string(kDefault) : text;
+    const auto canonical = [](const std::string& text) {
+      return same_ignoring_case(text, kDefault) ? std::string(kDefault) : lower_case(text);
     };
-    part.text = in_lower_case(part.text);
-    for (std::string& choice : part.choices) choice = in_lower_case(choice);
+    part.text = canonical(part.text);
+    for (std::string& choice : part.choices) choice = canonical(choice);
   }
 
   void read_segment(AliasSegment& out, std::string_view ends) {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <iterator>
 #include <set>
 
+#include "common/base/ascii.h"
 #include "common/base/limits.h"
 #include "common/config/values.h"
 
@@ -155,8 +155,7 @@ class OriginReader {
       return complain(block_.name.at, "has one name and port: origins_from NAME:PORT { ... }");
     }
     const Word& word = block_.values[0];
-    std::string text = word.text;
-    for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    const std::string text = lower_case(word.text);
     const auto main = parse_origin_endpoint(text, Endpoint{}, &set_.each.hosts);
     if (!main) return complain(word.at, show(word.text) + ": " + main.error().text);
     if (main->family != Family::kName || main->scheme != Scheme::kDefault) {

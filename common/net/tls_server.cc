@@ -18,6 +18,7 @@
 #include <ctime>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/base/clock.h"
 #include "common/base/fd.h"
 
@@ -60,14 +61,6 @@ std::string last_error() {
 // Instead of a question on the terminal.
 int no_passphrase(char*, int, int, void*) {
   return 0;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return out;
 }
 
 Certificate read_leaf(BIO* bio) {
@@ -145,7 +138,7 @@ Result<void> check_ocsp(const std::string& der) {
 }  // namespace
 
 void SniIndex::add(std::string_view dns_name, std::size_t certificate) {
-  const std::string name = lower(dns_name);
+  const std::string name = lower_case(dns_name);
   if (name.starts_with("*.")) {
     wildcard_.emplace(name.substr(1), certificate);
   } else {
@@ -154,7 +147,7 @@ void SniIndex::add(std::string_view dns_name, std::size_t certificate) {
 }
 
 std::optional<std::size_t> SniIndex::find(std::string_view asked) const {
-  std::string name = lower(asked);
+  std::string name = lower_case(asked);
   if (name.ends_with('.')) name.pop_back();
   if (const auto found = exact_.find(name); found != exact_.end()) return found->second;
   const std::size_t dot = name.find('.');

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/base/ascii.h"
 #include "common/proto/http/fields.h"
 #include "common/proto/http/target.h"
 #include "common/route/query_reading.h"
@@ -71,9 +72,7 @@ std::string_view as_in_key(std::string_view vhost, const StreamKey& key) {
   if (vhost.empty() || !key.ok()) return vhost;
   if (key.vhost() == kDefaultVhost) return kDefaultVhost;
   const auto found = std::search(vhost.begin(), vhost.end(), key.vhost().begin(), key.vhost().end(),
-                                 [](char a, char b) {
-                                   return http::equal_ignoring_case({&a, 1}, {&b, 1});
-                                 });
+                                 [](char a, char b) { return lower_case(a) == lower_case(b); });
   return found == vhost.end()
              ? vhost
              : vhost.substr(static_cast<std::size_t>(found - vhost.begin()), key.vhost().size());
@@ -91,10 +90,7 @@ StreamKey key_of_names(std::string_view host, const Named& named) {
 }  // namespace
 
 std::string canonical_host(std::string_view host) {
-  std::string out(host);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
+  std::string out = lower_case(host);
   if (out.starts_with('[')) return out;
   const std::size_t colon = std::min(out.find(':'), out.size());
   std::size_t end = colon;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "common/base/ascii.h"
 #include "common/proto/http/fields.h"
 #include "common/proto/http/target.h"
 
@@ -27,10 +28,10 @@ std::string_view take_piece(std::string_view& text, std::string_view ends) {
 
 bool is_param_name(std::string_view written, std::string_view name) {
   if (written.size() < name.size()) return false;
-  if (http::equal_ignoring_case(written, name)) return true;
+  if (same_ignoring_case(written, name)) return true;
   std::string decoded;
   return written.find('%') != std::string_view::npos && http::percent_decode(written, decoded) &&
-         http::equal_ignoring_case(decoded, name);
+         same_ignoring_case(decoded, name);
 }
 
 bool query_names_any(std::string_view query, std::span<const std::string_view> names) {

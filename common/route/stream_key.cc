@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/base/control_byte.h"
 #include "common/base/limits.h"
 #include "common/route/rtmp_address.h"
@@ -14,18 +15,9 @@ namespace {
 constexpr std::array<std::string_view, 7> kMediaExtensions = {".flv", ".m3u8", ".ts", ".aac",
                                                               ".mp3", ".mp4",  ".mpd"};
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-bool same_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
-}
-
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
-  c = lower(c);
+  c = lower_case(c);
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
@@ -143,8 +135,7 @@ KeyError append_vhost(std::string_view text, HostOrigin origin, std::string& out
     return error == KeyError::kBadEscape ? KeyError::kBadHost : error;
   }
   bool is_address = false;
-  std::string host(bare_host(decoded, is_address));
-  std::transform(host.begin(), host.end(), host.begin(), lower);
+  const std::string host = lower_case(bare_host(decoded, is_address));
   if (!only(host, is_address ? kAddressBytes : kNameBytes)) {
     return KeyError::kBadHost;
   }

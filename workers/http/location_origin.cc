@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/base/ascii.h"
 #include "common/proto/http/fields.h"
 #include "common/route/http_target.h"
 #include "ipc/origin_walk.h"
@@ -40,8 +41,8 @@ Authority authority_of(std::string_view location) {
   const std::size_t first = std::min(location.find_first_of("/?#"), location.size());
   if (mark == std::string_view::npos || mark != first) return out;
   const std::string_view scheme = location.substr(0, mark);
-  const bool secure = equal_ignoring_case(scheme, "https:");
-  if (!scheme.empty() && !secure && !equal_ignoring_case(scheme, "http:")) return out;
+  const bool secure = same_ignoring_case(scheme, "https:");
+  if (!scheme.empty() && !secure && !same_ignoring_case(scheme, "http:")) return out;
   location.remove_prefix(mark + 2);
   out.text = location.substr(0, location.find_first_of("/?#\\"));
   std::string_view host = out.text;

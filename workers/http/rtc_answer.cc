@@ -1,5 +1,6 @@
 #include "workers/http/rtc_answer.h"
 
+#include "common/base/ascii.h"
 #include "workers/http/api_merge.h"
 
 namespace weir::http {
@@ -11,7 +12,7 @@ constexpr std::string_view kExpose = "Access-Control-Expose-Headers";
 bool is_passed_on(const Fields& fields, const Field& field) {
   static constexpr FieldSet kOwn =
       kHopByHop | FieldSet{HeaderId::kContentLength, HeaderId::kContentType, HeaderId::kLocation};
-  return !kOwn.has(field.id) && !equal_ignoring_case(field.name, kExpose) &&
+  return !kOwn.has(field.id) && !same_ignoring_case(field.name, kExpose) &&
          !fields.has_token(HeaderId::kConnection, field.name);
 }
 
@@ -52,8 +53,8 @@ RtcAnswer rtc_advice(std::string_view allow, const ResponseHead& head, bool cors
   if (!is_success(head.status)) return answer;
   for (const Field& field : head.fields) {
     const std::string_view name = field.name;
-    if (equal_ignoring_case(name, "Link") ||
-        (cors && equal_ignoring_case(name.substr(0, 15), "Access-Control-"))) {
+    if (same_ignoring_case(name, "Link") ||
+        (cors && same_ignoring_case(name.substr(0, 15), "Access-Control-"))) {
       answer.fields.emplace_back(field.name, field.value);
     }
   }
@@ -66,7 +67,7 @@ RtcAnswer copy_answer(const ResponseHead& head) {
   answer.content_type = head.fields.get(HeaderId::kContentType);
   std::string expose = "Location, ETag, Link";
   for (const Field& field : head.fields) {
-    if (equal_ignoring_case(field.name, kExpose)) expose.append(", ").append(field.value);
+    if (same_ignoring_case(field.name, kExpose)) expose.append(", ").append(field.value);
     if (is_passed_on(head.fields, field)) answer.fields.emplace_back(field.name, field.value);
   }
   answer.fields.emplace_back(kExpose, expose);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <vector>
 
+#include "common/base/ascii.h"
 #include "common/base/bytes.h"
 #include "common/proto/http/target.h"
 #include "common/route/stream_key.h"
@@ -428,12 +429,12 @@ bool has_weight_zero(std::string_view element) {
 }
 
 bool is_dot(std::string_view segment) {
-  return segment == "." || equal_ignoring_case(segment, "%2e");
+  return segment == "." || same_ignoring_case(segment, "%2e");
 }
 
 bool is_dot_dot(std::string_view segment) {
   for (const std::string_view form : {"..", ".%2e", "%2e.", "%2e%2e"}) {
-    if (equal_ignoring_case(segment, form)) return true;
+    if (same_ignoring_case(segment, form)) return true;
   }
   return false;
 }
@@ -511,7 +512,7 @@ bool is_resource_path(std::string_view path) {
     if (segment == "..") return false;
     if (first.empty() && segment != ".") first = segment;
   }
-  return !equal_ignoring_case(first, "api");
+  return !same_ignoring_case(first, "api");
 }
 
 std::string public_location(std::string_view base, std::string_view target,
@@ -565,7 +566,7 @@ std::string_view public_prefix(std::string_view field) {
 }
 
 bool has_media_type(std::string_view field, std::string_view type) {
-  return equal_ignoring_case(trim(field.substr(0, field.find(';'))), type);
+  return same_ignoring_case(trim(field.substr(0, field.find(';'))), type);
 }
 
 bool accepts(const Fields& fields, std::string_view type) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/proto/sdp/sdp.h"
 #include "workers/http/rtc_answer_session.h"
 
@@ -65,7 +66,7 @@ std::string_view field_of(std::string_view head, std::string_view name) {
     at += 2;
     const std::string_view line = head.substr(at, head.find("\r\n", at) - at);
     const std::size_t colon = std::min(line.find(':'), line.size());
-    if (equal_ignoring_case(line.substr(0, colon), name)) {
+    if (same_ignoring_case(line.substr(0, colon), name)) {
       return trim(line.substr(std::min(colon + 1, line.size())));
     }
   }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/base/limits.h"
 #include "common/proto/http/head_writer.h"
 #include "workers/core/origin_text.h"
@@ -37,7 +38,7 @@ void add_cors(const Connection& conn, RtcAnswer& answer, std::string_view allow)
   auto& fields = answer.fields;
   const auto find = [&](std::string_view name) {
     return std::find_if(fields.begin(), fields.end(),
-                        [&](const auto& field) { return equal_ignoring_case(field.first, name); });
+                        [&](const auto& field) { return same_ignoring_case(field.first, name); });
   };
   const PutField put = [&](std::string_view name, std::string_view value) {
     fields.emplace_back(name, value);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/base/clock.h"
 #include "common/proto/dash/mpd.h"
 #include "common/proto/hls/playlist.h"
@@ -42,7 +43,7 @@ void write_cors(HeadWriter& writer, const Fields& theirs, CorsMode mode, const E
 // Compressed, although Weir asks for none: some servers do (`gzip_static always`).
 bool is_encoded(const Fields& fields) {
   const std::string_view coding = fields.get(HeaderId::kContentEncoding);
-  return !coding.empty() && !equal_ignoring_case(coding, "identity");
+  return !coding.empty() && !same_ignoring_case(coding, "identity");
 }
 
 bool ends(Framing framing) {

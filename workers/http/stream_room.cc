@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/ascii.h"
 #include "common/base/clock.h"
 #include "common/proto/http/head_writer.h"
 #include "common/proto/http/target.h"
@@ -53,7 +54,7 @@ bool StreamRoom::begin(std::uint32_t index, const RequestHead& head, Exchange& b
   server_[index].exchange = std::move(made);
   // No other protocol: what goes through a tunnel is not looked at (HTTP/2 would be requests).
   x.upgrade = head.upgrade && head.method == Method::kGet &&
-              equal_ignoring_case(head.fields.get(HeaderId::kUpgrade), "websocket");
+              same_ignoring_case(head.fields.get(HeaderId::kUpgrade), "websocket");
   if (answer_here(index, head)) return true;
   const route::OwnParams own = route::take_own_params(head.query, kHookStemParameter);
   route::HttpTarget target = route::read_http_target(head.host, head.path, own.rest);

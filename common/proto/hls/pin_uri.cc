@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/base/ascii.h"
 #include "common/proto/http/target.h"
 
 namespace weir::hls {
@@ -25,15 +26,6 @@ constexpr std::string_view kSlashes = "/\\";
 bool is_slash(char c) {
   return c == '/' || c == '\\';
 }
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-bool same_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
-}
-
 // Length of the scheme before `:`, 0 if the reference has none (RFC 3986, 3.1).
 std::size_t scheme_length(std::string_view uri) {
   if (uri.empty() || !is_alpha(uri[0])) return 0;

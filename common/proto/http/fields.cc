@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/ascii.h"
 #include "common/base/control_byte.h"
 
 namespace weir::http {
@@ -71,13 +72,9 @@ constexpr std::array<std::string_view, kHeaderIds> kNames = {
 };
 static_assert(!kNames.back().empty());
 
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-}
-
 // Names that can't be told apart by length and first letter share a bucket: at most a few.
 constexpr std::size_t bucket_of(std::string_view name) {
-  const auto letter = static_cast<std::size_t>(lower(name.front())) & 31U;
+  const auto letter = static_cast<std::size_t>(lower_case(name.front())) & 31U;
   return (name.size() * 7 + letter * 5) & 255U;
 }
 
@@ -114,7 +111,7 @@ constexpr std::array<bool, 256> kTokenChars = make_token_chars();
 HeaderId header_id(std::string_view name) {
   if (name.empty()) return HeaderId::kOther;
   std::size_t id = kBuckets.first[bucket_of(name)];
-  while (id != 0 && !equal_ignoring_case(name, kNames[id])) id = kBuckets.next[id];
+  while (id != 0 && !same_ignoring_case(name, kNames[id])) id = kBuckets.next[id];
   return static_cast<HeaderId>(id);
 }
 
@@ -138,7 +135,7 @@ void Fields::clear() {
 
 const Field* Fields::find(std::string_view name) const {
   const auto at = std::find_if(all_.begin(), all_.end(), [&](const Field& field) {
-    return equal_ignoring_case(field.name, name);
+    return same_ignoring_case(field.name, name);
   });
   return at == all_.end() ? nullptr : &*at;
 }
@@ -156,7 +153,7 @@ bool Fields::has_token(HeaderId id, std::string_view token) const {
     std::string_view list = field.value;
     std::string_view element;
     while (next_element(list, element)) {
-      if (equal_ignoring_case(element, token)) return true;
+      if (same_ignoring_case(element, token)) return true;
     }
   }
   return false;
@@ -170,11 +167,6 @@ bool is_token(std::string_view text) {
 
 bool is_field_value(std::string_view text) {
   return !has_control_byte(text);
-}
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string_view trim(std::string_view text) {

@@ -157,7 +157,6 @@ class Fields {
 bool is_token(std::string_view text);
 // No CR, LF, NUL or other control byte but HTAB: may stand in a field value.
 bool is_field_value(std::string_view text);
-bool equal_ignoring_case(std::string_view a, std::string_view b);
 std::string_view trim(std::string_view text);  // SP and HTAB on both ends
 // Takes the next element of a comma-separated list from the front of `list` (commas within quoted
 // strings don't separate); empty elements are skipped. False at the end.

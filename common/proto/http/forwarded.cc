@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/base/ascii.h"
 #include "common/proto/http/head.h"
 #include "common/proto/http/head_writer.h"
 
@@ -26,8 +27,8 @@ Elements elements_of(const Fields& fields, HeaderId id) {
 }
 
 std::optional<bool> is_https(std::string_view proto) {
-  if (equal_ignoring_case(proto, "https") || equal_ignoring_case(proto, "wss")) return true;
-  if (equal_ignoring_case(proto, "http") || equal_ignoring_case(proto, "ws")) return false;
+  if (same_ignoring_case(proto, "https") || same_ignoring_case(proto, "wss")) return true;
+  if (same_ignoring_case(proto, "http") || same_ignoring_case(proto, "ws")) return false;
   return std::nullopt;
 }
 
@@ -176,13 +177,13 @@ bool parse_pairs(std::string_view text, ForwardedElement& out) {
     text = trim(text);
     if (!text.empty() && text.front() != ';') return false;
     if (!text.empty()) text.remove_prefix(1);
-    if (equal_ignoring_case(name, "for")) {
+    if (same_ignoring_case(name, "for")) {
       if (out.has_for) return false;  // at most once in an element
       out.has_for = true;
       out.client = parse_node(value);
-    } else if (equal_ignoring_case(name, "proto")) {
+    } else if (same_ignoring_case(name, "proto")) {
       out.proto = value;
-    } else if (equal_ignoring_case(name, "host")) {
+    } else if (same_ignoring_case(name, "host")) {
       out.host = value;
     }
   }

@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "common/base/ascii.h"
+
 namespace weir::http {
 namespace {
 
@@ -78,9 +80,9 @@ HeadError parse_absolute(std::string_view target, RequestHead& out) {
   const std::size_t mark = target.find("://");
   if (mark == std::string_view::npos) return HeadError::kBadTarget;
   const std::string_view scheme = target.substr(0, mark);
-  if (equal_ignoring_case(scheme, "http")) {
+  if (same_ignoring_case(scheme, "http")) {
     out.scheme = "http";
-  } else if (equal_ignoring_case(scheme, "https")) {
+  } else if (same_ignoring_case(scheme, "https")) {
     out.scheme = "https";
   } else {
     return HeadError::kBadTarget;
@@ -203,7 +205,7 @@ HeadError parse_lengths(const Fields& fields, std::uint8_t minor, Lengths& out) 
     std::string_view list = field.value;
     std::string_view coding;
     while (next_element(list, coding)) {
-      last = equal_ignoring_case(coding, "chunked");
+      last = same_ignoring_case(coding, "chunked");
       ++(last ? chunked : others);
     }
   }

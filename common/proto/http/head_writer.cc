@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "common/base/ascii.h"
+
 namespace weir::http {
 namespace {
 
@@ -73,7 +75,7 @@ class ConnectionNames {
   bool only_usual() const {
     if (fields_.count(HeaderId::kConnection) != 1) return false;
     const std::string_view value = fields_.get(HeaderId::kConnection);
-    return equal_ignoring_case(value, "close") || equal_ignoring_case(value, "keep-alive");
+    return same_ignoring_case(value, "close") || same_ignoring_case(value, "keep-alive");
   }
   const Fields& fields_;
   bool any_ = false;

@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "common/base/ascii.h"
+
 namespace weir::http {
 namespace {
 
@@ -265,7 +267,7 @@ Condition evaluate_conditions(Method method, const Fields& fields, const Validat
 RangeDecision parse_range(std::string_view value, std::uint64_t size) {
   const RangeDecision whole;
   const RangeDecision unsatisfiable{RangeDecision::Kind::kUnsatisfiable, {}};
-  if (!equal_ignoring_case(value.substr(0, 6), "bytes=")) return whole;
+  if (!same_ignoring_case(value.substr(0, 6), "bytes=")) return whole;
   const std::string_view spec = trim(value.substr(6));
   const std::size_t dash = spec.find('-');
   if (dash == std::string_view::npos) return whole;  // malformed, or several: the whole

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "common/base/ascii.h"
 #include "common/proto/http/fields.h"
 
 namespace weir::http {
@@ -242,7 +243,7 @@ std::string_view path_extension(std::string_view path) {
 std::string_view media_type(std::string_view path) {
   const std::string_view extension = path_extension(path);
   for (const auto& [known, type] : kTypes) {
-    if (equal_ignoring_case(extension, known)) return type;
+    if (same_ignoring_case(extension, known)) return type;
   }
   return "application/octet-stream";
 }

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "common/base/ascii.h"
+
 namespace weir::sdp {
 namespace {
 
@@ -39,12 +41,6 @@ template <typename Number>
 bool to_number(std::string_view text, Number& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
   return error == std::errc{} && end == text.data() + text.size() && !text.empty();
-}
-
-bool same_ignoring_case(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 // The value of `name:value`, if the attribute is that.
