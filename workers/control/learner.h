@@ -88,6 +88,7 @@ class Learner {
   std::map<std::uint32_t, std::unique_ptr<Source>> sources_;  // by slot of the origin
   std::uint32_t last_started_ = 0;
   std::uint64_t news_left_;
+  const std::uint64_t started_ms_;
   std::uint64_t next_look_ms_ = 0;
   std::uint64_t next_rows_ms_ = 0;
   std::uint64_t next_intervals_ms_ = 0;
