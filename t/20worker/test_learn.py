@@ -121,6 +121,25 @@ def test_a_last_word_of_the_worker_before(lab):
     poll("gone", lambda: learned(weir, "o") == {"live/a"})
 
 
+def test_rows_of_answers_that_are_never_whole(lab):
+    """Nothing would ever prove them gone: an origin is believed from its first whole answer on."""
+    never, o, good = Srs(lab, [row("n"), row("m")]), Srs(lab, [row("a"), row("b")]), Srs(lab, [row("z")])
+    never.broken = True
+    weir = lab.weir(env=ON, config={**QUICK, "origin never": api(never.port), "origin o": api(o.port),
+                                    "origin good": api(good.port)})
+    weir.wait_log("no streams are learned from this origin")
+    poll("learned", lambda: learned(weir, "o") == {"live/a", "live/b"})
+    poll("another's", lambda: learned(weir, "good") == {"live/z"})
+    # Nor are they learned again while it fails; so whoever shows them has them.
+    o.broken = True
+    poll("it fails", lambda: page_of(weir, origin="o") == 0)
+    asked = len(o.questions)
+    poll("it is still asked", lambda: len(o.questions) > asked + 1)
+    good.rows.append(row("a"))
+    poll("at the other", lambda: learned(weir, "good") == {"live/z", "live/a"})
+    assert learned(weir, "o") == learned(weir, "never") == set()
+
+
 def test_pages(lab):
     srs = Srs(lab, [row(f"s{i}") for i in range(2500)])
     weir = lab.weir(env=ON, config={**QUICK, "origin o": api(srs.port)})

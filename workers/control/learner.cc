@@ -112,6 +112,9 @@ struct Learner::Source {
   std::size_t place = 0;
   bool settled = false;   // that place has answered
   bool answered = false;  // of the places, some did
+  // Its last whole answer is not followed by too many failures. Before that rows are not told: the
+  // answer may break off, and no later one would prove gone what it has shown.
+  bool believed = false;
   std::uint32_t fails = 0;
   std::uint64_t retry_ms = kOtherRetryMs;
   std::uint64_t due_ms = 0;
@@ -244,6 +247,7 @@ void Learner::look_at_origins(std::uint64_t now_ms) {
       source->due_ms = now_ms;
       source->interval_ms = config_.learn.interval;
       source->place = place_before(source->places, record);
+      source->believed = record.learn_state == LearnState::kFresh;
       next_rows_ms_ = now_ms;
     } else if (source->places != places && !source->call) {
       source->places = std::move(places);
@@ -330,6 +334,7 @@ void Learner::ask(Source& source, const ipc::OriginRecord& record, std::uint64_t
 
 void Learner::on_row(Source& source, const origin_api::StreamRow& row) {
   const bool too_many = ++source.published > static_cast<std::uint64_t>(config_.learn.max_streams);
+  if (!source.believed) return;
   ++(!too_many && source.book.take(row) ? source.taken : source.skipped);
 }
 
@@ -370,8 +375,12 @@ void Learner::succeed(Source& source, const LearnResult& result) {
   source.pid = result.pid;
   LearnBook::Proof proof = source.pages > 1 ? LearnBook::Proof::kSuspect : LearnBook::Proof::kGone;
   const bool more_to_come = result.rows >= kPageRows;  // than is read of one origin
-  if (too_many || more_to_come || !same_process) proof = LearnBook::Proof::kNothing;
+  const bool was_believed = std::exchange(source.believed, true);
+  if (too_many || more_to_come || !same_process || !was_believed) {
+    proof = LearnBook::Proof::kNothing;
+  }
   source.book.end_answer(proof);
+  if (!was_believed) source.started_ms = source.due_ms = 0;  // at once again, for its rows
   if (too_many && !std::exchange(source.told_many, true)) {
     LogLine(LogLevel::kWarn,
             "origin shows more streams than learn.max_streams, the rest is not learned")
@@ -391,6 +400,7 @@ void Learner::fail(Source& source, const LearnResult& result, std::uint64_t now_
   const bool was_fresh =
       state_.read_origin(source.origin, record) && record.learn_state == LearnState::kFresh;
   if (++source.fails < kMaxFails && (source.settled || was_fresh)) return;
+  source.believed = false;
   if (was_fresh) report(source, record.learn_api, LearnState::kFailing);
   if (std::exchange(source.settled, false)) tell_failure(source, result);
   fail_place(source, result, now_ms);
