@@ -26,10 +26,10 @@ bool is_empty(const OriginRecord& record) {
          (record.streams == 0 || state_text(record) == "ejected");
 }
 
-// An origin that may become the name's where it is: one that registered by its address, or one
-// that another name has lost.
+// An origin that may become the name's where it is: one that registered, or one that another name
+// has lost.
 bool may_take_over(const OriginRecord& record) {
-  return record.naming == Naming::kLeft || (!record.is_static && record.hosts.count() == 0);
+  return record.naming == Naming::kLeft || !record.is_static;
 }
 
 bool is_sane(const ipc::NamedAddresses& m) {
@@ -67,27 +67,6 @@ OriginRecord NamedOrigins::record_of(const Set& set, const Endpoint& address,
   return record;
 }
 
-// Gives an origin what the configuration says of it. Streams, sessions, identity and what is known
-// of its health stay.
-void NamedOrigins::configure(std::uint32_t slot, const OriginRecord& to) {
-  Origins::Origin& origin = origins_.at(slot);
-  OriginRecord& record = origin.record;
-  origins_.index_.remove(slot, keys_of(origin));
-  record.state = to.state;
-  record.is_static = true;
-  record.naming = to.naming;
-  record.draining = to.draining;
-  record.drain_configured = to.drain_configured;
-  copy_options(record, to);
-  std::copy(std::begin(to.name), std::end(to.name), std::begin(record.name));
-  record.hosts = to.hosts;
-  std::copy(std::begin(to.addresses), std::end(to.addresses), std::begin(record.addresses));
-  origins_.set_wanted(origin, to);
-  origin.is_default = false;
-  origins_.index_.add(slot, keys_of(origin));
-  origins_.publish(slot);
-}
-
 // ---- configuration
 
 void NamedOrigins::apply(const Config& config, std::uint64_t now_ms) {
@@ -122,7 +101,7 @@ void NamedOrigins::reconfigure(Set& set, const OriginsFromConfig& to, std::uint6
     if (!drain_changed) record.draining = origin->record.draining;
     record.naming = origin->record.naming;
     if (record.naming == Naming::kLeft) record.draining = true;
-    configure(member.ref.slot, record);
+    origins_.configure(member.ref.slot, record);
   }
   LogLine(LogLevel::kNotice, "origins of a name changed by the configuration")
       .field("name", set.config.text())
@@ -271,7 +250,7 @@ NamedOrigins::Placed NamedOrigins::place(Set& set, const Endpoint& address, Memb
     if (member.ref.slot == ipc::kNoSlot) return Placed::kFull;
   } else {
     if (!may_take_over(origins_.at(same).record)) return Placed::kTaken;
-    configure(same, record);
+    origins_.configure(same, record);
     member.ref = origins_.ref_of(same);
   }
   origins_.at(member.ref.slot).set = set.id;

@@ -80,7 +80,6 @@ class NamedOrigins {
 
   Origins::Origin* owned(const Set& set, const Member& member);
   static ipc::OriginRecord record_of(const Set& set, const Endpoint& address, std::uint64_t now_ms);
-  void configure(std::uint32_t slot, const ipc::OriginRecord& to);
   void reconfigure(Set& set, const OriginsFromConfig& to, std::uint64_t now_ms);
   void end(Set& set, std::uint64_t now_ms);
   void take_answer(Set& set, std::size_t family, const std::vector<Endpoint>& addresses,

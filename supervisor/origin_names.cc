@@ -55,6 +55,13 @@ std::uint16_t tcp_port(const Origins::Wanted& wanted, std::size_t number) {
   return 0;
 }
 
+void copy_identity(ipc::OriginRecord& record, const ipc::OriginRecord& from) {
+  std::copy(std::begin(from.server), std::end(from.server), std::begin(record.server));
+  std::copy(std::begin(from.service), std::end(from.service), std::begin(record.service));
+  std::copy(std::begin(from.pid), std::end(from.pid), std::begin(record.pid));
+  std::copy(std::begin(from.device_id), std::end(from.device_id), std::begin(record.device_id));
+}
+
 // As another origin has it; empty: none does.
 Endpoint known_address(const Origins& origins, std::string_view name) {
   for (const std::uint32_t slot : origins.used()) {
@@ -129,21 +136,52 @@ void Origins::set_address(const ipc::OriginAddress& message) {
   address.port = port;
   address.scheme = Scheme::kDefault;
   fill_endpoints(*origin);
-  retire_named_double(message.origin.slot);
-  index_.add(message.origin.slot, keys_of(*origin));
-  publish(message.origin.slot);
   LogLine(LogLevel::kNotice, "origin has another address")
       .field("origin", record.name)
       .field("host", record.hosts.at(message.host))
       .field("address", ip_to_string(address))
       .field("before", before);
+  const bool joined = join_same(message.origin.slot);
+  if (joined) return;
+  index_.add(message.origin.slot, keys_of(*origin));
+  publish(message.origin.slot);
 }
 
-// One server is one origin. REQUIRES: the slot's keys are not in the index.
-void Origins::retire_named_double(std::uint32_t slot) {
-  const std::uint32_t same = find_same_endpoint(origins_[slot].record);
-  if (same == ipc::kNoSlot || origins_[same].record.naming == ipc::Naming::kNone) return;
-  retire(same, "its address is that of origin " + std::string(text_of(origins_[slot].record.name)));
+// One server is one origin. An address has shown that this one is there already: as an origin of
+// the configuration, of a name, or as one that registered. What the configuration says counts, then
+// what a name says; a registration gives an identity. The one there stays, since streams and
+// sessions are there; only where this one has streams does that one go. Two of one kind stay both.
+// True: the slot's origin has gone. REQUIRES: the slot's keys are not in the index.
+bool Origins::join_same(std::uint32_t slot) {
+  const Origin& mine = origins_[slot];
+  const std::uint32_t same = find_same_endpoint(mine.record);
+  if (same == ipc::kNoSlot) return false;
+  ipc::OriginRecord& there = origins_[same].record;
+  StaticOrigin* const block = static_of(slot);
+  const bool configured = there.is_static && there.naming == ipc::Naming::kNone;
+  if (block != nullptr ? configured : !there.is_static) return false;
+  if (mine.record.streams > 0) {
+    if (!configured) {
+      retire(same, "its address is that of origin " + std::string(text_of(mine.record.name)));
+    }
+    return false;
+  }
+  if (block != nullptr) {
+    ipc::OriginRecord record = static_record(block->config, mine.record.heartbeat_ms);
+    if (there.naming != ipc::Naming::kLeft) keep_draining(record, there);
+    record.draining = record.draining || mine.record.draining;
+    const bool is_default = mine.is_default;
+    configure(same, record);
+    origins_[same].is_default = is_default;
+    block->ref = ref_of(same);
+  } else {
+    index_.remove(same, keys_of(origins_[same]));
+    copy_identity(there, mine.record);
+    index_.add(same, keys_of(origins_[same]));
+    publish(same);
+  }
+  retire(slot, "its address is that of origin " + std::string(text_of(there.name)));
+  return true;
 }
 
 OriginIndex::Keys keys_of(const Origins::Origin& origin) {

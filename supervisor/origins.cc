@@ -486,6 +486,52 @@ ipc::Reply Origins::command(const ipc::OriginCommand& m) {
   return reply;
 }
 
+// Gives an origin what the configuration says of it. Streams, sessions, identity and what is known
+// of its health stay.
+void Origins::configure(std::uint32_t slot, const ipc::OriginRecord& to) {
+  Origin& origin = origins_[slot];
+  ipc::OriginRecord& record = origin.record;
+  index_.remove(slot, keys_of(origin));
+  record.state = to.state;
+  record.is_static = true;
+  record.naming = to.naming;
+  record.draining = to.draining;
+  record.drain_configured = to.drain_configured;
+  copy_options(record, to);
+  std::copy(std::begin(to.name), std::end(to.name), std::begin(record.name));
+  if (to.naming != ipc::Naming::kNone) {
+    record.hosts = to.hosts;
+    std::copy(std::begin(to.addresses), std::end(to.addresses), std::begin(record.addresses));
+  }
+  set_wanted(origin, to);
+  origin.is_default = false;
+  index_.add(slot, keys_of(origin));
+  publish(slot);
+}
+
+Origins::StaticOrigin* Origins::static_of(std::uint32_t slot) {
+  const auto found = std::find_if(static_.begin(), static_.end(), [&](const auto& entry) {
+    return entry.second.ref == ref_of(slot);
+  });
+  return found == static_.end() ? nullptr : &found->second;
+}
+
+// One server is one origin: whoever has the RTMP endpoint becomes the block's where it is, unless
+// another block has it. kNoSlot: nobody does. `before`: the block's present origin, which goes if
+// it is another server.
+std::uint32_t Origins::place_static(ipc::OriginRecord record, OriginRef before) {
+  const std::uint32_t same = find_same_endpoint(record);
+  const bool stays = same != ipc::kNoSlot && ref_of(same) == before;
+  if (!stays && find(before) != nullptr) {
+    retire(before.slot, "its endpoints changed in the configuration");
+  }
+  if (same == ipc::kNoSlot || (!stays && static_of(same) != nullptr)) return ipc::kNoSlot;
+  const ipc::OriginRecord& here = origins_[same].record;
+  if (here.naming != ipc::Naming::kLeft) keep_draining(record, here);
+  configure(same, record);
+  return same;
+}
+
 void Origins::apply_static(const std::string& key, const OriginConfig& config, bool is_default,
                            std::uint64_t now_ms) {
   ipc::OriginRecord before;
@@ -505,15 +551,17 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
       return;
     }
     before = origins_[have.ref.slot].record;
-    retire(have.ref.slot, "its endpoints changed in the configuration");
   }
   const ipc::OriginRecord record = static_record(config, now_ms);
-  const std::uint32_t same = find_same_endpoint(record);
-  if (same != ipc::kNoSlot &&
-      (!origins_[same].record.is_static || origins_[same].record.naming != ipc::Naming::kNone)) {
-    retire(same, "now in the configuration");
+  OriginRef ref;
+  if (const std::uint32_t same =
+          place_static(record, known != static_.end() ? known->second.ref : ref);
+      same != ipc::kNoSlot) {
+    origins_[same].is_default = is_default;
+    ref = ref_of(same);
+  } else {
+    ref = add(record, is_default);
   }
-  const OriginRef ref = add(record, is_default);
   if (find(ref) != nullptr) {
     learn_addresses(ref.slot, before);
     publish(ref.slot);
@@ -542,17 +590,30 @@ void Origins::apply(const Config& config, std::uint64_t now_ms) {
   };
   if (auto backend = default_backend_origin(config)) want("default_backend", *backend, true);
   for (const OriginConfig& origin : config.origins) want("origin " + origin.name, origin, false);
-  for (auto it = static_.begin(); it != static_.end();) {
-    if (wanted.count(it->first) != 0) {
-      ++it;
-      continue;
-    }
-    if (find(it->second.ref) != nullptr) {
-      retire(it->second.ref.slot, "removed from the configuration");
-    }
-    it = static_.erase(it);
+  std::vector<OriginRef> renamed;  // blocks that have gone, and whose server another block has
+  for (const auto& [key, value] : wanted) {
+    const std::uint32_t same = find_same_endpoint(static_record(value.first, now_ms));
+    if (same != ipc::kNoSlot) renamed.push_back(ref_of(same));
   }
+  const auto retire_removed = [this](OriginRef ref) {
+    if (find(ref) != nullptr) retire(ref.slot, "removed from the configuration");
+  };
+  std::erase_if(renamed, [&](OriginRef ref) {
+    return std::none_of(static_.begin(), static_.end(), [&](const auto& entry) {
+      return entry.second.ref == ref && wanted.count(entry.first) == 0;
+    });
+  });
+  std::erase_if(static_, [&](const auto& entry) {
+    if (wanted.count(entry.first) != 0) return false;
+    if (std::find(renamed.begin(), renamed.end(), entry.second.ref) == renamed.end()) {
+      retire_removed(entry.second.ref);
+    }
+    return true;
+  });
   for (const auto& [key, value] : wanted) apply_static(key, value.first, value.second, now_ms);
+  for (const OriginRef ref : renamed) {
+    if (find(ref) != nullptr && static_of(ref.slot) == nullptr) retire_removed(ref);
+  }
   for (const std::uint32_t slot : used_) {
     ipc::OriginRecord& record = origins_[slot].record;
     if (!record.is_static && registered_.apply_to(record)) publish(slot);

@@ -134,10 +134,13 @@ class Origins {
   ipc::Reply refuse_full(const ipc::OriginRegister& message, std::uint64_t now_ms);
   void apply_static(const std::string& key, const OriginConfig& config, bool is_default,
                     std::uint64_t now_ms);
+  std::uint32_t place_static(ipc::OriginRecord record, ipc::OriginRef before);
+  void configure(std::uint32_t slot, const ipc::OriginRecord& to);
+  StaticOrigin* static_of(std::uint32_t slot);
 
   // origin_names.cc
   void set_wanted(Origin& origin, const ipc::OriginRecord& wanted);
-  void retire_named_double(std::uint32_t slot);
+  bool join_same(std::uint32_t slot);
   void learn_addresses(std::uint32_t slot, const ipc::OriginRecord& from);
 
   // origin_health.cc

@@ -114,6 +114,65 @@ TEST_CASE("registrations with names: heartbeats keep addresses, hostile numbers 
   }
 }
 
+TEST_CASE("one server is one origin: registered before the address of its block's name is known") {
+  Rig rig;
+  rig.config.origins = {named("x", "a.test")};
+  rig.apply();
+  const OriginRef x = only(rig);
+  const OriginRef self = rig.add("srs", 1935);  // 10.0.0.1
+  rig.open(1, "v/a/s", Role::kPublisher, self);
+  rig.pass(1000);
+  tell(rig, x, "10.0.0.1");
+  CHECK(only(rig) == self);
+  CHECK(weir::text_of(rig.origin(self).name) == "x");
+  CHECK(rig.origin(self).is_static);
+  CHECK(to_string(rig.origin(self).endpoints[3][0]) == "10.0.0.1:10080");
+  CHECK(rig.stream("v/a/s").publishers == 1);
+  CHECK(rig.place("v/a/s", Role::kPlayer) == self);
+  CHECK(rig.add("srs", 1935) == self);
+  // Its name is followed, its block's changes reach it.
+  tell(rig, self, "10.0.0.5");
+  CHECK(to_string(rig.origin(self).endpoints[0][0]) == "10.0.0.5:1935");
+  rig.config.origins.front().weight = 7;
+  rig.apply();
+  CHECK(rig.origin(self).weight == 7);
+  rig.config.origins.clear();
+  rig.apply();
+  CHECK(rig.registry.origins().used().empty());
+}
+
+TEST_CASE(
+    "one server is one origin: registered by a name that shows to be one of the configuration") {
+  Rig rig;
+  weir::OriginConfig config = named("x", "a.test");
+  config.hosts = {};
+  config.ip = weir::parse_ip("10.0.0.7").value();
+  config.rtmp = {weir::parse_origin_endpoint("1935", config.ip).value()};
+  config.srt.clear();
+  rig.config.origins = {config};
+  rig.apply();
+  const OriginRef x = only(rig);
+  rig.open(1, "v/a/s", Role::kPublisher, x);
+  weir::ipc::OriginRegister m = Rig::registration("srs", "1", 1935);
+  m.hosts.add("a.test");
+  m.endpoints[0][0].family = Family::kName;
+  m.endpoints[0][0].ip[0] = 1;
+  const OriginRef other = rig.registry.origins().register_origin(m, rig.now).origin;
+  CHECK(rig.registry.origins().used().size() == 2);
+  tell(rig, other, "10.0.0.7");
+  CHECK(only(rig) == x);
+  CHECK(weir::text_of(rig.origin(x).server) == "srs");
+  CHECK(rig.registry.origins().register_origin(m, rig.now).origin == x);
+  CHECK(rig.stream("v/a/s").publishers == 1);
+  // The block gets a name in the place of the address, and another name of its own.
+  rig.config.origins = {named("y", "a.test")};
+  rig.config.origins.front().rtmp.push_back(config.rtmp.front());
+  rig.apply();
+  CHECK(only(rig) == x);
+  CHECK(weir::text_of(rig.origin(x).name) == "y");
+  CHECK(rig.place("v/a/s", Role::kPlayer) == x);
+}
+
 TEST_CASE("what one origin's name stands for is known to the next one, and after a change of it") {
   Rig rig;
   rig.config.origins = {named("x", "a.test")};

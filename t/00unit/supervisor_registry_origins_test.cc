@@ -165,6 +165,43 @@ TEST_CASE("origins of the configuration: added, changed in place, moved, removed
   CHECK(rig.registry.sessions() == 0);
 }
 
+TEST_CASE(
+    "a block that is given to, changed or renamed for a server keeps its streams and sessions") {
+  Rig rig;
+  weir::ipc::OriginRegister m = Rig::registration("srs", "1", 1);
+  m.endpoints[0][0] = Rig::endpoint(1, 2);
+  const OriginRef self = rig.registry.origins().register_origin(m, rig.now).origin;
+  rig.open(1, kKey, Role::kPublisher, self);
+  const auto here = [&](const char* name) {
+    rig.apply();
+    CHECK(rig.writer.header().origins_used.load() == 1);
+    REQUIRE(rig.exists(self));
+    CHECK(std::string(rig.origin(self).name) == name);
+    CHECK(rig.stream(kKey).publishers == 1);
+    CHECK(rig.place(kKey, Role::kPlayer) == self);
+  };
+  rig.config.origins = {configured("x", 1)};
+  here("x");
+  CHECK(rig.origin(self).is_static);
+  rig.config.origins.front().http = {Rig::endpoint(8080, 2)};
+  here("x");
+  CHECK(rig.origin(self).has(weir::ipc::EndpointKind::kHttp));
+  weir::ipc::OriginCommand command;
+  command.origin = self;
+  command.action = weir::ipc::OriginAction::kDrain;
+  CHECK(rig.registry.origins().command(command).code == ReplyCode::kOk);
+  rig.config.origins = {configured("y", 1)};
+  here("y");
+  CHECK(rig.origin(self).draining);
+  // Two change places: each is the server that its endpoint says.
+  rig.config.origins = {configured("y", 3), configured("z", 1)};
+  rig.apply();
+  CHECK(rig.writer.header().origins_used.load() == 2);
+  rig.config.origins.clear();
+  rig.apply();
+  CHECK(rig.writer.header().origins_used.load() == 0);
+}
+
 TEST_CASE("a registration of an origin of the configuration gives it an identity, no second slot") {
   Rig rig;
   rig.config.origins = {configured("x", 1)};

@@ -231,8 +231,10 @@ def test_origins_by_name(lab, media):
     assert row(weir, "good")["state"] == "up"
     lab.play(weir.url("live/a"), seconds=1)
     dns.mode = "ok"
-    for origin, status in (({"ip": "reg.test", "rtmp": [f"rtmp://reg.test:{real.rtmp_port}"]}, 200),
-                           ({"ip": "127.0.0.1", "rtmp": [f"rtmp://late.test:{real.rtmp_port}"]}, 200),
+    other = lab.fake_origin().rtmp_port
+    for origin, status in (({"ip": "reg.test", "rtmp": [f"rtmp://reg.test:{other}"]}, 200),
+                           ({"ip": "127.0.0.1", "rtmp": [f"rtmp://late.test:{other}"]}, 200),
+                           ({"ip": "reg.test", "rtmp": [str(real.rtmp_port)]}, 200),
                            ({"ip": "-reg.test", "rtmp": ["1935"]}, 400),
                            ({"ip": "10.0.0.256", "rtmp": ["1935"]}, 400),
                            ({"ip": "reg.test", "rtmp": ["a/b:1935"]}, 400),
@@ -241,10 +243,14 @@ def test_origins_by_name(lab, media):
         server = origin["rtmp"][0]
         answer = weir.post("srs/register", {"server": server, "service": "s", "pid": "1", **origin})
         assert answer[0] == status, answer
-    wait_address(weir, f"rtmp://reg.test:{real.rtmp_port}", "127.0.0.1")
-    assert row(weir, f"rtmp://late.test:{real.rtmp_port}")["state"] == "unresolved"
+    wait_address(weir, f"rtmp://reg.test:{other}", "127.0.0.1")
+    assert row(weir, f"rtmp://late.test:{other}")["state"] == "unresolved"
     dns.set("late.test", ["127.0.0.1"], ttl=0)
-    poll("the late one", lambda: row(weir, f"rtmp://late.test:{real.rtmp_port}")["state"] == "up", 20)
+    poll("the late one", lambda: row(weir, f"rtmp://late.test:{other}")["state"] == "up", 20)
+    # Its name shows that it is one of the configuration, which has its streams.
+    poll("one server is one origin", lambda: row(weir, "good")["server"] == str(real.rtmp_port), 20)
+    assert not [one for one in weir.origins() if one["name"] == str(real.rtmp_port)]
+    assert row(weir, "good")["publishers"] == 1
     assert not lured.sessions
     watch.close()
 
