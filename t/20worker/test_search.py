@@ -346,6 +346,31 @@ def test_no_descriptor_is_left_behind(lab, three):
     assert metric(weir, "weir_search_players") == 0
 
 
+def test_those_who_wait_stand_in_the_bound(lab, three):
+    """Nor does an origin that said no, or that a bound spared, get those who wait for a silent one."""
+    one, two, _ = three
+    times, paths = [], [f"/live/w{number}.flv" for number in range(12)]
+
+    def held(call):
+        times.append(time.monotonic())
+        silent(call)
+    one.says = dict.fromkeys(paths, held)
+    weir = lab.weir(origins=[one, two], http=True, config={
+        "search": {"timeout": "300ms", "rate": 8, "rate_per_address": 0}, "http": {"answer_timeout": "1s"}})
+    clients = []
+    for path in paths:
+        client = HttpConnection(weir.http_port)
+        lab.at_close(client.close)
+        client.send(f"GET {path} HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+        clients.append(client)
+    assert {client.read_answer().status for client in clients} <= {503, 504}
+    seconds = int(max(times) - min(times) + 0.2) + 1
+    assert len(times) <= 8 * seconds
+    assert max(two.asked_for(path) for path in paths) == 1
+    assert metric(weir, "weir_search_refused_total", limit="rate") > 0
+    assert metric(weir, "weir_search_players") == 0
+
+
 def test_one_search_for_all(lab, three):
     weir = lab.weir(origins=three, http=True, config={"search": {"timeout": "30s"}})
     go = threading.Event()

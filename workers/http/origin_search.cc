@@ -13,6 +13,7 @@ namespace weir::http {
 
 using ipc::Counter;
 using route::SearchVerdict;
+using route::SearchWord;
 using What = OriginSearch::Outcome::What;
 
 namespace {
@@ -258,7 +259,7 @@ void OriginSearch::conclude(Hunt& hunt, const Result& result) {
   for (const ConnHandle follower : mine->followers) {
     if (find(follower, SearchPart::kFollows) == nullptr) continue;
     count(follower.index, SearchPart::kNone);
-    tell(follower, for_follower(*mine, result));
+    tell(follower, for_follower(follower.index, *mine, result));
   }
 }
 
@@ -286,24 +287,19 @@ OriginSearch::Outcome OriginSearch::outcome_of(Hunt& hunt, const Result& result)
     case SearchVerdict::kOpen:
       break;
   }
-  return for_follower(hunt, result);
+  return for_follower(hunt.index, hunt, result);
 }
 
-OriginSearch::Outcome OriginSearch::for_follower(const Hunt& hunt, const Result& result) const {
+OriginSearch::Outcome OriginSearch::for_follower(std::uint32_t index, const Hunt& hunt,
+                                                 const Result& result) {
   switch (result.verdict) {
     case SearchVerdict::kFound:
     case SearchVerdict::kElse:
       return at(hunt.candidates[result.candidate]);
     case SearchVerdict::kNobody:
       return refused(404, kNone);
-    case SearchVerdict::kWait: {
-      Outcome out;
-      out.what = What::kMaster;
-      for (std::size_t i = 0; i < hunt.candidates.size(); ++i) {
-        if (hunt.plan.word(i) == route::SearchWord::kNo) out.tried.push_back(hunt.candidates[i]);
-      }
-      return out;
-    }
+    case SearchVerdict::kWait:
+      return to_wait(index, hunt);
     case SearchVerdict::kUnreachable:
       return refused(502, "an origin that may have this stream cannot be asked\n");
     case SearchVerdict::kTooLate:
@@ -312,6 +308,26 @@ OriginSearch::Outcome OriginSearch::for_follower(const Hunt& hunt, const Result&
     case SearchVerdict::kOpen:
       break;
   }
+  return refused(503, kBusy);
+}
+
+// Whoever is silent gets a second request, which its bound counts, too. Which of them the master
+// picks is not known yet, so it is taken from each.
+OriginSearch::Outcome OriginSearch::to_wait(std::uint32_t index, const Hunt& hunt) {
+  Outcome out;
+  out.what = What::kMaster;
+  const std::uint64_t now = monotonic_ms();
+  for (std::size_t i = 0; i < hunt.candidates.size(); ++i) {
+    const ipc::OriginRef origin = hunt.candidates[i];
+    if (hunt.plan.word(i) != SearchWord::kSilent || !bounds_.take(origin, now)) {
+      out.tried.push_back(origin);
+    }
+  }
+  if (out.tried.size() < hunt.candidates.size()) {
+    process_.counters.add(Counter::kSearchRequests);
+    return out;
+  }
+  note_refused(index, kSearchRate);
   return refused(503, kBusy);
 }
 

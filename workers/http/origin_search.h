@@ -116,7 +116,8 @@ class OriginSearch {
   static std::string name_of(const StreamExchange& x);
   void conclude(Hunt& hunt, const Result& result);
   Outcome outcome_of(Hunt& hunt, const Result& result);
-  Outcome for_follower(const Hunt& hunt, const Result& result) const;
+  Outcome for_follower(std::uint32_t index, const Hunt& hunt, const Result& result);
+  Outcome to_wait(std::uint32_t index, const Hunt& hunt);
   void remember(const Hunt& hunt, const Result& result);
   void note_refused(std::uint32_t index, std::string_view limit);
   void tell(ConnHandle to, Outcome&& outcome);
