@@ -125,7 +125,8 @@ std::optional<FlowView::Hit> FlowView::find_srt_caller(const Endpoint& client,
 }
 
 bool FlowView::read_slot(std::uint32_t slot, FlowRecord& out) const {
-  return slot < header_->capacity && read_used(slot, out);
+  return slot < header_->capacity && slot < header_->mark.load(std::memory_order_acquire) &&
+         read_used(slot, out);
 }
 
 bool FlowView::read(FlowRef flow, FlowRecord& out) const {

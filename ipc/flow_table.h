@@ -21,7 +21,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kFlowMagic = 0x464C4557;  // "WELF"
-inline constexpr std::uint32_t kFlowVersion = 3;
+inline constexpr std::uint32_t kFlowVersion = 4;
 
 // A reference to a flow that stays safe when the slot is reused.
 struct FlowRef {
@@ -136,6 +136,9 @@ struct FlowHeader {
   std::atomic<std::uint64_t> restored[kFlowKinds] = {};   // taken over from an earlier master
   std::atomic<std::uint64_t> ended[kFlowKinds] = {};
   std::atomic<std::uint64_t> refused[kFlowStatuses] = {};
+  // Slots below it were used once. Those beyond are free and must not even be read: in a file they
+  // have no storage, and on a full tmpfs a look at them is a SIGBUS.
+  std::atomic<std::uint64_t> mark{0};
 };
 
 using FlowSlot = SeqSlot<FlowRecord>;

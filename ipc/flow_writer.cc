@@ -90,8 +90,8 @@ std::uint32_t FlowWriter::add(FlowRecord record) {
   }
   if (slot == kNoSlot) {
     if (mark_ >= header_->capacity || !storage_.has(mark_)) return kNoSlot;
-    slot = mark_++;
-    keys_.resize(mark_);
+    slot = mark_;
+    set_mark(slot + 1);
   }
   record.generation = get(slot).generation + 1;
   store(slot, record);
@@ -101,12 +101,16 @@ std::uint32_t FlowWriter::add(FlowRecord record) {
 bool FlowWriter::restore(std::uint32_t slot, const FlowRecord& record) {
   if (slot >= header_->capacity || !storage_.has(slot)) return false;
   if (slot < mark_ && get(slot).state != FlowState::kFree) return false;
-  for (; mark_ <= slot; ++mark_) {
-    if (mark_ != slot) free_.push_back(mark_);
-  }
-  keys_.resize(mark_);
+  for (std::uint32_t each = mark_; each < slot; ++each) free_.push_back(each);
+  if (slot >= mark_) set_mark(slot + 1);
   store(slot, record);
   return true;
+}
+
+void FlowWriter::set_mark(std::uint32_t mark) {
+  mark_ = mark;
+  keys_.resize(mark_);
+  header_->mark.store(mark_, std::memory_order_release);
 }
 
 void FlowWriter::store(std::uint32_t slot, const FlowRecord& record) {

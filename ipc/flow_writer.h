@@ -59,6 +59,7 @@ class FlowWriter {
   };
 
   static Result<FlowWriter> make_on(std::uint32_t capacity, TableMemory memory);
+  void set_mark(std::uint32_t mark);
   void store(std::uint32_t slot, const FlowRecord& record);
   Keys keys_of(const FlowRecord& record) const;
   void reindex(std::uint32_t slot, const Keys& next);

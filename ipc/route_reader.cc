@@ -116,8 +116,13 @@ std::optional<OriginRef> StateView::find_route(std::string_view key, Role role,
   return ref;
 }
 
+bool StateView::has_stream(std::uint32_t slot) const {
+  return slot < header_->stream_capacity &&
+         slot < header_->streams_mark.load(std::memory_order_acquire);
+}
+
 bool StateView::read_stream(std::uint32_t slot, StreamRecord& out) const {
-  if (slot >= header_->stream_capacity) return false;
+  if (!has_stream(slot)) return false;
   bool has_key = false;
   const bool whole = streams_[slot].read_with(out, [&](const StreamHead& head) {
     has_key = head.key_length != 0 && read_key(keys_, slot, head.key_length, out.key);
@@ -126,11 +131,12 @@ bool StateView::read_stream(std::uint32_t slot, StreamRecord& out) const {
 }
 
 bool StateView::read_stream_head(std::uint32_t slot, StreamHead& out) const {
-  return slot < header_->stream_capacity && streams_[slot].read(out) && out.key_length != 0;
+  return has_stream(slot) && streams_[slot].read(out) && out.key_length != 0;
 }
 
 bool StateView::read_origin(std::uint32_t slot, OriginRecord& out) const {
-  return slot < header_->origin_capacity && origins_[slot].read(out) &&
+  return slot < header_->origin_capacity &&
+         slot < header_->origins_mark.load(std::memory_order_acquire) && origins_[slot].read(out) &&
          out.state != OriginState::kFree;
 }
 

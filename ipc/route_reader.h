@@ -45,6 +45,7 @@ class StateView {
 
  private:
   StateView() = default;
+  bool has_stream(std::uint32_t slot) const;  // it was used once
   Mapping segment_;
   const StateHeader* header_ = nullptr;
   const WorkerSlot* workers_ = nullptr;

@@ -25,7 +25,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
-inline constexpr std::uint32_t kStateVersion = 7;
+inline constexpr std::uint32_t kStateVersion = 8;
 inline constexpr std::uint32_t kMaxWorkers = 4096;  // greatest capacity of the worker table
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
@@ -219,6 +219,10 @@ struct StateHeader {
   std::atomic<std::uint64_t> named_drained{0};
   std::atomic<std::uint64_t> named_returned{0};
   std::atomic<std::uint64_t> named_waiting{0};  // addresses that have no slot now
+  // Slots below these were used once. Those beyond are free and must not even be read: in a file
+  // they have no storage, and on a full tmpfs a look at them is a SIGBUS.
+  std::atomic<std::uint32_t> origins_mark{0};
+  std::atomic<std::uint32_t> streams_mark{0};
   // Counters of processes that have ended, summed when they end, so that totals never go back.
   std::atomic<std::uint64_t> retired[kCountersPerPage] = {};
 };

@@ -140,7 +140,7 @@ std::uint32_t StateWriter::add_stream(std::string_view key, StreamHead record) {
   if (again) {
     free_streams_.pop_back();
   } else {
-    ++stream_mark_;
+    header_->streams_mark.store(++stream_mark_, std::memory_order_release);
   }
   record.hash = keyed_hash(header_->seed, key);
   record.key_length = static_cast<std::uint16_t>(key.size());
@@ -222,6 +222,7 @@ std::uint32_t StateWriter::take_origin(std::uint32_t& generation) {
     free_origins_.pop_back();
   } else if (origin_mark_ < header_->origin_capacity && origin_storage_.has(origin_mark_)) {
     slot = origin_mark_++;
+    header_->origins_mark.store(origin_mark_, std::memory_order_release);
   } else {
     return kNoSlot;
   }

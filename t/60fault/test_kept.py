@@ -153,11 +153,18 @@ def test_a_reload_and_a_stop_keep_it_too(lab, media):
     assert len(weir.origins()) == 2
 
 
+def fill(path):
+    with path.open("wb", buffering=0) as rest, contextlib.suppress(OSError):
+        while True:
+            rest.write(bytes(4096))
+
+
 def test_a_full_file_system_is_a_full_table(lab, media):
-    """No process dies of it, what is there plays, and new streams come once there is room."""
+    """No process dies of it, what is there plays, and new streams come once there is room. What was never
+    used takes no room, and a start without any knows what was there."""
     folder = lab.path("small")
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", folder], check=True)
     try:
         origin = lab.origin()
         weir = weir_without_origins(lab, config={**CONFIG, "session_file": str(folder / "sessions")})
@@ -165,9 +172,7 @@ def test_a_full_file_system_is_a_full_table(lab, media):
         weir.register(origin, "o")
         lab.publish(media, weir.url("live/before"))
         poll("the stream", lambda: places(weir) == {"live/before": "o"}, 20)
-        with (folder / "rest").open("wb", buffering=0) as rest, contextlib.suppress(OSError):
-            while True:
-                rest.write(bytes(4096))
+        fill(folder / "rest")
         pids = weir.all_pids()
         for i in range(200):
             client = RtmpClient(port=weir.rtmp_port)
@@ -184,6 +189,12 @@ def test_a_full_file_system_is_a_full_table(lab, media):
         (folder / "rest").unlink()
         lab.publish(media, weir.url("live/after"))
         lab.rtmpdump(weir.url("live/after"), size=5_000)
+        fill(folder / "rest")
+        kill_everything(weir)
+        start(weir)
+        assert places(weir)["live/before"] == places(weir)["live/after"] == "o"
+        weir.reload()
+        assert weir.metrics() and "worker died" not in weir.log()
     finally:
         weir.stop()
         subprocess.run(["umount", folder], check=True)

@@ -27,6 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   header->magic = kFlowMagic;
   header->version = kFlowVersion;
   std::strcpy(header->boot_id, "boot");
+  header->mark = header->capacity;
   read(file);
   return 0;
 }
