@@ -255,6 +255,26 @@ def test_origins_by_name(lab, media):
     watch.close()
 
 
+def test_search_domain_that_fails(lab):
+    """A name with a dot is found by itself where the name servers of a search domain fail; by that
+    domain where they answer."""
+    dns = DnsServer(lab)
+    origins = {f"origin {one}": {"ip": f"{one}.media.test", "rtmp": lab.fake_origin().rtmp_port} for one in "ab"}
+    for one, mode in (("a", "servfail"), ("b", "ok")):
+        dns.set(f"{one}.media.test", ["127.0.0.2"], ttl=0)
+        dns.set(f"{one}.media.test.corp.test", ["127.0.0.3"], ttl=0, mode=mode)
+    weir = lab.weir(config={"resolver": resolver(dns), **origins},
+                    env={"LOCALDOMAIN": "corp.test", "RES_OPTIONS": "ndots:5"}, start=False)
+    weir.start(ready=False)
+    weir.wait_log("Weir is ready")
+    wait_address(weir, "a", "127.0.0.2")
+    wait_address(weir, "b", "127.0.0.3")
+    dns.set("b.media.test.corp.test", ["127.0.0.3"], ttl=0, mode="servfail")
+    asked = dns.asked("b.media.test.corp.test")
+    poll("it fails", lambda: dns.asked("b.media.test.corp.test") > asked + 3, 20)
+    assert row(weir, "b")["ip"] == "127.0.0.3" and row(weir, "a")["ip"] == "127.0.0.2"
+
+
 def test_address_of_an_origin_changes(lab):
     """New clients go to the new address, those that are there stay; with several it stays while it
     answers, in whatever order they come."""

@@ -86,6 +86,16 @@ struct Resolver::Watch::Entry {
   std::uint64_t id = 0;
   bool numeric = false;
   std::array<bool, NameRecord::kFamilies> asking{};
+  // The search domains' name servers failed so: the next question is about the name alone.
+  std::array<NameFault, NameRecord::kFamilies> alone_after{};
+  std::array<bool, NameRecord::kFamilies> alone{};  // the last answer came so
+
+  // c-ares ends a search at the first domain that fails, where glibc goes on to the name itself.
+  // What a search domain has answered is that domain's.
+  bool is_asked_alone(std::size_t family, NameFault fault) const {
+    return fault == NameFault::kServer && name.find('.') != std::string::npos &&
+           !name.ends_with('.') && (alone[family] || record.addresses(family).empty());
+  }
   bool changed = false;
   NameFault logged = NameFault::kNone;
   std::map<std::uint64_t, OnChange> watchers;
@@ -97,6 +107,7 @@ struct Resolver::Query {
   std::string name;
   std::uint64_t entry;
   std::size_t family;
+  bool alone;
 };
 
 struct Resolver::Socket {
@@ -291,9 +302,10 @@ void Resolver::ask(Entry& entry, std::size_t family) {
   hints.ai_flags = ARES_AI_NOSORT;  // sorting would open a socket for each address
   hints.ai_family = kFamily[family];
   // Freed by the callback, which c-ares calls once, maybe from in here.
-  auto* query = new Query{this, entry.name, entry.id, family};
+  const bool alone = entry.alone_after[family] != NameFault::kNone;
+  auto* query = new Query{this, entry.name, entry.id, family, alone};
   ::ares_getaddrinfo(
-      channel_, entry.name.c_str(), nullptr, &hints,
+      channel_, (alone ? entry.name + "." : entry.name).c_str(), nullptr, &hints,
       [](void* arg, int status, int, ares_addrinfo* answer) {
         const std::unique_ptr<Query> mine(static_cast<Query*>(arg));
         const std::unique_ptr<ares_addrinfo, decltype(&::ares_freeaddrinfo)> owner(
@@ -320,7 +332,9 @@ void Resolver::on_answer(const Query& query, int status, const ares_addrinfo* an
     read = read_addresses(*answer, kFamily[query.family]);
   }
   bool changed = false;
+  const NameFault failed_before = std::exchange(entry.alone_after[query.family], NameFault::kNone);
   if (!read.list.empty()) {
+    entry.alone[query.family] = query.alone;
     changed = entry.record.answered(query.family, std::move(read.list), read.ttl_ms, now);
     counters_.add(Counter::kNameAnswered);
     entry.logged = NameFault::kNone;
@@ -330,7 +344,12 @@ void Resolver::on_answer(const Query& query, int status, const ares_addrinfo* an
                       ? Counter::kNameAbsent
                   : fault == NameFault::kTimeout ? Counter::kNameTimeout
                                                  : Counter::kNameFailed);
-    changed = entry.record.failed(query.family, fault, now);
+    if (!query.alone && entry.is_asked_alone(query.family, fault)) {
+      entry.alone_after[query.family] = fault;
+      entry.record.ask_now(query.family, now);
+      return;
+    }
+    changed = entry.record.failed(query.family, query.alone ? failed_before : fault, now);
     log_failure(entry, entry.record.fault());
   }
   if (!changed) return;
