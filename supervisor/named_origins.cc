@@ -72,6 +72,7 @@ OriginRecord NamedOrigins::record_of(const Set& set, const Endpoint& address,
 void NamedOrigins::apply(const Config& config, std::uint64_t now_ms) {
   blocks_.clear();
   std::set<std::string> wanted;
+  std::vector<Set*> fresh;
   for (OriginsFromConfig block : config.origins_from) {
     if (block.each.learn.empty()) block.each.learn = config.learn.mode;
     Set& set = sets_[block.text()];
@@ -80,6 +81,8 @@ void NamedOrigins::apply(const Config& config, std::uint64_t now_ms) {
     if (set.id == 0) {
       set.id = ++last_id_;
       set.config = block;
+      name_as_known(set);
+      fresh.push_back(&set);
     }
     set.ended = false;
     for (Parts& parts : set.parts) parts = {};  // of the generation before
@@ -87,6 +90,19 @@ void NamedOrigins::apply(const Config& config, std::uint64_t now_ms) {
   }
   for (auto& [text, set] : sets_) {
     if (wanted.count(text) == 0 && !set.ended) end(set, now_ms);
+  }
+  Change change;
+  for (Set* set : fresh) place_all(*set, change, now_ms);
+}
+
+// Another block has the same name, such as one whose PORT has changed: what that name stands for is
+// known, also while name servers are silent.
+void NamedOrigins::name_as_known(Set& set) {
+  for (const auto& [text, other] : sets_) {
+    if (&other == &set || other.config.host() != set.config.host()) continue;
+    for (const auto& [address, member] : other.members) {
+      if (member.named) set.members[address].named = true;
+    }
   }
 }
 

@@ -81,6 +81,7 @@ class NamedOrigins {
   Origins::Origin* owned(const Set& set, const Member& member);
   static ipc::OriginRecord record_of(const Set& set, const Endpoint& address, std::uint64_t now_ms);
   void reconfigure(Set& set, const OriginsFromConfig& to, std::uint64_t now_ms);
+  void name_as_known(Set& set);
   void end(Set& set, std::uint64_t now_ms);
   void take_answer(Set& set, std::size_t family, const std::vector<Endpoint>& addresses,
                    std::uint64_t now_ms);

@@ -276,6 +276,31 @@ TEST_CASE("reload: a changed block changes its origins, a removed one drains the
   CHECK(rig.stream("v/a/s").publishers == 1);
 }
 
+TEST_CASE("reload: another PORT, and what the name stands for is known before any answer") {
+  Names rig;
+  rig.tell({"10.0.0.1", "10.0.0.2"});
+  const OriginRef old = rig.at("10.0.0.1");
+  rig.open(1, "v/a/s", Role::kPublisher, old);
+  rig.tell({"10.0.0.1"});
+  rig.pass(1000);
+  rig.config.origins_from = {block("srs.test", 1936)};
+  rig.apply();
+  CHECK(rig.list() == "10.0.0.1, 10.0.0.1 left");
+  CHECK(rig.at("10.0.0.1 left") == old);
+  CHECK(rig.origin(rig.at("10.0.0.1")).endpoints[0][0].port == 1936);
+  CHECK(rig.place("v/a/s", Role::kPlayer) == old);
+  CHECK(rig.place("v/a/t", Role::kPlayer) == rig.at("10.0.0.1"));
+  rig.tell({"10.0.0.3"});
+  CHECK(rig.origin(rig.at("10.0.0.3")).endpoints[0][0].port == 1936);
+  // Both ports are asked for with one name, and the new block has both endpoints.
+  weir::OriginsFromConfig both = block("srs.test", 1937);
+  both.each.rtmp.push_back(rig.config.origins_from[0].each.rtmp[0]);
+  const OriginRef third = rig.at("10.0.0.3");
+  rig.config.origins_from = {both};
+  rig.apply();
+  CHECK(rig.at("10.0.0.3") == third);
+}
+
 TEST_CASE("hostile answers change nothing") {
   Names rig;
   rig.tell({"10.0.0.1"});
