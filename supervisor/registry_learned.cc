@@ -152,7 +152,9 @@ void Registry::note_learn(const ipc::OriginLearn& message, std::uint64_t now_ms)
   if (!changed) return;
   LogLine(failing ? LogLevel::kWarn : LogLevel::kNotice,
           failing ? "origin's streams are not learned any more, its API does not answer"
-                  : "origin's API shows its streams")
+          : message.state == ipc::LearnState::kFresh
+              ? "origin's API shows its streams"
+              : "origin's streams are not learned any more, its learn is off")
       .field("origin", record.name)
       .field("api", to_string(message.api))
       .field("state", to_string(message.state));

@@ -223,8 +223,9 @@ def test_off(lab):
     assert srs.questions == []
     weir.reload(config={"origin o": {**api(srs.port), "learn": "srs"}})
     poll("now it is asked", lambda: learned(weir, "o") == {"live/a"})
-    weir.reload(config={"origin o": {**api(srs.port), "learn": "off"}})
+    weir.reload(config={**QUICK, "origin o": {**api(srs.port), "learn": "off"}})
     poll("its word counts no more", lambda: learned(weir, "o") == set())
+    weir.wait_log("origin's streams are not learned any more, its learn is off")
 
 
 def test_endpoints_that_change(lab):
