@@ -149,10 +149,10 @@ void FlowBook::match_origins(std::uint64_t now_ms) {
     if (slot == kNoSlot) continue;
     FlowRecord record = table_.get(slot);
     ipc::OriginRef origin =
-        registry_.origins().find_endpoint(endpoint_kind(record.kind), record.origin_endpoint);
+        find_endpoint(registry_.origins(), endpoint_kind(record.kind), record.origin_endpoint);
     // Its media may have come to a port that only its answer named.
     if (origin.slot == kNoSlot) {
-      origin = registry_.origins().find_host(endpoint_kind(record.kind), record.origin_endpoint);
+      origin = find_host(registry_.origins(), endpoint_kind(record.kind), record.origin_endpoint);
     }
     if (origin.slot == kNoSlot) {
       unmatched_.push_back(flow);

@@ -106,6 +106,18 @@ void make_unproven(ipc::OriginRecord& record, std::uint64_t now_ms) {
   for (ipc::EndpointRecord& endpoint : record.endpoint) endpoint = {};
 }
 
+std::uint32_t longest_dead(const Origins& origins) {
+  std::uint32_t best = ipc::kNoSlot;
+  for (const std::uint32_t slot : origins.used()) {
+    const ipc::OriginRecord& record = origins.at(slot).record;
+    if (record.state != OriginState::kDead || record.publishers > 0) continue;
+    if (best == ipc::kNoSlot || record.heartbeat_ms < origins.at(best).record.heartbeat_ms) {
+      best = slot;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 ipc::OriginRecord static_record(const OriginConfig& config, std::uint64_t now_ms) {
@@ -176,15 +188,32 @@ const Origins::Origin* Origins::find(OriginRef ref) const {
   return same ? &origin : nullptr;
 }
 
-OriginRef Origins::find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoint) const {
-  for (const std::uint32_t slot : used_) {
-    const ipc::OriginRecord& record = origins_[slot].record;
+OriginRef find_endpoint(const Origins& origins, ipc::EndpointKind kind, const Endpoint& endpoint) {
+  for (const std::uint32_t slot : origins.used()) {
+    const ipc::OriginRecord& record = origins.at(slot).record;
     const auto index = static_cast<std::size_t>(kind);
     for (std::size_t i = 0; i < record.endpoint_count[index]; ++i) {
-      if (ipc::same_endpoint(record.endpoints[index][i], endpoint)) return ref_of(slot);
+      if (ipc::same_endpoint(record.endpoints[index][i], endpoint)) return origins.ref_of(slot);
     }
   }
   return {};
+}
+
+OriginRef find_host(const Origins& origins, ipc::EndpointKind without, const Endpoint& address) {
+  OriginRef found;
+  for (const std::uint32_t slot : origins.used()) {
+    const ipc::OriginRecord& record = origins.at(slot).record;
+    if (record.endpoint_count[static_cast<std::size_t>(without)] > 0) continue;
+    bool here = false;
+    for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
+      for (std::size_t i = 0; i < record.endpoint_count[kind]; ++i) {
+        here = here || record.endpoints[kind][i].same_address(address);
+      }
+    }
+    if (here && found.slot != ipc::kNoSlot) return {};
+    if (here) found = origins.ref_of(slot);
+  }
+  return found;
 }
 
 OriginRef Origins::ref_of(std::uint32_t slot) const {
@@ -249,23 +278,6 @@ std::uint32_t Origins::find_same_endpoint(const ipc::OriginRecord& record) const
     if (slot != ipc::kNoSlot) return slot;
   }
   return ipc::kNoSlot;
-}
-
-OriginRef Origins::find_host(ipc::EndpointKind without, const Endpoint& address) const {
-  OriginRef found;
-  for (const std::uint32_t slot : used_) {
-    const ipc::OriginRecord& record = origins_[slot].record;
-    if (record.endpoint_count[static_cast<std::size_t>(without)] > 0) continue;
-    bool here = false;
-    for (std::size_t kind = 0; kind < ipc::kEndpointKinds; ++kind) {
-      for (std::size_t i = 0; i < record.endpoint_count[kind]; ++i) {
-        here = here || record.endpoints[kind][i].same_address(address);
-      }
-    }
-    if (here && found.slot != ipc::kNoSlot) return {};
-    if (here) found = ref_of(slot);
-  }
-  return found;
 }
 
 // Which origin here is that one of the predecessor; kNoSlot: none. One of the configuration may
@@ -347,18 +359,6 @@ void Origins::replace_older_self(const ipc::OriginRecord& record) {
   }
 }
 
-std::uint32_t Origins::longest_dead() const {
-  std::uint32_t best = ipc::kNoSlot;
-  for (const std::uint32_t slot : used_) {
-    const ipc::OriginRecord& record = origins_[slot].record;
-    if (record.state != OriginState::kDead || record.publishers > 0) continue;
-    if (best == ipc::kNoSlot || record.heartbeat_ms < origins_[best].record.heartbeat_ms) {
-      best = slot;
-    }
-  }
-  return best;
-}
-
 ipc::Reply Origins::register_origin(const ipc::OriginRegister& m, std::uint64_t now_ms) {
   ipc::Reply reply;
   reply.header.request = m.header.request;
@@ -389,7 +389,7 @@ ipc::Reply Origins::register_origin(const ipc::OriginRegister& m, std::uint64_t 
   replace_older_self(record);
   OriginRef ref = add(record, false);
   if (ref.slot == ipc::kNoSlot) {
-    if (const std::uint32_t dead = longest_dead(); dead != ipc::kNoSlot) {
+    if (const std::uint32_t dead = longest_dead(*this); dead != ipc::kNoSlot) {
       retire(dead, "dead for the longest time, and the table is full");
       ref = add(record, false);
     }

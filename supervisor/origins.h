@@ -74,11 +74,6 @@ class Origins {
   ipc::OriginRef ref_of(std::uint32_t slot) const;
   // Shows the record to everyone. Call after each change of it.
   void publish(std::uint32_t slot);
-  // Whose endpoint of this kind that is; kNoSlot when it is nobody's.
-  ipc::OriginRef find_endpoint(ipc::EndpointKind kind, const Endpoint& endpoint) const;
-  // The only origin at this address that names no endpoint of that kind; none when there are
-  // several.
-  ipc::OriginRef find_host(ipc::EndpointKind without, const Endpoint& address) const;
   // Which origin here is that one of the predecessor; kNoSlot: none.
   std::uint32_t find_adopted(const ipc::OriginRecord& record) const;
 
@@ -128,7 +123,6 @@ class Origins {
   std::uint32_t find_same_endpoint(const ipc::OriginRecord& record) const;
   void replace_older_self(const ipc::OriginRecord& record);
   void retire_replaced(std::uint32_t slot, const ipc::OriginRecord& by);
-  std::uint32_t longest_dead() const;
   ipc::Reply heartbeat(std::uint32_t slot, const ipc::OriginRegister& message,
                        std::uint64_t now_ms);
   ipc::Reply refuse_full(const ipc::OriginRegister& message, std::uint64_t now_ms);
@@ -164,6 +158,13 @@ class Origins {
   std::vector<ipc::ProbeNow> probes_;
   LogBudget full_log_{1, kRefusalLogMs};
 };
+
+// Whose endpoint of this kind that is; kNoSlot when it is nobody's.
+ipc::OriginRef find_endpoint(const Origins& origins, ipc::EndpointKind kind,
+                             const Endpoint& endpoint);
+// The only origin at this address that names no endpoint of that kind; none when there are several.
+ipc::OriginRef find_host(const Origins& origins, ipc::EndpointKind without,
+                         const Endpoint& address);
 
 // By which an origin is found.
 OriginIndex::Keys keys_of(const Origins::Origin& origin);

@@ -66,7 +66,7 @@ TEST_CASE("another address: sessions and streams stay, health begins anew") {
   CHECK_FALSE(rig.origin(x).is_ejected(EndpointKind::kRtmp));
   CHECK(rig.stream("v/a/s").publishers == 1);
   CHECK(rig.place("v/a/s", Role::kPlayer) == x);
-  CHECK(rig.registry.origins().find_endpoint(EndpointKind::kRtmp, rig.origin(x).endpoints[0][0]) ==
+  CHECK(find_endpoint(rig.registry.origins(), EndpointKind::kRtmp, rig.origin(x).endpoints[0][0]) ==
         x);
 }
 

@@ -217,13 +217,14 @@ def test_hostile_answers(lab):
 
 def test_off(lab):
     srs = Srs(lab, [row("a")])
-    weir = lab.weir(env=ON, config={**QUICK, "origin o": {**api(srs.port), "learn": "off"},
+    here = {**api(srs.port), "rtmp": lab.origin(name="up").rtmp_port}  # so that Weir is ready
+    weir = lab.weir(env=ON, config={**QUICK, "origin o": {**here, "learn": "off"},
                                     "origin p": api(Srs(lab, [row("b")]).port)})
     poll("the other", lambda: learned(weir, "p") == {"live/b"})
     assert srs.questions == []
-    weir.reload(config={"origin o": {**api(srs.port), "learn": "srs"}})
+    weir.reload(config={"origin o": {**here, "learn": "srs"}})
     poll("now it is asked", lambda: learned(weir, "o") == {"live/a"})
-    weir.reload(config={**QUICK, "origin o": {**api(srs.port), "learn": "off"}})
+    weir.reload(config={**QUICK, "origin o": {**here, "learn": "off"}})
     poll("its word counts no more", lambda: learned(weir, "o") == set())
     weir.wait_log("origin's streams are not learned any more, its learn is off")
 
