@@ -371,6 +371,22 @@ def test_those_who_wait_stand_in_the_bound(lab, three):
     assert metric(weir, "weir_search_players") == 0
 
 
+def test_a_crowd_that_waits_for_one_stream(lab, three):
+    """They are one name's players, so all wait, however many a second the bound allows."""
+    one, two, _ = three
+    one.says = {"/live/soon.flv": silent}
+    weir = lab.weir(origins=[one, two], http=True, config={
+        "search": {"timeout": "1s", "rate": 4, "rate_per_address": 0}, "http": {"answer_timeout": "1s"}})
+    clients = []
+    for _ in range(24):
+        client = HttpConnection(weir.http_port)
+        lab.at_close(client.close)
+        client.send("GET /live/soon.flv HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+        clients.append(client)
+    assert {client.read_answer().status for client in clients} == {504}
+    assert metric(weir, "weir_search_refused_total", limit="rate") == 0
+
+
 def test_one_search_for_all(lab, three):
     weir = lab.weir(origins=three, http=True, config={"search": {"timeout": "30s"}})
     go = threading.Event()

@@ -253,6 +253,7 @@ void OriginSearch::conclude(Hunt& hunt, const Result& result) {
   hunts_.erase(mine->index);
   count(mine->index, SearchPart::kNone);
   remember(*mine, result);
+  if (result.verdict == SearchVerdict::kWait) mine->not_to_wait = not_to_wait(*mine);
   Outcome own = outcome_of(*mine, result);
   close_all(*mine);
   tell(process_.server.handle(mine->index), std::move(own));
@@ -311,24 +312,32 @@ OriginSearch::Outcome OriginSearch::for_follower(std::uint32_t index, const Hunt
   return refused(503, kBusy);
 }
 
-// Whoever is silent gets a second request, which its bound counts, too. Which of them the master
-// picks is not known yet, so it is taken from each.
-OriginSearch::Outcome OriginSearch::to_wait(std::uint32_t index, const Hunt& hunt) {
-  Outcome out;
-  out.what = What::kMaster;
+// Whoever is silent gets a second request for this name, which its bound counts, too. Which of them
+// the master picks is not known yet, so it is taken from each.
+std::vector<ipc::OriginRef> OriginSearch::not_to_wait(const Hunt& hunt) {
+  std::vector<ipc::OriginRef> out;
   const std::uint64_t now = monotonic_ms();
   for (std::size_t i = 0; i < hunt.candidates.size(); ++i) {
     const ipc::OriginRef origin = hunt.candidates[i];
     if (hunt.plan.word(i) != SearchWord::kSilent || !bounds_.take(origin, now)) {
-      out.tried.push_back(origin);
+      out.push_back(origin);
     }
   }
-  if (out.tried.size() < hunt.candidates.size()) {
-    process_.counters.add(Counter::kSearchRequests);
-    return out;
+  return out;
+}
+
+// Those who have followed the search are as many as want one stream, and wait where its leader
+// does.
+OriginSearch::Outcome OriginSearch::to_wait(std::uint32_t index, const Hunt& hunt) {
+  if (hunt.not_to_wait.size() == hunt.candidates.size()) {
+    note_refused(index, kSearchRate);
+    return refused(503, kBusy);
   }
-  note_refused(index, kSearchRate);
-  return refused(503, kBusy);
+  process_.counters.add(Counter::kSearchRequests);
+  Outcome out;
+  out.what = What::kMaster;
+  out.tried = hunt.not_to_wait;
+  return out;
 }
 
 void OriginSearch::remember(const Hunt& hunt, const Result& result) {

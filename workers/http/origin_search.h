@@ -93,6 +93,8 @@ class OriginSearch {
     Legs legs = {};
     std::vector<ConnHandle> followers = {};
     std::uint64_t wake_ms = 0;
+    // When it has ended in kWait: all but those where its players may wait.
+    std::vector<ipc::OriginRef> not_to_wait = {};
   };
   using Result = route::StreamSearch::Result;
 
@@ -117,6 +119,7 @@ class OriginSearch {
   void conclude(Hunt& hunt, const Result& result);
   Outcome outcome_of(Hunt& hunt, const Result& result);
   Outcome for_follower(std::uint32_t index, const Hunt& hunt, const Result& result);
+  std::vector<ipc::OriginRef> not_to_wait(const Hunt& hunt);
   Outcome to_wait(std::uint32_t index, const Hunt& hunt);
   void remember(const Hunt& hunt, const Result& result);
   void note_refused(std::uint32_t index, std::string_view limit);
