@@ -264,6 +264,15 @@ Candidate candidate(const ipc::OriginRecord& origin, const Config& config, Endpo
   return out;
 }
 
+template <typename Fits>
+std::string names_of(const std::vector<Candidate>& all, const Fits& fits) {
+  std::string names;
+  for (const Candidate& each : all) {
+    if (fits(each)) names.append(names.empty() ? "" : ", ").append(each.name);
+  }
+  return names;
+}
+
 // Nobody knows the stream: who could be picked, and who is asked by a search.
 bool explain_policy(std::string& out, const ipc::StateView& state, const Config& config,
                     const Asked& asked) {
@@ -271,23 +280,16 @@ bool explain_policy(std::string& out, const ipc::StateView& state, const Config&
   ipc::each_origin(state, [&](ipc::OriginRef, const ipc::OriginRecord& origin) {
     all.push_back(candidate(origin, config, asked.kind));
   });
-  const auto names_of = [&](const auto& fits) {
-    std::string names;
-    for (const Candidate& each : all) {
-      if (fits(each)) names.append(names.empty() ? "" : ", ").append(each.name);
-    }
-    return names;
-  };
   const bool may_search = config.search.enabled && asked.role == ipc::Role::kPlayer;
   const std::string searched =
-      may_search ? names_of([](const Candidate& each) { return each.takes; }) : std::string();
+      may_search ? names_of(all, [](const Candidate& each) { return each.takes; }) : std::string();
   const bool at_once = asked.kind == EndpointKind::kHttp && !searched.empty();
   Rank rank = Rank::kNever;
   for (const Candidate& each : all) rank = std::min(rank, each.rank);
   const auto comes_first = [&](const Candidate& each) {
     return at_once ? each.takes : each.rank == rank;
   };
-  const std::string first = names_of(comes_first);
+  const std::string first = names_of(all, comes_first);
   for (const Candidate& each : all) {
     if (!comes_first(each) || (rank == Rank::kNever && !at_once)) add(out, "not", each.state);
   }
