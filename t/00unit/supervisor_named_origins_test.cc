@@ -4,7 +4,6 @@
 #include "supervisor_registry_support.h"
 
 using weir::Endpoint;
-using weir::Family;
 using weir::ipc::Naming;
 using weir::ipc::OriginRecord;
 using weir::ipc::OriginRef;
