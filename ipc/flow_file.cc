@@ -110,8 +110,8 @@ Result<SavedFlows> read_flows(ByteView file, const std::string& boot_id, std::ui
   SavedFlows saved;
   std::unordered_set<SessionId> sessions;
   const auto* slots = reinterpret_cast<const FlowSlot*>(file.data() + header.flows_offset);
-  const auto slots_used =
-      std::min<std::uint64_t>(header.capacity, header.mark.load(std::memory_order_relaxed));
+  const std::uint32_t slots_used =
+      std::min(header.capacity, header.mark.load(std::memory_order_relaxed));
   for (std::uint32_t slot = 0; slot < slots_used; ++slot) {
     FlowRecord record;
     if (!slots[slot].read(record) || record.state == FlowState::kFree) continue;

@@ -138,7 +138,7 @@ struct FlowHeader {
   std::atomic<std::uint64_t> refused[kFlowStatuses] = {};
   // Slots below it were used once. Those beyond are free and must not even be read: in a file they
   // have no storage, and on a full tmpfs a look at them is a SIGBUS.
-  std::atomic<std::uint64_t> mark{0};
+  std::atomic<std::uint32_t> mark{0};
 };
 
 using FlowSlot = SeqSlot<FlowRecord>;

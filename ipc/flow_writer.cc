@@ -89,8 +89,8 @@ std::uint32_t FlowWriter::add(FlowRecord record) {
     free_.pop_back();
   }
   if (slot == kNoSlot) {
-    if (mark_ >= header_->capacity || !storage_.has(mark_)) return kNoSlot;
-    slot = mark_;
+    if (mark() >= header_->capacity || !storage_.has(mark())) return kNoSlot;
+    slot = mark();
     set_mark(slot + 1);
   }
   record.generation = get(slot).generation + 1;
@@ -100,17 +100,16 @@ std::uint32_t FlowWriter::add(FlowRecord record) {
 
 bool FlowWriter::restore(std::uint32_t slot, const FlowRecord& record) {
   if (slot >= header_->capacity || !storage_.has(slot)) return false;
-  if (slot < mark_ && get(slot).state != FlowState::kFree) return false;
-  for (std::uint32_t each = mark_; each < slot; ++each) free_.push_back(each);
-  if (slot >= mark_) set_mark(slot + 1);
+  if (slot < mark() && get(slot).state != FlowState::kFree) return false;
+  for (std::uint32_t each = mark(); each < slot; ++each) free_.push_back(each);
+  if (slot >= mark()) set_mark(slot + 1);
   store(slot, record);
   return true;
 }
 
 void FlowWriter::set_mark(std::uint32_t mark) {
-  mark_ = mark;
-  keys_.resize(mark_);
-  header_->mark.store(mark_, std::memory_order_release);
+  keys_.resize(mark);
+  header_->mark.store(mark, std::memory_order_release);
 }
 
 void FlowWriter::store(std::uint32_t slot, const FlowRecord& record) {
@@ -121,7 +120,7 @@ void FlowWriter::store(std::uint32_t slot, const FlowRecord& record) {
 
 FlowRecord FlowWriter::get(std::uint32_t slot) const {
   FlowRecord record;
-  if (slot < mark_) flows_[slot].read(record);  // cannot clash: this process is the writer
+  if (slot < mark()) flows_[slot].read(record);  // cannot clash: this process is the writer
   return record;
 }
 
@@ -193,7 +192,7 @@ void FlowWriter::reindex(std::uint32_t slot, const Keys& next) {
 }
 
 std::uint32_t FlowWriter::find(FlowRef flow) const {
-  if (flow.slot >= mark_) return kNoSlot;
+  if (flow.slot >= mark()) return kNoSlot;
   const FlowRecord record = get(flow.slot);
   return record.state != FlowState::kFree && record.generation == flow.generation ? flow.slot
                                                                                   : kNoSlot;

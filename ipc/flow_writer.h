@@ -59,6 +59,7 @@ class FlowWriter {
   };
 
   static Result<FlowWriter> make_on(std::uint32_t capacity, TableMemory memory);
+  std::uint32_t mark() const { return header_->mark.load(std::memory_order_relaxed); }
   void set_mark(std::uint32_t mark);
   void store(std::uint32_t slot, const FlowRecord& record);
   Keys keys_of(const FlowRecord& record) const;
@@ -74,7 +75,6 @@ class FlowWriter {
   FlowSlot* flows_ = nullptr;
   std::vector<Keys> keys_;           // of slots below the mark
   std::vector<std::uint32_t> free_;  // slots below the mark that are free; may name taken ones
-  std::uint32_t mark_ = 0;           // slots below it were used once
   RowStorage storage_;               // of the slots
 };
 

@@ -135,12 +135,13 @@ bool StateWriter::has_storage(std::uint32_t slot, std::size_t key_length) {
 
 std::uint32_t StateWriter::add_stream(std::string_view key, StreamHead record) {
   const bool again = !free_streams_.empty();
-  const std::uint32_t slot = again ? free_streams_.back() : stream_mark_;
+  const std::uint32_t slot =
+      again ? free_streams_.back() : header_->streams_mark.load(std::memory_order_relaxed);
   if (slot == header_->stream_capacity || !has_storage(slot, key.size())) return kNoSlot;
   if (again) {
     free_streams_.pop_back();
   } else {
-    header_->streams_mark.store(++stream_mark_, std::memory_order_release);
+    header_->streams_mark.store(slot + 1, std::memory_order_release);
   }
   record.hash = keyed_hash(header_->seed, key);
   record.key_length = static_cast<std::uint16_t>(key.size());
@@ -216,15 +217,14 @@ void StateWriter::erase_stream(std::uint32_t slot) {
 }
 
 std::uint32_t StateWriter::take_origin(std::uint32_t& generation) {
-  std::uint32_t slot = kNoSlot;
-  if (!free_origins_.empty()) {
-    slot = free_origins_.back();
+  const bool again = !free_origins_.empty();
+  const std::uint32_t slot =
+      again ? free_origins_.back() : header_->origins_mark.load(std::memory_order_relaxed);
+  if (slot == header_->origin_capacity || !origin_storage_.has(slot)) return kNoSlot;
+  if (again) {
     free_origins_.pop_back();
-  } else if (origin_mark_ < header_->origin_capacity && origin_storage_.has(origin_mark_)) {
-    slot = origin_mark_++;
-    header_->origins_mark.store(origin_mark_, std::memory_order_release);
   } else {
-    return kNoSlot;
+    header_->origins_mark.store(slot + 1, std::memory_order_release);
   }
   OriginRecord last;
   origins_[slot].read(last);

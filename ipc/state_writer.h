@@ -86,9 +86,8 @@ class StateWriter {
   Bucket* buckets_ = nullptr;
   StreamSlot* streams_ = nullptr;
   KeyBlock* keys_ = nullptr;
-  // Slots below the mark were used once; the free ones among them are in the lists.
-  std::uint32_t stream_mark_ = 0;
-  std::uint32_t origin_mark_ = 0;
+  // Slots below the marks (the header has those of rows) were used once; the free ones among them
+  // are in the lists.
   std::uint32_t more_mark_ = 0;  // of the key blocks that are shared out
   std::vector<std::uint32_t> free_streams_;
   std::vector<std::uint32_t> free_origins_;
