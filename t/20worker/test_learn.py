@@ -200,6 +200,9 @@ def test_hostile_answers(lab):
     poll("the bad ones fail", lambda: weir.metric("weir_learn_answers_total", result="failed") > 24, 30)
     assert learned(weir, "good") == {"live/<b>&\"'", "live/ok"}
     assert weir.metric("weir_learn_rows_total", result="skipped") >= 4
+    # Of the good one's six rows each time; the others' are not even looked at.
+    read = weir.metric("weir_learn_rows_total", result="read")
+    assert 0 < read < weir.metric("weir_learn_rows_total", result="skipped")
     assert weir.metric("weir_streams_learned") <= 2 + 3000
 
     def told(name):

@@ -22,6 +22,7 @@ constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::uint64_t kTickMs = 50;
 constexpr std::uint64_t kLookMs = 500;   // for new origins
 constexpr std::uint64_t kRowsMs = 5000;  // for rows that others have told of; then twice as long
+constexpr std::uint64_t kSoonMs = 200;   // for the rows, after the first whole answer
 constexpr std::uint64_t kNewsPerSecond = 50000;
 constexpr std::uint64_t kNewsAtOnce = 50000;  // the channel takes 65,536
 constexpr std::size_t kPageRows = 1000;       // of SRS, which gives as many as are asked for
@@ -112,9 +113,6 @@ struct Learner::Source {
   std::size_t place = 0;
   bool settled = false;   // that place has answered
   bool answered = false;  // of the places, some did
-  // Its last whole answer is not followed by too many failures. Before that rows are not told: the
-  // answer may break off, and no later one would prove gone what it has shown.
-  bool believed = false;
   std::uint32_t fails = 0;
   std::uint64_t retry_ms = kOtherRetryMs;
   std::uint64_t due_ms = 0;
@@ -125,6 +123,9 @@ struct Learner::Source {
 
   // Of the answer that comes, or the last one.
   std::unique_ptr<LearnCall> call;
+  // Its rows are told, as whole answers were there before (LearnState::kFresh). The first one may
+  // break off, and no later one would prove gone what it has shown.
+  bool tells = false;
   std::uint64_t started_ms = 0;
   std::uint64_t deadline_ms = 0;
   std::size_t pages = 0;
@@ -247,7 +248,6 @@ void Learner::look_at_origins(std::uint64_t now_ms) {
       source->due_ms = now_ms;
       source->interval_ms = config_.learn.interval;
       source->place = place_before(source->places, record);
-      source->believed = record.learn_state == LearnState::kFresh;
       next_rows_ms_ = now_ms;
     } else if (source->places != places && !source->call) {
       source->places = std::move(places);
@@ -303,6 +303,7 @@ void Learner::begin(Source& source, std::uint64_t now_ms) {
     source.due_ms = now_ms + kLookMs;  // its endpoints are looked at by then
     return;
   }
+  source.tells = record.learn_state == LearnState::kFresh;
   source.started_ms = now_ms;
   source.due_ms = now_ms + source.interval_ms;
   source.pages = source.rows = source.published = source.taken = source.skipped = 0;
@@ -334,7 +335,7 @@ void Learner::ask(Source& source, const ipc::OriginRecord& record, std::uint64_t
 
 void Learner::on_row(Source& source, const origin_api::StreamRow& row) {
   const bool too_many = ++source.published > static_cast<std::uint64_t>(config_.learn.max_streams);
-  if (!source.believed) return;
+  if (!source.tells) return;
   ++(!too_many && source.book.take(row) ? source.taken : source.skipped);
 }
 
@@ -375,12 +376,11 @@ void Learner::succeed(Source& source, const LearnResult& result) {
   source.pid = result.pid;
   LearnBook::Proof proof = source.pages > 1 ? LearnBook::Proof::kSuspect : LearnBook::Proof::kGone;
   const bool more_to_come = result.rows >= kPageRows;  // than is read of one origin
-  const bool was_believed = std::exchange(source.believed, true);
-  if (too_many || more_to_come || !same_process || !was_believed) {
+  if (too_many || more_to_come || !same_process || !source.tells) {
     proof = LearnBook::Proof::kNothing;
   }
   source.book.end_answer(proof);
-  if (!was_believed) source.started_ms = source.due_ms = 0;  // at once again, for its rows
+  if (!source.tells) source.due_ms = source.started_ms + kSoonMs;
   if (too_many && !std::exchange(source.told_many, true)) {
     LogLine(LogLevel::kWarn,
             "origin shows more streams than learn.max_streams, the rest is not learned")
@@ -400,7 +400,6 @@ void Learner::fail(Source& source, const LearnResult& result, std::uint64_t now_
   const bool was_fresh =
       state_.read_origin(source.origin, record) && record.learn_state == LearnState::kFresh;
   if (++source.fails < kMaxFails && (source.settled || was_fresh)) return;
-  source.believed = false;
   if (was_fresh) report(source, record.learn_api, LearnState::kFailing);
   if (std::exchange(source.settled, false)) tell_failure(source, result);
   fail_place(source, result, now_ms);
@@ -475,7 +474,7 @@ void Learner::set_intervals() {
   for (const auto& [slot, source] : sources_) {
     const double cost_ms = static_cast<double>(source->last_cpu_ns) / kNsPerMs;
     source->interval_ms = static_cast<std::uint64_t>(std::max(interval, cost_ms / share));
-    if (source->settled && source->started_ms != 0) {
+    if (source->settled && source->tells) {
       source->due_ms = std::max(source->due_ms, source->started_ms + source->interval_ms);
     }
     longest = std::max(longest, source->interval_ms);
