@@ -141,8 +141,7 @@ void Origins::set_address(const ipc::OriginAddress& message) {
       .field("host", record.hosts.at(message.host))
       .field("address", ip_to_string(address))
       .field("before", before);
-  const bool joined = join_same(message.origin.slot);
-  if (joined) return;
+  if (join_same(message.origin.slot)) return;
   index_.add(message.origin.slot, keys_of(*origin));
   publish(message.origin.slot);
 }
@@ -170,9 +169,7 @@ bool Origins::join_same(std::uint32_t slot) {
     ipc::OriginRecord record = static_record(block->config, mine.record.heartbeat_ms);
     if (there.naming != ipc::Naming::kLeft) keep_draining(record, there);
     record.draining = record.draining || mine.record.draining;
-    const bool is_default = mine.is_default;
-    configure(same, record);
-    origins_[same].is_default = is_default;
+    configure(same, record, mine.is_default);
     block->ref = ref_of(same);
   } else {
     index_.remove(same, keys_of(origins_[same]));

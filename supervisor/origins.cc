@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -488,7 +489,7 @@ ipc::Reply Origins::command(const ipc::OriginCommand& m) {
 
 // Gives an origin what the configuration says of it. Streams, sessions, identity and what is known
 // of its health stay.
-void Origins::configure(std::uint32_t slot, const ipc::OriginRecord& to) {
+void Origins::configure(std::uint32_t slot, const ipc::OriginRecord& to, bool is_default) {
   Origin& origin = origins_[slot];
   ipc::OriginRecord& record = origin.record;
   index_.remove(slot, keys_of(origin));
@@ -504,7 +505,7 @@ void Origins::configure(std::uint32_t slot, const ipc::OriginRecord& to) {
     std::copy(std::begin(to.addresses), std::end(to.addresses), std::begin(record.addresses));
   }
   set_wanted(origin, to);
-  origin.is_default = false;
+  origin.is_default = is_default;
   index_.add(slot, keys_of(origin));
   publish(slot);
 }
@@ -519,7 +520,7 @@ Origins::StaticOrigin* Origins::static_of(std::uint32_t slot) {
 // One server is one origin: whoever has the RTMP endpoint becomes the block's where it is, unless
 // another block has it. kNoSlot: nobody does. `before`: the block's present origin, which goes if
 // it is another server.
-std::uint32_t Origins::place_static(ipc::OriginRecord record, OriginRef before) {
+std::uint32_t Origins::place_static(ipc::OriginRecord record, bool is_default, OriginRef before) {
   const std::uint32_t same = find_same_endpoint(record);
   const bool stays = same != ipc::kNoSlot && ref_of(same) == before;
   if (!stays && find(before) != nullptr) {
@@ -528,7 +529,7 @@ std::uint32_t Origins::place_static(ipc::OriginRecord record, OriginRef before) 
   if (same == ipc::kNoSlot || (!stays && static_of(same) != nullptr)) return ipc::kNoSlot;
   const ipc::OriginRecord& here = origins_[same].record;
   if (here.naming != ipc::Naming::kLeft) keep_draining(record, here);
-  configure(same, record);
+  configure(same, record, is_default);
   return same;
 }
 
@@ -555,9 +556,8 @@ void Origins::apply_static(const std::string& key, const OriginConfig& config, b
   const ipc::OriginRecord record = static_record(config, now_ms);
   OriginRef ref;
   if (const std::uint32_t same =
-          place_static(record, known != static_.end() ? known->second.ref : ref);
+          place_static(record, is_default, known != static_.end() ? known->second.ref : ref);
       same != ipc::kNoSlot) {
-    origins_[same].is_default = is_default;
     ref = ref_of(same);
   } else {
     ref = add(record, is_default);
@@ -590,23 +590,21 @@ void Origins::apply(const Config& config, std::uint64_t now_ms) {
   };
   if (auto backend = default_backend_origin(config)) want("default_backend", *backend, true);
   for (const OriginConfig& origin : config.origins) want("origin " + origin.name, origin, false);
-  std::vector<OriginRef> renamed;  // blocks that have gone, and whose server another block has
+  std::set<std::uint32_t> servers;  // that have blocks
   for (const auto& [key, value] : wanted) {
-    const std::uint32_t same = find_same_endpoint(static_record(value.first, now_ms));
-    if (same != ipc::kNoSlot) renamed.push_back(ref_of(same));
+    servers.insert(find_same_endpoint(static_record(value.first, now_ms)));
   }
   const auto retire_removed = [this](OriginRef ref) {
     if (find(ref) != nullptr) retire(ref.slot, "removed from the configuration");
   };
-  std::erase_if(renamed, [&](OriginRef ref) {
-    return std::none_of(static_.begin(), static_.end(), [&](const auto& entry) {
-      return entry.second.ref == ref && wanted.count(entry.first) == 0;
-    });
-  });
+  std::vector<OriginRef> renamed;  // of blocks that have gone, and whose server another one has
   std::erase_if(static_, [&](const auto& entry) {
     if (wanted.count(entry.first) != 0) return false;
-    if (std::find(renamed.begin(), renamed.end(), entry.second.ref) == renamed.end()) {
-      retire_removed(entry.second.ref);
+    const OriginRef ref = entry.second.ref;
+    if (servers.count(ref.slot) != 0) {
+      renamed.push_back(ref);
+    } else {
+      retire_removed(ref);
     }
     return true;
   });

@@ -128,8 +128,8 @@ class Origins {
   ipc::Reply refuse_full(const ipc::OriginRegister& message, std::uint64_t now_ms);
   void apply_static(const std::string& key, const OriginConfig& config, bool is_default,
                     std::uint64_t now_ms);
-  std::uint32_t place_static(ipc::OriginRecord record, ipc::OriginRef before);
-  void configure(std::uint32_t slot, const ipc::OriginRecord& to);
+  std::uint32_t place_static(ipc::OriginRecord record, bool is_default, ipc::OriginRef before);
+  void configure(std::uint32_t slot, const ipc::OriginRecord& to, bool is_default = false);
   StaticOrigin* static_of(std::uint32_t slot);
 
   // origin_names.cc
