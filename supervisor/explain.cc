@@ -243,10 +243,10 @@ struct Candidate {
   bool takes = false;  // so a search asks it, too (workers/core/search_candidates.h)
 };
 
-Candidate candidate(const ipc::OriginRecord& origin, const Config& config, EndpointKind kind) {
+Candidate candidate(const ipc::OriginRecord& origin, const std::optional<OriginConfig>& backend,
+                    EndpointKind kind) {
   Candidate out{std::string(text_of(origin.name)), describe(origin, kind)};
   out.takes = origin.takes(kind);
-  const auto backend = default_backend_origin(config);
   if (!origin.has(kind) || origin.state != ipc::OriginState::kUp || origin.draining ||
       origin.weight == 0) {
     if (out.takes && origin.weight == 0) out.state += ": weight 0, so it takes no new stream";
@@ -276,9 +276,10 @@ std::string names_of(const std::vector<Candidate>& all, const Fits& fits) {
 // Nobody knows the stream: who could be picked, and who is asked by a search.
 bool explain_policy(std::string& out, const ipc::StateView& state, const Config& config,
                     const Asked& asked) {
+  const auto backend = default_backend_origin(config);
   std::vector<Candidate> all;
   ipc::each_origin(state, [&](ipc::OriginRef, const ipc::OriginRecord& origin) {
-    all.push_back(candidate(origin, config, asked.kind));
+    all.push_back(candidate(origin, backend, asked.kind));
   });
   const bool may_search = config.search.enabled && asked.role == ipc::Role::kPlayer;
   const std::string searched =

@@ -91,6 +91,13 @@ TEST_CASE("explain: of whom one is picked, the first that there are") {
   CHECK(picked(policy + "kept"));
   world.origin("o1", nothing);
   CHECK(picked(policy + "o1"));
+  for (const char* other :
+       {"drains :0 (draining)", "weightless :0: weight 0, so it takes no new stream",
+        "sick :0: this endpoint fails its probes",
+        "default :0: the default backend, for when no other can take it",
+        "kept :0: not heard of since the restart, so others come first"}) {
+    CHECK(world.says("rtmp://h/live/a", "not       " + std::string(other)));
+  }
 }
 
 }  // namespace
