@@ -89,6 +89,9 @@ struct Resolver::Watch::Entry {
   // The search domains' name servers failed so: the next question is about the name alone.
   std::array<NameFault, NameRecord::kFamilies> alone_after{};
   std::array<bool, NameRecord::kFamilies> alone{};  // the last answer came so
+  bool changed = false;
+  NameFault logged = NameFault::kNone;
+  std::map<std::uint64_t, OnChange> watchers;
 
   // c-ares ends a search at the first domain that fails, where glibc goes on to the name itself.
   // What a search domain has answered is that domain's.
@@ -96,9 +99,6 @@ struct Resolver::Watch::Entry {
     return fault == NameFault::kServer && name.find('.') != std::string::npos &&
            !name.ends_with('.') && (alone[family] || record.addresses(family).empty());
   }
-  bool changed = false;
-  NameFault logged = NameFault::kNone;
-  std::map<std::uint64_t, OnChange> watchers;
 };
 
 // Lives until c-ares calls back, which it does once in any case. Its entry may be gone by then.

@@ -253,7 +253,7 @@ void OriginSearch::conclude(Hunt& hunt, const Result& result) {
   hunts_.erase(mine->index);
   count(mine->index, SearchPart::kNone);
   remember(*mine, result);
-  if (result.verdict == SearchVerdict::kWait) mine->not_to_wait = not_to_wait(*mine);
+  if (result.verdict == SearchVerdict::kWait) mine->not_to_wait = take_places(*mine);
   Outcome own = outcome_of(*mine, result);
   close_all(*mine);
   tell(process_.server.handle(mine->index), std::move(own));
@@ -313,8 +313,8 @@ OriginSearch::Outcome OriginSearch::for_follower(std::uint32_t index, const Hunt
 }
 
 // Whoever is silent gets a second request for this name, which its bound counts, too. Which of them
-// the master picks is not known yet, so it is taken from each.
-std::vector<ipc::OriginRef> OriginSearch::not_to_wait(const Hunt& hunt) {
+// the master picks is not known yet, so it is taken from each; those where it may not are returned.
+std::vector<ipc::OriginRef> OriginSearch::take_places(const Hunt& hunt) {
   std::vector<ipc::OriginRef> out;
   const std::uint64_t now = monotonic_ms();
   for (std::size_t i = 0; i < hunt.candidates.size(); ++i) {

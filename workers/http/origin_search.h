@@ -119,7 +119,7 @@ class OriginSearch {
   void conclude(Hunt& hunt, const Result& result);
   Outcome outcome_of(Hunt& hunt, const Result& result);
   Outcome for_follower(std::uint32_t index, const Hunt& hunt, const Result& result);
-  std::vector<ipc::OriginRef> not_to_wait(const Hunt& hunt);
+  std::vector<ipc::OriginRef> take_places(const Hunt& hunt);
   Outcome to_wait(std::uint32_t index, const Hunt& hunt);
   void remember(const Hunt& hunt, const Result& result);
   void note_refused(std::uint32_t index, std::string_view limit);
