@@ -506,12 +506,9 @@ def test_upgrade_loses_nothing(lab):
     def listed():
         rows = weir.weir.api("sessions?count=100")["sessions"]
         return sorted((row["id"], row["session"], row["upstream"]) for row in rows)
-    before, old = listed(), weir.weir.pid
+    before = listed()
     assert len(before) == 20
-    weir.weir.signal(signal.SIGUSR2)
-    new = poll("the new master", lambda: pid_file.exists() and
-               int(pid_file.read_text() or 0) not in (0, old) and int(pid_file.read_text()), 30)
-    lab.at_close(lambda: process_gone(new) or os.kill(new, signal.SIGKILL))
+    new = weir.weir.upgrade(pid_file)
     assert weir.weir.process.wait(30) == 0
     traffic.flowing()
     assert listed() == before

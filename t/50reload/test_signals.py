@@ -219,14 +219,9 @@ def test_daemon(lab, origin):
 def test_upgrade_keeps_sessions_and_port(lab, origin):
     pid_file = lab.path("weir.pid")
     weir = lab.weir(origins=[origin], workers=2, config={**ONE, "pid_file": str(pid_file)})
-    old = weir.pid
     workers = weir.pids("rtmp")
     players = play_load(lab, weir, 40, streams=4).wait_ready()
-    weir.signal(signal.SIGUSR2)
-    new = poll("pid of the new master",
-               lambda: pid_file.exists() and int(pid_file.read_text() or 0) not in (0, old)
-               and int(pid_file.read_text()))
-    lab.at_close(lambda: process_gone(new) or os.kill(new, signal.SIGKILL))
+    new = weir.upgrade(pid_file)
     poll("the old workers accept no more", lambda: weir.log().count("generation drains") == 1)
     assert works(weir.rtmp_port)
     assert weir.process.alive
@@ -251,15 +246,10 @@ def test_upgrade_keeps_routes(lab):
     for number, each in enumerate(origins):
         assert weir.register(each, f"server-{number}")[0] == 200
     weir.wait_ready()
-    old = weir.pid
     players = play_load(lab, weir, 24, streams=12).wait_ready()
     before = {row["stream"]: row["origin_name"] for row in weir.streams()}
     assert len(before) == 12
-    weir.signal(signal.SIGUSR2)
-    new = poll("pid of the new master",
-               lambda: pid_file.exists() and int(pid_file.read_text() or 0) not in (0, old)
-               and int(pid_file.read_text()))
-    lab.at_close(lambda: process_gone(new) or os.kill(new, signal.SIGKILL))
+    new = weir.upgrade(pid_file)
     weir.wait_log("routes of the old program are known")
     poll("the old workers accept no more", lambda: weir.log().count("generation drains") == 1)
     more = play_load(lab, weir, 12, streams=12).wait_ready()

@@ -158,11 +158,7 @@ def test_upgrade_while_the_name_server_is_silent(lab, dns):
     drained = next(row["id"] for row in weir.origins() if row["ip"] == "127.0.0.4")
     assert weir.request(f"/api/v1/origins/{drained}/drain", "POST")[0] == 200
     dns.mode = "silent"
-    old, pid_file = weir.pid, lab.path("weir.pid")
-    weir.signal(signal.SIGUSR2)
-    new = poll("pid of the new master", lambda: pid_file.exists() and
-               int(pid_file.read_text() or old) != old and int(pid_file.read_text()))
-    lab.at_close(lambda: os.path.exists(f"/proc/{new}") and os.kill(new, signal.SIGKILL))
+    weir.upgrade(lab.path("weir.pid"))
     weir.wait_log("generation drains")
     assert named(weir) == {"127.0.0.2": True, "127.0.0.3": False, "127.0.0.4": False}
     assert {row["ip"] for row in weir.origins() if row["draining"]} == {"127.0.0.2", "127.0.0.4"}

@@ -19,7 +19,7 @@ Origin   Origin(lab, app="live", chunk_size=, deny_publish=, deny_play=, wait_ke
          restart()
 Weir     Weir(lab, origins=, config={}, env={}, http=, ...): url(path) http_url(path) api(path) post(path, json)
          request() metrics() metric(name, **labels) streams() origins() workers() pids(kind) wait_ready()
-         reload(config) rewrite(config) signal(n) generation() descriptors() pss() log()
+         reload(config) rewrite(config) upgrade(pid_file) signal(n) generation() descriptors() pss() log()
 RtmpClient(host, port)  connect() create_stream() publish() play() publish_tags() read_message()
          wait_command() read_media() and every wire choice (handshake kind, chunk size, header
          compression, extended timestamps): see rtmp.py

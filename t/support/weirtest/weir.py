@@ -181,6 +181,19 @@ class Weir:
     def signal(self, number, pid=None):
         os.kill(pid or self.pid, number)
 
+    def upgrade(self, pid_file, timeout=30):
+        """SIGUSR2: the pid of the new master, once it is in `pid_file`. It ends with the test."""
+        def pid():
+            try:
+                found = int(pid_file.read_text() or 0)
+            except FileNotFoundError:  # the old one has moved its file, the new one has none yet
+                return None
+            return found if found not in (0, self.pid) else None
+        self.signal(signal.SIGUSR2)
+        new = poll("pid of the new master", pid, timeout)
+        self.lab.at_close(lambda: os.path.exists(f"/proc/{new}") and os.kill(new, signal.SIGKILL))
+        return new
+
     def stop(self):
         return self.process.stop()
 
