@@ -108,7 +108,7 @@ node-modules: $(BUILD)/node/.installed  ## install what the tests take from npm
 $(BUILD)/node/.installed: t/support/node/package.json t/support/node/package-lock.json
 	@mkdir -p $(@D)
 	cp $^ $(@D)
-	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --omit=dev
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --omit=dev --legacy-peer-deps
 	touch $@
 
 .PHONY: check
@@ -187,10 +187,24 @@ install: all  ## install to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	$(fill) packaging/systemd/weir.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
 
+# The image: its root is laid out without running anything of it, so IMAGE_ARCH=arm64 works with a cross build
+# (BUILD=build/arm64 CXX=aarch64-linux-gnu-g++) and SYSROOT, a Debian root of that architecture.
+IMAGE_ARCH ?= amd64
+IMAGE      ?= localhost/weir:$(VERSION)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y packaging/VERSION)
+.PHONY: image image-root
+image-root: all  ## the root file system of the image (BUILD/image/root)
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/container/image-root $(BUILD)/weir $(BUILD)/image/root
+image: image-root  ## the container image IMAGE, by buildah (IMAGE_ARCH=amd64 or arm64)
+	buildah build --format docker --arch $(IMAGE_ARCH) --timestamp $(SOURCE_DATE_EPOCH) --isolation chroot \
+	  --label org.opencontainers.image.title=weir --label org.opencontainers.image.version=$(VERSION) \
+	  --label org.opencontainers.image.licenses=MIT \
+	  -t $(IMAGE) -f packaging/container/Containerfile $(BUILD)/image
+
 .PHONY: clean help
 clean:  ## remove build/
 	rm -rf build compile_commands.json
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
