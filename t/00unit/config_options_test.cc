@@ -160,4 +160,8 @@ TEST_CASE("the examples load") {
   CHECK(pods.config.log.format == "json");
   CHECK(pods.config.control.token == "secret");
   CHECK(pods.config.pid_file.empty());
+  for (const char* more : {"headless-service.conf", "nginx-rtmp/weir.conf", "srs/weir.conf"}) {
+    const LoadOutcome loaded = load_config(std::string("conf/examples/") + more, {});
+    CHECK_MESSAGE(loaded.ok(), more << ": " << faults_of(loaded));
+  }
 }
