@@ -200,6 +200,9 @@ image: image-root  ## the container image IMAGE, by buildah (IMAGE_ARCH=amd64 or
 	  --label org.opencontainers.image.title=weir --label org.opencontainers.image.version=$(VERSION) \
 	  --label org.opencontainers.image.licenses=MIT \
 	  -t $(IMAGE) -f packaging/container/Containerfile $(BUILD)/image
+.PHONY: chart
+chart:  ## the Helm chart (BUILD/chart/weir, and packed beside it)
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/chart/make-chart $(BUILD)/chart
 
 .PHONY: clean help
 clean:  ## remove build/
