@@ -4,8 +4,6 @@
 BUILD   ?= build
 CXX     ?= g++
 CLANGXX ?= clang++
-PREFIX  ?= /usr
-DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
 WERROR  ?= -Werror
 
@@ -174,18 +172,7 @@ compdb: compile_commands.json  ## compile_commands.json for editors and clang-ti
 compile_commands.json: Makefile
 	$(MAKE) -B -n --no-print-directory all unit-bins tools | $(PYTHON) scripts/compdb > $@
 
-# Files that name others by their paths are made from templates (NAME.in): @SBINDIR@, @BINDIR@, @SYSCONFDIR@.
-SBINDIR    ?= $(PREFIX)/sbin
-BINDIR     ?= $(PREFIX)/bin
-SYSCONFDIR ?= /etc
-fill = sed -e 's|@SBINDIR@|$(SBINDIR)|g; s|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g'
-
-.PHONY: install
-install: all  ## install to $(DESTDIR)$(PREFIX)
-	install -D -m 0755 $(BUILD)/weir $(DESTDIR)$(SBINDIR)/weir
-	install -D -m 0644 conf/weir.conf $(DESTDIR)$(SYSCONFDIR)/weir/weir.conf
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	$(fill) packaging/systemd/weir.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
+include packaging/packaging.mk
 
 # The image: its root is laid out without running anything of it, so IMAGE_ARCH=arm64 works with a cross build
 # (BUILD=build/arm64 CXX=aarch64-linux-gnu-g++) and SYSROOT, a Debian root of that architecture.

@@ -56,6 +56,8 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
       line.action = Action::kOptionsMarkdown;
     } else if (word == "--print-options-conf") {
       line.action = Action::kOptionsConf;
+    } else if (word == "--print-options-man") {
+      line.action = Action::kOptionsMan;
     } else {
       return fail("unknown argument \"" + std::string(word) + "\"");
     }
@@ -78,8 +80,10 @@ const char* usage() {
          "            workers, origins and streams from shared memory\n"
          "  -v        version\n"
          "  -h        this text\n"
-         "  --print-options-md, --print-options-conf\n"
-         "            the reference page, and a commented configuration, of all options\n"
+         "  --print-options-md, --print-options-conf, --print-options-man\n"
+         "            the reference page, a commented configuration, and the page of the manual, "
+         "of all\n"
+         "            options\n"
          "exit: 0 fine, 1 failure at run time, 2 bad configuration or usage\n";
 }
 

@@ -18,7 +18,8 @@ enum class Action : std::uint8_t {
   kVersion,
   kHelp,
   kOptionsMarkdown,
-  kOptionsConf
+  kOptionsConf,
+  kOptionsMan
 };
 
 struct CommandLine {

@@ -240,6 +240,7 @@ int run(const CommandLine& line, char** argv) {
     case weir::Action::kHelp:
     case weir::Action::kOptionsMarkdown:
     case weir::Action::kOptionsConf:
+    case weir::Action::kOptionsMan:
       break;
   }
   weir::MasterOptions options;
@@ -282,6 +283,9 @@ int main(int argc, char** argv) {
       return kFine;
     case weir::Action::kOptionsConf:
       std::fputs(weir::options_conf().c_str(), stdout);
+      return kFine;
+    case weir::Action::kOptionsMan:
+      std::fputs(weir::options_man().c_str(), stdout);
       return kFine;
     case weir::Action::kServe:
     case weir::Action::kTest:

@@ -162,5 +162,6 @@ std::optional<OriginConfig> default_backend_origin(const Config& config);
 // docs/OPTIONS.md and conf/weir.conf, whole.
 std::string options_markdown();
 std::string options_conf();
+std::string options_man();  // the part of weir.conf(5) between what it is and where more stands
 
 }  // namespace weir

@@ -28,7 +28,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # By lane, with the ports of each, from which the addresses of network namespaces follow, too.
-LANES = {"10000-20000": ["40proto", "76k8s"], "20000-27000": ["10ipc", "20worker", "60fault", "50reload"]}
+LANES = {"10000-20000": ["40proto", "75package", "76k8s"], "20000-27000": ["10ipc", "20worker", "60fault", "50reload"]}
 SANITIZED = {"27000-32000": ["20worker", "60fault"]}
 PYTHON = "/usr/bin/python3"
 RETRIED = 3  # failed tests of all suites together that are given a second run
