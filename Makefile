@@ -52,7 +52,10 @@ $(BUILD)/%.o: %.cc $(BUILD)/compile.stamp
 	$(COMPILE) -o $@ $<
 # The version is in one object.
 $(BUILD)/common/base/version.o: CPPFLAGS += -DWEIR_VERSION='"$(VERSION)"'
-$(BUILD)/common/base/version.o: packaging/VERSION
+$(BUILD)/common/base/version.o: $(BUILD)/version.stamp
+$(BUILD)/version.stamp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
 
 # Unit tests: t/00unit/<layer>_<what>_test.cc, one doctest binary a layer, linked only with what the
 # layer may use. That pure layers link without libevent and OpenSSL is itself a test.
@@ -178,7 +181,6 @@ include packaging/packaging.mk
 # (BUILD=build/arm64 CXX=aarch64-linux-gnu-g++) and SYSROOT, a Debian root of that architecture.
 IMAGE_ARCH ?= amd64
 IMAGE      ?= localhost/weir:$(VERSION)
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y packaging/VERSION)
 .PHONY: image image-root
 image-root: all  ## the root file system of the image (BUILD/image/root)
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/container/image-root $(BUILD)/weir $(BUILD)/image/root

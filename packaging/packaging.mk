@@ -18,27 +18,68 @@ INSTALL_VARIABLES = BUILD PREFIX DESTDIR SBINDIR BINDIR SYSCONFDIR ENVFILE UNITD
                     CONFIG_ARGS VERSION STRIP FLAVOUR
 install_files = $(foreach name,$(INSTALL_VARIABLES),$(name)='$($(name))') scripts/install-files
 
-# The day of a release: of the last commit, or as the tarball says. Pages and packages of one version are equal.
-SOURCE_DATE_EPOCH ?= $(or $(shell cat packaging/EPOCH 2>/dev/null || git log -1 --format=%ct 2>/dev/null),0)
+# The time of a release is that of the last commit (of a tarball: of its files), so that what is made of one
+# version is equal wherever it is made.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y packaging/VERSION)
 RELEASE_DAY = $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%F)
 
 # Pages of the manual and completion: texts of packaging/, with what the program says of itself put in, so
-# that they can't tell of other options and commands than it has.
+# that they can't tell of other options and commands than it has. A tarball has them in packaging/made.
 MADE_TEXTS := $(addprefix $(BUILD)/packaging/,weir.8 weirctl.8 weir.conf.5 weirctl.bash)
+ifneq ($(wildcard packaging/made/weir.8),)
+$(BUILD)/packaging/%: packaging/made/%
+	@mkdir -p $(@D)
+	cp $< $@
+else
 $(BUILD)/weirctl: $(BUILD)/weir
 	ln -sfn weir $@
-$(BUILD)/packaging/%: packaging/man/%.in scripts/make-page $(BUILD)/weirctl packaging/VERSION
+$(BUILD)/packaging/%: packaging/man/%.in scripts/make-page $(BUILD)/weirctl $(BUILD)/version.stamp
 	@mkdir -p $(@D)
 	scripts/make-page $< $(BUILD) $(VERSION) $(RELEASE_DAY) > $@.new && mv $@.new $@
 $(BUILD)/packaging/%: packaging/completion/%.in scripts/make-page $(BUILD)/weirctl
 	@mkdir -p $(@D)
 	scripts/make-page $< $(BUILD) $(VERSION) $(RELEASE_DAY) > $@.new && mv $@.new $@
+endif
 
 .PHONY: man
 man: $(MADE_TEXTS)  ## pages of the manual and bash completion (build/packaging)
 
-.PHONY: install uninstall
-install: all man  ## install to $(DESTDIR)$(PREFIX); what is in /etc/weir stays as it is
+.PHONY: install install-built uninstall
+install: all install-built  ## install to $(DESTDIR)$(PREFIX); what is in /etc/weir stays as it is
+install-built: man
 	@$(install_files) install
 uninstall:  ## remove what make install has installed; changed configuration and the user stay
 	@$(install_files) uninstall
+
+# The tarball: what git knows, and the made texts. Equal bytes from equal commits.
+DIST_NAME = weir-$(VERSION)
+DIST_DIR  = $(BUILD)/pkg/$(DIST_NAME)
+TARBALL   = $(BUILD)/pkg/$(DIST_NAME).tar.gz
+.PHONY: dist
+dist: man  ## tarball of the sources, with pages of the manual made (build/pkg)
+	rm -rf $(DIST_DIR) $(TARBALL)
+	mkdir -p $(DIST_DIR)
+	(git ls-files 2>/dev/null || find . -type f -not -path './$(BUILD)/*' -not -path './.git*') | \
+	  tar -c --verbatim-files-from -T - | tar -x -C $(DIST_DIR)
+	mkdir -p $(DIST_DIR)/packaging/made
+	cp $(MADE_TEXTS) $(DIST_DIR)/packaging/made
+	echo $(VERSION) > $(DIST_DIR)/packaging/VERSION
+	tar -c -C $(BUILD)/pkg --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner \
+	  --mode=go-w $(DIST_NAME) | gzip -9n > $(TARBALL)
+	rm -rf $(DIST_DIR)
+	@echo $(TARBALL)
+
+# Packages are built from the tarball, outside of the tree. The program in them is this tree's, which has been
+# built already by the same flags; PREBUILT= builds it from the tarball.
+PREBUILT ?= $(abspath $(BUILD))
+# Nothing of this make may reach theirs, but the compiler.
+CLEAN_MAKE = env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) CXX='$(CXX)'
+DEB_REVISION ?= 1
+.PHONY: deb
+deb: all dist  ## packages for Debian 12 (build/pkg)
+	tar -x -C $(BUILD)/pkg -f $(TARBALL)
+	cp -r packaging/debian $(DIST_DIR)/debian
+	scripts/make-changelog deb $(VERSION) $(DEB_REVISION) $(SOURCE_DATE_EPOCH) > $(DIST_DIR)/debian/changelog
+	cd $(DIST_DIR) && $(CLEAN_MAKE) WEIR_PREBUILT=$(PREBUILT) dpkg-buildpackage -b -us -uc
+	rm -rf $(DIST_DIR)
+	@ls $(BUILD)/pkg/*_$(VERSION)-$(DEB_REVISION)_*.deb
