@@ -29,6 +29,7 @@ constexpr std::size_t kTokenBytesMax = 64 * 1024;
 constexpr std::size_t kCaBytesMax = 1024 * 1024;
 constexpr std::size_t kAddressesMax = 8;
 constexpr std::size_t kRecordBytes = 16 * 1024;
+constexpr std::string_view kAccept = "Accept";
 
 // One connection and its deadline.
 class Exchange {
@@ -87,8 +88,8 @@ Result<void> Exchange::start_tls(net::TlsClient& client, const Endpoint& to,
 Result<void> Exchange::send(std::string_view bytes) {
   while (!bytes.empty()) {
     std::size_t sent = 0;
-    const auto status =
-        tls_->write(ByteView(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()), sent);
+    const auto status = tls_->write(
+        ByteView(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()), sent);
     if (status == net::TlsStatus::kBlocked) {
       if (!wait(tls_->wants_write() ? POLLOUT : POLLIN)) return fail("no answer in time");
     } else if (status != net::TlsStatus::kOk) {
@@ -112,7 +113,8 @@ Result<KubeAnswer> Exchange::ask(const std::string& request) {
     }
     const bool open = status == net::TlsStatus::kOk;
     const auto parsed = open ? response.feed(ByteView(buffer.data(), n)) : response.on_close();
-    if (parsed == ParseStatus::kComplete) return KubeAnswer{response.head().status, response.body()};
+    if (parsed == ParseStatus::kComplete)
+      return KubeAnswer{response.head().status, response.body()};
     if (parsed == ParseStatus::kInvalid) {
       return fail("not an HTTP answer: " + std::string(response.error()));
     }
@@ -128,7 +130,8 @@ Result<std::vector<Endpoint>> look_up(const std::string& host, std::uint16_t por
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
   if (error != 0) return fail("cannot look up " + host + ": " + ::gai_strerror(error));
   std::vector<Endpoint> out;
-  for (const addrinfo* one = found; one != nullptr && out.size() < kAddressesMax; one = one->ai_next) {
+  for (const addrinfo* one = found; one != nullptr && out.size() < kAddressesMax;
+       one = one->ai_next) {
     sockaddr_storage address{};
     std::copy_n(reinterpret_cast<const char*>(one->ai_addr), one->ai_addrlen,
                 reinterpret_cast<char*>(&address));
@@ -169,7 +172,7 @@ Result<std::string> make_request(const KubeAccess& access, const std::string& pa
   writer.request("GET", path)
       .field(http::HeaderId::kHost, authority)
       .field(http::HeaderId::kAuthorization, "Bearer " + token)
-      .field("Accept", "application/json")
+      .field(kAccept, "application/json")
       .field(http::HeaderId::kUserAgent, "weirctl")
       .field(http::HeaderId::kConnection, "close");
   if (!writer.finish()) return fail(access.token_file + ": holds no token");

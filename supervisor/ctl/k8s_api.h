@@ -1,5 +1,5 @@
-// KubeApi: asks Kubernetes' API server one question at a time, over TLS, with the service account of
-// the pod. Blocking, for a tool; each question has a deadline of its own and a bounded answer.
+// KubeApi: asks Kubernetes' API server one question at a time, over TLS, with the service account
+// of the pod. Blocking, for a tool; each question has a deadline of its own and a bounded answer.
 // Owner: one run of weirctl. The token and the authorities are read anew for each question, since
 // Kubernetes replaces them while the pod lives.
 #pragma once

@@ -42,9 +42,8 @@ Result<void> parse_api(std::string_view text, KubeAccess& access) {
   if (text.ends_with('/')) text.remove_suffix(1);
   const bool bare_v6 = !text.starts_with('[') && std::count(text.begin(), text.end(), ':') > 1;
   const std::size_t bracket = text.starts_with('[') ? text.find(']') : 0;
-  const std::size_t colon = bracket == std::string_view::npos || bare_v6
-                                ? std::string_view::npos
-                                : text.find(':', bracket);
+  const std::size_t colon = bracket == std::string_view::npos || bare_v6 ? std::string_view::npos
+                                                                         : text.find(':', bracket);
   if (colon != std::string_view::npos) {
     const auto port = parse_port(text.substr(colon + 1));
     if (!port) return tl::unexpected(port.error());
@@ -105,16 +104,13 @@ constexpr std::array kOptions = std::to_array<Option>({
      [](std::string_view v, CandidateOptions& out) { return set_port(v, out.ports.media); }},
     {"--tcp-port",
      [](std::string_view v, CandidateOptions& out) { return set_port(v, out.ports.tcp); }},
-    {"--interval",
-     [](std::string_view v, CandidateOptions& out) {
-       return set_duration(v, 100, out.interval_ms);
-     }},
+    {"--interval", [](std::string_view v,
+                      CandidateOptions& out) { return set_duration(v, 100, out.interval_ms); }},
     {"--timeout",
      [](std::string_view v, CandidateOptions& out) { return set_duration(v, 0, out.timeout_ms); }},
     {"--request-timeout",
-     [](std::string_view v, CandidateOptions& out) {
-       return set_duration(v, 100, out.access.timeout_ms);
-     }},
+     [](std::string_view v,
+        CandidateOptions& out) { return set_duration(v, 100, out.access.timeout_ms); }},
     {"--api", [](std::string_view v, CandidateOptions& out) { return parse_api(v, out.access); }},
     {"--ca",
      [](std::string_view v, CandidateOptions& out) { return set_path(v, out.access.ca_file); }},
@@ -288,7 +284,9 @@ int Run::operator()() {
 
 // The first process of a container has no default actions: without this its stop would last until
 // it is killed. Nothing is to be put in order: files are renamed whole.
-void leave(int signal) { ::_exit(signal == SIGINT ? 130 : 0); }
+void leave(int signal) {
+  ::_exit(signal == SIGINT ? 130 : 0);
+}
 
 void set_signals() {
   struct sigaction action {};
@@ -331,7 +329,8 @@ Result<CandidateOptions> parse_candidate_options(
 
 const char* candidate_usage() {
   return "usage: weirctl k8s-candidate --service NAME | --node NAME [options]\n"
-         "  waits for the address of the Service's balancer, or the node's ExternalIP, and writes it\n"
+         "  waits for the address of the Service's balancer, or the node's ExternalIP, and writes "
+         "it\n"
          "  as rtc.candidate\n"
          "  --namespace NAME     of the Service; else that of the pod\n"
          "  --output FILE        else /etc/weir/conf.d/candidate.conf\n"

@@ -1,7 +1,8 @@
 // `weirctl k8s-candidate`: waits until a Service's balancer (or a node) has an address that clients
-// can reach, and writes it as rtc.candidate into a file that weir.conf includes. Once and done, as an
-// init container; with --watch it goes on, and reloads Weir when the address has changed. Whatever the
-// API server says or does not say is waited out: logged once, then every minute. docs/KUBERNETES.md.
+// can reach, and writes it as rtc.candidate into a file that weir.conf includes. Once and done, as
+// an init container; with --watch it goes on, and reloads Weir when the address has changed.
+// Whatever the API server says or does not say is waited out: logged once, then every minute.
+// docs/KUBERNETES.md.
 #pragma once
 
 #include <cstdint>

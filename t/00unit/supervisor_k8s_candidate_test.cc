@@ -16,9 +16,9 @@ using Addresses = std::vector<std::string>;
 namespace {
 
 Addresses service(const std::string& status) {
-  return read_kube_addresses(KubeObject::kService,
-                             R"({"kind":"Service","spec":{"type":"LoadBalancer"},"status":)" +
-                                 status + "}")
+  return read_kube_addresses(
+             KubeObject::kService,
+             R"({"kind":"Service","spec":{"type":"LoadBalancer"},"status":)" + status + "}")
       .addresses;
 }
 Addresses ingress(const std::string& list) {
@@ -43,7 +43,8 @@ TEST_CASE("k8s candidate: addresses of a Service's balancer") {
   CHECK(ingress(R"([{"hostname":"1.2.3"},{"hostname":["x"]},"203.0.113.7",["203.0.113.7"]])")
             .empty());
   std::string many = "[";
-  for (int i = 1; i <= 40; ++i) many += (i > 1 ? "," : "") + ("{\"ip\":\"203.0.113." + std::to_string(i) + "\"}");
+  for (int i = 1; i <= 40; ++i)
+    many += (i > 1 ? "," : "") + ("{\"ip\":\"203.0.113." + std::to_string(i) + "\"}");
   CHECK(ingress(many + "]").size() == 16);
 }
 
@@ -59,13 +60,15 @@ TEST_CASE("k8s candidate: not there yet is no error") {
   }
   std::string deep;
   for (int i = 0; i < 100000; ++i) deep += '[';
-  for (const std::string& text : {std::string(), std::string("null"), std::string("[]"), std::string("{"),
-                                  std::string(R"({"status":{}} x)"), std::string("{\"status\":{}\0}", 14), deep}) {
+  for (const std::string& text :
+       {std::string(), std::string("null"), std::string("[]"), std::string("{"),
+        std::string(R"({"status":{}} x)"), std::string("{\"status\":{}\0}", 14), deep}) {
     const auto found = read_kube_addresses(KubeObject::kService, text);
     CHECK(found.addresses.empty());
     CHECK_FALSE(found.missing.empty());
   }
-  const auto other = read_kube_addresses(KubeObject::kService, R"({"spec":{"type":"NodePort"},"status":{}})");
+  const auto other =
+      read_kube_addresses(KubeObject::kService, R"({"spec":{"type":"NodePort"},"status":{}})");
   CHECK(other.missing.find("of type NodePort") != std::string::npos);
 }
 
@@ -73,12 +76,15 @@ TEST_CASE("k8s candidate: addresses of a node") {
   const auto node = [](const std::string& list) {
     return read_kube_addresses(KubeObject::kNode, R"({"status":{"addresses":)" + list + "}}");
   };
-  CHECK(node(R"([{"type":"InternalIP","address":"10.0.0.5"},{"type":"ExternalIP","address":"203.0.113.5"},
+  CHECK(
+      node(
+          R"([{"type":"InternalIP","address":"10.0.0.5"},{"type":"ExternalIP","address":"203.0.113.5"},
              {"type":"Hostname","address":"n"},{"type":"ExternalIP","address":"2001:db8::5"}])")
-            .addresses == Addresses{"203.0.113.5", "2001:db8::5"});
+          .addresses == Addresses{"203.0.113.5", "2001:db8::5"});
   CHECK(node(R"([{"type":"InternalIP","address":"10.0.0.5"}])").missing.find("no ExternalIP") !=
         std::string::npos);
-  CHECK(node(R"([{"type":"ExternalIP"},{"type":"ExternalIP","address":null},7,null])").addresses.empty());
+  CHECK(node(R"([{"type":"ExternalIP"},{"type":"ExternalIP","address":null},7,null])")
+            .addresses.empty());
   CHECK(node("null").addresses.empty());
 }
 
@@ -91,14 +97,17 @@ TEST_CASE("k8s candidate: the file is configuration that counts") {
   CHECK(value({"h.example.com"}, {40000, 0}) == "rtc { candidate h.example.com:40000; }\n");
   CHECK(value({"2001:db8::7"}, {40000, 443}) ==
         "rtc { candidate [2001:db8::7]:40000; tcp_candidate [2001:db8::7]:443; }\n");
-  CHECK(value({"203.0.113.7", "2001:db8::7"}, {}) == "rtc { candidate \"203.0.113.7 2001:db8::7\"; }\n");
+  CHECK(value({"203.0.113.7", "2001:db8::7"}, {}) ==
+        "rtc { candidate \"203.0.113.7 2001:db8::7\"; }\n");
 }
 
 TEST_CASE("k8s candidate: names that may stand in a path") {
-  for (const char* good : {"weir", "weir-udp", "weir-0", "ip-10-0-0-1.eu-west-1.compute.internal", "a"}) {
+  for (const char* good :
+       {"weir", "weir-udp", "weir-0", "ip-10-0-0-1.eu-west-1.compute.internal", "a"}) {
     CHECK(is_kube_name(good));
   }
-  for (const char* bad : {"", "-a", "a-", "A", "a/b", "..", "a..b", "a b", "a%2fb", "a?x", "$(POD_NAME)", "a\n"}) {
+  for (const char* bad :
+       {"", "-a", "a-", "A", "a/b", "..", "a..b", "a b", "a%2fb", "a?x", "$(POD_NAME)", "a\n"}) {
     CHECK_FALSE(is_kube_name(bad));
   }
   CHECK_FALSE(is_kube_name(std::string(254, 'a')));
@@ -107,7 +116,7 @@ TEST_CASE("k8s candidate: names that may stand in a path") {
 TEST_CASE("k8s candidate: options") {
   const auto parse = [](std::vector<const char*> words, const char* host = "10.96.0.1") {
     return weir::ctl::parse_candidate_options(words, [&](const char* name) -> const char* {
-      return std::string(name) == "KUBERNETES_SERVICE_HOST" ? host
+      return std::string(name) == "KUBERNETES_SERVICE_HOST"   ? host
              : std::string(name) == "KUBERNETES_SERVICE_PORT" ? "6443"
                                                               : nullptr;
     });
@@ -120,8 +129,9 @@ TEST_CASE("k8s candidate: options") {
   CHECK(usual->output == "/etc/weir/conf.d/candidate.conf");
   CHECK_FALSE(usual->watch);
 
-  const auto all = parse({"--node=n1", "--namespace", "m", "--api", "https://[fd00::1]:8443/", "--watch", "--port", "40000",
-                          "--tcp-port=443", "--interval", "1m", "--timeout", "0", "--ca", "a", "--token", "b", "--output", "c"});
+  const auto all = parse({"--node=n1", "--namespace", "m", "--api", "https://[fd00::1]:8443/",
+                          "--watch", "--port", "40000", "--tcp-port=443", "--interval", "1m",
+                          "--timeout", "0", "--ca", "a", "--token", "b", "--output", "c"});
   REQUIRE(all.has_value());
   CHECK(all->kind == KubeObject::kNode);
   CHECK(all->access.host == "fd00::1");
@@ -132,11 +142,22 @@ TEST_CASE("k8s candidate: options") {
   CHECK(parse({"--service", "a", "--api", "kubernetes.default.svc"})->access.port == 6443);
   CHECK(parse({"--service", "a", "--api", "fd00::1"})->access.host == "fd00::1");
 
-  for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{
-           {}, {"--service"}, {"--service", ""}, {"--service", "a/b"}, {"--service", "a", "x"}, {"--service", "a", "--port", "0"},
-           {"--service", "a", "--port", "70000"}, {"--service", "a", "--interval", "0"}, {"--service", "a", "--interval", "soon"},
-           {"--service", "a", "--api", "a:b:"}, {"--service", "a", "--api", ""}, {"--service", "a", "--api", "[::1"},
-           {"--service", "a", "--output", ""}, {"--service", "a", "--namespace", ".."}, {"--service", "a", "--wach"}}) {
+  for (const std::vector<const char*>& words :
+       std::vector<std::vector<const char*>>{{},
+                                             {"--service"},
+                                             {"--service", ""},
+                                             {"--service", "a/b"},
+                                             {"--service", "a", "x"},
+                                             {"--service", "a", "--port", "0"},
+                                             {"--service", "a", "--port", "70000"},
+                                             {"--service", "a", "--interval", "0"},
+                                             {"--service", "a", "--interval", "soon"},
+                                             {"--service", "a", "--api", "a:b:"},
+                                             {"--service", "a", "--api", ""},
+                                             {"--service", "a", "--api", "[::1"},
+                                             {"--service", "a", "--output", ""},
+                                             {"--service", "a", "--namespace", ".."},
+                                             {"--service", "a", "--wach"}}) {
     CHECK_FALSE(parse(words).has_value());
   }
   CHECK_FALSE(parse({"--service", "a"}, nullptr).has_value());
