@@ -2,12 +2,11 @@
 pod security standard holds), and each configuration by `weir -t`. No cluster takes part."""
 
 import re
-import subprocess
 
 import pytest
 
-from weirtest.kube import HelmError, helm, make_chart, of_kind, render
-from weirtest.process import build_dir, repo_dir
+from weirtest.kube import HelmError, check_names_meet, check_restricted, effective_config, helm, make_chart, of_kind, render
+from weirtest.process import repo_dir
 from weirtest.tls import Ca
 
 FIXED = {"token": {"value": "secret-of-the-test"}}
@@ -119,21 +118,9 @@ def test_configurations(sets, lab):
     """Each rendered configuration, where the image looks for it, is fine by `weir -t`."""
     pair = Ca(lab).issue("a.test")
     for name, objects in sets.items():
-        folder = lab.path(name)
-        (folder / "conf.d").mkdir(parents=True)
-        text = (repo_dir() / "packaging/container/weir.conf").read_text()
-        (folder / "weir.conf").write_text(text.replace("/run/weir", str(folder)))
         (config,) = [o for o in of_kind(objects, "ConfigMap") if "chart.conf" in o["data"]]
-        for file, content in config["data"].items():
-            content = content.replace("/etc/weir/tls/tls.crt", str(pair.file)).replace("/etc/weir/tls/tls.key", str(pair.key))
-            (folder / "conf.d" / file).write_text(content.replace("/etc/weir/candidate.d", str(folder / "c")))
-        if "include" in config["data"]["chart.conf"]:
-            (folder / "c").mkdir()
-            (folder / "c/candidate.conf").write_text("rtc { candidate 203.0.113.9; }\n")
-        done = subprocess.run([build_dir() / "weir", "-T", "-c", folder / "weir.conf"], capture_output=True, text=True,
-                              env={"HOST_IP": "192.0.2.7"}, timeout=20, check=False)
-        assert done.returncode == 0, (name, done.stderr)
-        said = re.search(r"^    candidate (.+?);", done.stdout, re.M).group(1)
+        printed = effective_config(lab.path(name), config["data"], pair)
+        said = re.search(r"^    candidate (.+?);", printed, re.M).group(1)
         wanted = {"nodeport": "192.0.2.7:30800", "daemonset": "192.0.2.7", "proxied": '"203.0.113.7:40000 [2001:db8::7]"'}
         asked = name in ("balancer", "single", "hostnetwork", "per-pod")
         assert said == wanted.get(name, "203.0.113.9" if asked else "auto"), name
@@ -150,44 +137,15 @@ def test_drain_is_one_number(sets):
         assert main(objects)["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "control"}
 
 
-def check_container(container, spec):
-    context = container["securityContext"]
-    assert context["allowPrivilegeEscalation"] is False and context["readOnlyRootFilesystem"] is True
-    assert context["capabilities"] == {"drop": ["ALL"]}
-    assert {m["name"] for m in container["volumeMounts"]} <= {v["name"] for v in spec["volumes"]}
-    paths = [m["mountPath"] for m in container["volumeMounts"]]
-    assert len(set(paths)) == len(paths)
-    assert container["command"][0] in ("/usr/sbin/weir", "/usr/bin/weirctl")
-    names = [p["name"] for p in container.get("ports", [])]
-    assert len(set(names)) == len(names) and all(len(n) <= 15 for n in names)
-
-
 def test_names_meet(sets):
-    """Selectors find the pods, Services name ports that are there, mounts have volumes, the restricted standard holds."""
+    """Names meet, the restricted standard holds."""
     for name, objects in sets.items():
-        labels = workload(objects)["spec"]["template"]["metadata"]["labels"]
-        spec = pod(objects)
-        context = spec["securityContext"]
-        assert context["runAsNonRoot"] is True and context["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert spec["automountServiceAccountToken"] is False and spec["enableServiceLinks"] is False
-        for container in spec["containers"] + spec.get("initContainers", []):
-            check_container(container, spec)
-        ports = {(p["name"], p["protocol"]) for p in main(objects)["ports"]}
-        assert bool(spec.get("hostNetwork")) == (name == "hostnetwork")
-        assert workload(objects)["spec"]["selector"]["matchLabels"].items() <= labels.items()
-        seen = {(o["kind"], o["metadata"]["name"]) for o in objects}
-        assert len(seen) == len(objects), name
-        for service in of_kind(objects, "Service"):
-            pod_labels = {**labels, "statefulset.kubernetes.io/pod-name": service["metadata"]["name"]}
-            assert service["spec"]["selector"].items() <= pod_labels.items()
-            assert {(p["targetPort"], p["protocol"]) for p in service["spec"]["ports"]} <= ports, name
-        for binding in of_kind(objects, "RoleBinding"):
-            assert ("Role", binding["roleRef"]["name"]) in seen
-            assert ("ServiceAccount", binding["subjects"][0]["name"]) in seen
-        assert ("ServiceAccount", spec["serviceAccountName"]) in seen
-        for scaler in of_kind(objects, "HorizontalPodAutoscaler") + of_kind(objects, "ScaledObject"):
-            target = scaler["spec"]["scaleTargetRef"]
-            assert (target["kind"], target["name"]) in seen and "replicas" not in workload(objects)["spec"]
+        check_names_meet(objects)
+        check_restricted(pod(objects))
+        assert bool(pod(objects).get("hostNetwork")) == (name == "hostnetwork")
+        assert ("ServiceAccount", pod(objects)["serviceAccountName"]) in {(o["kind"], o["metadata"]["name"]) for o in objects}
+        scaled = of_kind(objects, "HorizontalPodAutoscaler") + of_kind(objects, "ScaledObject")
+        assert ("replicas" in workload(objects)["spec"]) == (not scaled and workload(objects)["kind"] != "DaemonSet")
 
 
 def test_services(sets):
