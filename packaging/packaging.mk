@@ -44,12 +44,15 @@ endif
 .PHONY: man
 man: $(MADE_TEXTS)  ## pages of the manual and bash completion (build/packaging)
 
-.PHONY: install install-built uninstall
+.PHONY: install install-built uninstall list-files
 install: all install-built  ## install to $(DESTDIR)$(PREFIX); what is in /etc/weir stays as it is
 install-built: man
 	@$(install_files) install
 uninstall:  ## remove what make install has installed; changed configuration and the user stay
 	@$(install_files) uninstall
+
+list-files:
+	@$(install_files) list
 
 # The tarball: what git knows, and the made texts. Equal bytes from equal commits.
 DIST_NAME = weir-$(VERSION)
@@ -77,9 +80,32 @@ CLEAN_MAKE = env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS SOURCE_DATE_EPOCH=$(SOURCE_
 DEB_REVISION ?= 1
 .PHONY: deb
 deb: all dist  ## packages for Debian 12 (build/pkg)
+	rm -f $(BUILD)/pkg/*_$(VERSION)-$(DEB_REVISION)_*
 	tar -x -C $(BUILD)/pkg -f $(TARBALL)
 	cp -r packaging/debian $(DIST_DIR)/debian
 	scripts/make-changelog deb $(VERSION) $(DEB_REVISION) $(SOURCE_DATE_EPOCH) > $(DIST_DIR)/debian/changelog
 	cd $(DIST_DIR) && $(CLEAN_MAKE) WEIR_PREBUILT=$(PREBUILT) dpkg-buildpackage -b -us -uc
 	rm -rf $(DIST_DIR)
 	@ls $(BUILD)/pkg/*_$(VERSION)-$(DEB_REVISION)_*.deb
+
+# For EL9 and Fedora: with C++'s library in the program, since theirs may be older. Its unused half goes away, which
+# asks for a newer C library than EL9's (arc4random). libgcc stays shared: the static one asks for one, too
+# (_dl_find_object), and the shared one of any EL9 has all that is needed.
+RPM_LDFLAGS = -static-libstdc++ -Wl,--gc-sections
+$(BUILD)/rpm/weir: $(BUILD)/weir
+	@mkdir -p $(@D)
+	$(CXX) $(ALL_LDFLAGS) $(RPM_LDFLAGS) -o $@ $(WEIR_OBJS) $(LIBS_EVENT)
+
+RPM_RELEASE ?= 1
+.PHONY: rpm
+rpm: $(if $(PREBUILT),$(BUILD)/rpm/weir) dist  ## package for EL9 and Fedora (build/pkg)
+	mkdir -p $(BUILD)/rpm
+	sed -e 's|@VERSION@|$(VERSION)|g; s|@RELEASE@|$(RPM_RELEASE)|g; s|@LDFLAGS@|$(RPM_LDFLAGS)|g' \
+	  packaging/rpm/weir.spec.in > $(BUILD)/rpm/weir.spec
+	scripts/make-changelog rpm $(VERSION) $(RPM_RELEASE) $(SOURCE_DATE_EPOCH) >> $(BUILD)/rpm/weir.spec
+	$(CLEAN_MAKE) WEIR_PREBUILT=$(addsuffix /rpm,$(PREBUILT)) rpmbuild -bb --nodeps --quiet \
+	  --define '_topdir $(abspath $(BUILD))/rpm/top' --define '_sourcedir $(abspath $(BUILD))/pkg' \
+	  --define '_rpmdir $(abspath $(BUILD))/pkg' \
+	  --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' $(BUILD)/rpm/weir.spec
+	rm -rf $(BUILD)/rpm/top
+	@ls $(BUILD)/pkg/weir-$(VERSION)-$(RPM_RELEASE).*.rpm

@@ -34,6 +34,9 @@ std::string man_text(std::string_view text) {
       case '-':
         out += "\\-";
         break;
+      case ':':
+        out += ":\\:";  // lists of ciphers are longer than a line
+        break;
       case '~':
         out += "\\(ti";
         break;

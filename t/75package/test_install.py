@@ -7,16 +7,10 @@ import stat
 import subprocess
 
 import pytest
+from package_tools import make
 from weirtest import build_dir, repo_dir
 
 NEVER_STRIPPED = b".debug_info"
-
-
-def make(*words):
-    """By the compiler that has built what is there: nothing is built again."""
-    compiler = (pathlib.Path(build_dir()) / "compile.stamp").read_text().split(" -std=")[0]
-    return subprocess.run(["make", "--silent", f"BUILD={build_dir()}", f"CXX={compiler}", *words],
-                          cwd=repo_dir(), capture_output=True, text=True, check=True).stdout
 
 
 def installed(root):
