@@ -1,9 +1,11 @@
 """The chart: twelve sets of values by Helm 3 and 4. What is rendered is checked as a whole (names meet, the restricted
 pod security standard holds), and each configuration by `weir -t`. No cluster takes part."""
 
+import json
 import re
 
 import pytest
+import yaml
 
 from weirtest.kube import HelmError, check_names_meet, check_restricted, effective_config, helm, make_chart, of_kind, render
 from weirtest.process import repo_dir
@@ -25,7 +27,8 @@ SETS = {
     "hostnetwork": {"mode": "daemonset", "hostNetwork": True, "candidate": {"from": "node"}, "workers": "auto"},
     "per-pod": {"mode": "statefulset", "replicas": 3, **BALANCER, "perPodServices": {"enabled": True},
                 "candidate": {"from": "loadBalancer"}, "listeners": {"rtcTcp": {"enabled": True}}},
-    "hpa": {"autoscaling": {"enabled": True}, "metrics": {"serviceMonitor": {"enabled": True, "labels": {"r": "k"}}},
+    "hpa": {"autoscaling": {"enabled": True}, "metrics": {"serviceMonitor": {"enabled": True, "labels": {"r": "k"}}, "prometheusRule": {"enabled": True},
+                                                         "dashboard": {"enabled": True}},
             "originsFrom": [{"host": "srs.media.svc.cluster.local", "port": 1935, "http": [8080, "http://:8081"],
                              "api": 1985, "rtc": 8000, "srt": 10080, "drain_timeout": "10m", "name": "srs"}]},
     "keda": {"mode": "statefulset", "autoscaling": {"enabled": True, "kind": "keda"}, "token": {"enabled": False},
@@ -188,6 +191,20 @@ def test_candidate(sets):
     assert "$(POD_NAME)" in pod(sets["per-pod"])["initContainers"][0]["args"]
     assert of_kind(sets["per-pod"], "Role")[0]["rules"][0]["resourceNames"] == ["weir-0", "weir-1", "weir-2"]
     assert ["--node", "$(NODE_NAME)"] == pod(sets["hostnetwork"])["initContainers"][0]["args"][3:5]
+
+
+def test_metrics(sets):
+    """Rules and dashboard are the files that the packages install, not copies; the monitor finds the control Service."""
+    objects = sets["hpa"]
+    rules = yaml.safe_load((repo_dir() / "packaging/prometheus/weir.rules.yml").read_text())
+    assert of_kind(objects, "PrometheusRule", "weir")["spec"] == rules
+    dashboard = of_kind(objects, "ConfigMap", "weir-dashboard")
+    assert json.loads(dashboard["data"]["weir.json"]) == json.loads((repo_dir() / "packaging/grafana/weir.json").read_text())
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    monitor = of_kind(objects, "ServiceMonitor", "weir")
+    labels = of_kind(objects, "Service", "weir-control")["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items() and monitor["metadata"]["labels"]["r"] == "k"
+    assert monitor["spec"]["endpoints"][0]["authorization"]["credentials"] == {"name": "weir-token", "key": "token"}
 
 
 def test_notes(chart):

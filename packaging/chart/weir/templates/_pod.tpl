@@ -108,8 +108,10 @@ spec:
       imagePullPolicy: {{ $v.image.pullPolicy }}
       command: [/usr/sbin/weir]
       env:
+        {{- if or (eq $v.candidate.from "hostIP") (contains "HOST_IP" $v.extraConfig) }}
         - name: HOST_IP
           valueFrom: {fieldRef: {fieldPath: status.hostIP}}
+        {{- end }}
         {{- if $v.token.enabled }}
         - name: WEIR_API_TOKEN
           valueFrom: {secretKeyRef: {name: {{ include "weir.secret" . }}, key: {{ $v.token.key }}}}
@@ -127,7 +129,7 @@ spec:
         {{- $listener := index $v.listeners $name }}
         - name: {{ include "weir.portName" $name }}
           containerPort: {{ int $listener.port }}
-          {{- if or $v.hostPorts $v.hostNetwork }}
+          {{- if and $v.hostPorts (not $v.hostNetwork) }}
           hostPort: {{ int $listener.port }}
           {{- end }}
           protocol: {{ include "weir.protocol" $name }}
