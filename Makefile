@@ -72,9 +72,10 @@ DEPS_workers := $(DEPS_supervisor)
 LIBS_net     := $(LIBS_EVENT)
 LIBS_supervisor := $(LIBS_EVENT)
 LIBS_workers := $(LIBS_supervisor)
-# Tests are compiled once and run once: optimizing them costs most of a build and gains nothing.
+# Tests are compiled once and run once: optimizing them costs most of a build and gains nothing, also where
+# the command line asks for it (asan, coverage).
 TEST_OPT := -O0 -g1
-$(BUILD)/t/00unit/%.o: OPT = $(TEST_OPT)
+$(BUILD)/t/00unit/%.o: override OPT = $(TEST_OPT)
 $(BUILD)/t/00unit/%.o: HARDEN = -D_GLIBCXX_ASSERTIONS -fPIE
 unit_objs = $(patsubst %.cc,$(BUILD)/%.o,$(wildcard t/00unit/$(1)_*_test.cc))
 UNIT_BINS :=
@@ -125,12 +126,14 @@ bench: all $(BENCH_BINS) tools  ## side-by-side benchmarks against HAProxy and n
 	$(PYTHON) t/90bench/udp_bench.py --build $(BUILD)
 	$(PYTHON) t/90bench/srt_bench.py --build $(BUILD)
 
-.PHONY: asan
-asan:  ## the unit tests and the binary under ASan and UBSan (build/asan; WEIR_BUILD=build/asan runs suites with it)
-	$(MAKE) BUILD=build/asan CXX="$(CLANGXX)" WARN= OPT="-O1 -g1 -fno-omit-frame-pointer" \
-	  HARDEN="-D_GLIBCXX_ASSERTIONS -fPIE" \
-	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" \
-	  all tools $(addprefix build/asan/t/90bench/,rtmp_load http_load) unit
+.PHONY: asan asan-build
+ASAN = BUILD=build/asan CXX="$(CLANGXX)" WARN= OPT="-O1 -g1 -fno-omit-frame-pointer" \
+  HARDEN="-D_GLIBCXX_ASSERTIONS -fPIE" \
+  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+asan: asan-build  ## the unit tests and the binary under ASan and UBSan (build/asan; WEIR_BUILD=build/asan runs suites with it)
+	$(MAKE) $(ASAN) unit
+asan-build:
+	$(MAKE) $(ASAN) all tools $(addprefix build/asan/t/90bench/,rtmp_load http_load)
 
 .PHONY: coverage
 coverage: node-modules  ## line coverage by folder, of unit tests and suites (build/coverage)

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 """Every test of the project, and one line of sums: "N passed, N failed" (`make check`).
 
-Parts (--only by comma): unit, each pytest suite by the name of its folder, lint, asan, fuzz, and
-20worker-asan and 60fault-asan, the same suites with the sanitizers' build of the binary (after asan).
-A test that was skipped counts as failed: nothing here is meant to be skipped.
+Parts (--only by comma): unit, each pytest suite by the name of its folder, lint, fuzz, asan-build and
+asan (the binary and the unit tests with sanitizers), and 20worker-asan and 60fault-asan, the same suites
+with that binary. A test that was skipped counts as failed: nothing here is meant to be skipped.
 
-The suites mostly wait for real time, so two lanes of them run side by side; what only computes (lint
-and fuzz; the build with sanitizers, before its suites) in two more at the lowest priority. Each part's
-output is shown at its end.
+The suites mostly wait for real time, so three of them run side by side: each lane of LANES takes the next
+part of SUITES as soon as it is free. What only computes is done in two more, at the lowest priority, the
+build that others wait for first. Each part's output is shown at its end.
 
 Up to three failed tests of the suites are run once more when the lanes are done and the machine is
 quiet. One that passes then is named as unstable in front of the sums, with the log of its failure: it
@@ -27,9 +27,15 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# By lane, with the ports of each, from which the addresses of network namespaces follow, too.
-LANES = {"10000-20000": ["40proto", "75package", "76k8s"], "20000-27000": ["10ipc", "20worker", "60fault", "50reload"]}
-SANITIZED = {"27000-32000": ["20worker", "60fault"]}
+# Ports of each lane of suites, from which the addresses of network namespaces follow, too.
+LANES = ["10000-17000", "17000-24000", "24000-31000"]
+# The longest first, else the last one is waited for alone. The sanitizers' own come when their binary may
+# be there: until it is, a lane takes what stands after them.
+SUITES = ["40proto", "20worker", "70system", "20worker-asan", "60fault", "60fault-asan", "75package",
+          "50reload", "76k8s", "10ipc"]
+# What a part waits for. A suite is not run twice at once: some tests use up what the kernel has once.
+NEEDS = {"20worker-asan": {"asan-build", "20worker"}, "60fault-asan": {"asan-build", "60fault"},
+         "asan": {"asan-build"}, "fuzz": {"asan-build"}}
 PYTHON = "/usr/bin/python3"
 RETRIED = 3  # failed tests of all suites together that are given a second run
 NICE = ["nice", "-n", "19"]
@@ -138,10 +144,50 @@ def run_lint(options):
     return len(re.findall(r"^ok ", text, re.M)), failed or int(status != 0)
 
 
+def run_asan_build(options):
+    status, _ = run([*NICE, "make", "--silent", f"-j{options.jobs}", "asan-build"], 1500)
+    return 0, int(status != 0)
+
+
 def run_asan(options):
     status, text = run([*NICE, "make", "--silent", f"-j{options.jobs}", "asan"], 1500)
     passed, failed, _ = doctest_counts(text)
     return passed, failed or int(status != 0 or passed == 0)
+
+
+class Schedule:
+    """The parts of a run, each taken by one thread when what it needs is over."""
+
+    def __init__(self, options, names):
+        self.options = options
+        self.changed = threading.Condition()
+        self.unfinished = set(names)
+        self.sums = []
+
+    def take(self, parts):
+        """The first of the parts that can begin, None at the end of them; waits for one."""
+        with self.changed:
+            while parts:
+                ready = next((p for p in parts if not NEEDS.get(p, set()) & self.unfinished), None)
+                if ready:
+                    parts.remove(ready)
+                    return ready
+                self.changed.wait()
+            return None
+
+    def work(self, parts, function):
+        while name := self.take(parts):
+            began = time.monotonic()
+            print(f"==== {name}", flush=True)
+            try:
+                passed, failed = function(name)
+            except Exception as error:  # counted: a part that broke must not look like one that passed
+                print(f"{name}: {error!r}", flush=True)
+                passed, failed = 0, 1
+            with self.changed:
+                self.sums.append((name, passed, failed, time.monotonic() - began))
+                self.unfinished.discard(name)
+                self.changed.notify_all()
 
 
 def main():
@@ -152,40 +198,34 @@ def main():
     options = parser.parse_args()
     options.build = options.build.resolve()
     options.failed_tests = []
-    lanes = [{s: lambda o, s=s, p=p: run_suite(o, o.build, s, p) for s in suites}
-             for p, suites in LANES.items()]
-    lanes.append({"lint": run_lint, "fuzz": run_fuzz})
-    lanes.append({"unit": run_unit, "asan": run_asan})
-    sanitized = ROOT / "build/asan"
-    for ports, suites in SANITIZED.items():
-        lanes[-1].update({f"{s}-asan": lambda o, s=s, p=ports: run_suite(o, sanitized, s, p)
-                          for s in suites})
     only = set(filter(None, options.only.split(",")))
-    sums = []
 
-    def run_lane(parts):
-        for name, part in parts.items():
-            if only and name not in only:
-                continue
-            began = time.monotonic()
-            print(f"==== {name}", flush=True)
-            try:
-                passed, failed = part(options)
-            except Exception as error:  # counted: a lane that broke must not look like one that passed
-                print(f"{name}: {error!r}", flush=True)
-                passed, failed = 0, 1
-            sums.append((name, passed, failed, time.monotonic() - began))
+    def wanted(names):
+        return [name for name in names if not only or name in only]
 
-    threads = [threading.Thread(target=run_lane, args=(parts,)) for parts in lanes]
+    computing = {"asan-build": run_asan_build, "asan": run_asan, "lint": run_lint, "unit": run_unit,
+                 "fuzz": run_fuzz}
+    suites = wanted(name for name in SUITES if (ROOT / "t" / name.removesuffix("-asan")).is_dir())
+    schedule = Schedule(options, {*suites, *wanted(computing)})
+
+    def run_named_suite(ports):
+        return lambda name: run_suite(options, ROOT / "build/asan" if name.endswith("-asan") else options.build,
+                                      name.removesuffix("-asan"), ports)
+
+    lanes = [(suites, run_named_suite(ports)) for ports in LANES]
+    lanes += [(wanted(names), lambda name: computing[name](options))
+              for names in (["asan-build", "asan", "lint"], ["unit", "fuzz"])]
+    threads = [threading.Thread(target=schedule.work, args=lane) for lane in lanes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     unstable = run_again(options)
     print("==== sums")
-    for name, passed, failed, seconds in sums:
+    for name, passed, failed, seconds in schedule.sums:
         print(f"{name:13} {passed:5} passed {failed:4} failed {seconds:6.0f} s")
-    passed, failed = sum(row[1] for row in sums) + unstable, sum(row[2] for row in sums) - unstable
+    passed = sum(row[1] for row in schedule.sums) + unstable
+    failed = sum(row[2] for row in schedule.sums) - unstable
     if unstable:
         print(f"{unstable} unstable, see above")
     print(f"{passed} passed, {failed} failed")

@@ -13,9 +13,9 @@ import os
 import subprocess
 
 _CLONE_NEWNET = 0x40000000
-# 1 to 250, for addresses. The two lanes of run_all.py, which have ports of their own, never share one.
-_LANE = int(os.environ.get("WEIR_TEST_PORTS", "10000-32000").split("-")[0]) // 11000 % 2
-_numbers = (n % 125 + 125 * _LANE + 1 for n in itertools.count(os.getpid() * 7))
+# 1 to 249, for addresses. The three lanes of run_all.py, which have ports of their own, never share one.
+_LANE = int(os.environ.get("WEIR_TEST_PORTS", "10000-32000").split("-")[0]) // 7000 % 3
+_numbers = (n % 83 + 83 * _LANE + 1 for n in itertools.count(os.getpid() * 7))
 
 
 def _setns(path):
@@ -81,7 +81,7 @@ def free_number(network):
         shown = subprocess.run(["ip", "-o", "-4", "addr", "show", "to", f"{network}.{number}.0/24"],
                                check=True, capture_output=True, timeout=20)
         return not shown.stdout.strip()
-    return next(number for number in itertools.islice(_numbers, 125) if is_free(number))
+    return next(number for number in itertools.islice(_numbers, 83) if is_free(number))
 
 
 class Link(Namespace):
