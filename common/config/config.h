@@ -30,6 +30,7 @@ using Text = std::string;
 using Secret = std::string;
 using Networks = std::string;  // parse_networks() takes it
 using Access = std::string;    // parse_access_list() takes it
+using Hosts = std::string;     // parse_host_list() takes it
 using Enum = std::string;      // one of the option's words
 using Listen = Endpoint;
 }  // namespace option_type

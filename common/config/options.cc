@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/access_list.h"
+#include "common/base/host_list.h"
 #include "common/base/network.h"
 #include "common/config/values.h"
 
@@ -79,6 +80,11 @@ Result<void> set_Access(std::string& member, const OptionRow& row, std::string_v
   if (!rules) return tl::unexpected<Error>(rules.error());
   return set_Text(member, row, text);
 }
+Result<void> set_Hosts(std::string& member, const OptionRow& row, std::string_view text) {
+  const auto hosts = parse_host_list(text);
+  if (!hosts) return tl::unexpected<Error>(hosts.error());
+  return set_Text(member, row, text);
+}
 Result<void> set_Enum(std::string& member, const OptionRow& row, std::string_view text) {
   const auto words = split_words(row.words);
   if (std::find(words.begin(), words.end(), text) == words.end()) {
@@ -118,6 +124,9 @@ std::string get_Networks(const std::string& value) {
   return value;
 }
 std::string get_Access(const std::string& value) {
+  return value;
+}
+std::string get_Hosts(const std::string& value) {
   return value;
 }
 std::string get_Enum(const std::string& value) {
@@ -226,6 +235,7 @@ std::string range_text(const OptionRow& row) {
     case OptionType::Secret:
     case OptionType::Networks:
     case OptionType::Access:
+    case OptionType::Hosts:
       return "up to " + std::to_string(row.max) + " bytes";
     case OptionType::Enum: {
       std::string words;
@@ -260,6 +270,8 @@ std::string_view type_text(OptionType type) {
       return "networks";
     case OptionType::Access:
       return "rules";
+    case OptionType::Hosts:
+      return "hosts";
     case OptionType::Enum:
       return "word";
     case OptionType::Listen:

@@ -21,6 +21,7 @@ enum class OptionType : std::uint8_t {
   Secret,
   Networks,
   Access,
+  Hosts,
   Enum,
   Listen
 };

@@ -199,6 +199,9 @@ std::string Networks(std::string_view text) {
 std::string Access(std::string_view text) {
   return std::string(text);
 }
+std::string Hosts(std::string_view text) {
+  return std::string(text);
+}
 std::string Enum(std::string_view text) {
   return std::string(text);
 }

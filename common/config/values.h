@@ -42,6 +42,7 @@ std::string Text(std::string_view text);
 std::string Secret(std::string_view text);
 std::string Networks(std::string_view text);
 std::string Access(std::string_view text);
+std::string Hosts(std::string_view text);
 std::string Enum(std::string_view text);
 Endpoint Listen(std::string_view text);
 }  // namespace from_default

@@ -23,6 +23,7 @@ using ipc::ReplyCode;
 
 constexpr std::uint64_t kReplyMs = 5000;           // how long the master may take
 constexpr std::uint64_t kHeartbeatStaleMs = 5000;  // it beats each second
+constexpr std::string_view kRegisterPath = "/api/v1/srs/register";
 constexpr std::string_view kOriginsPrefix = "/api/v1/origins/";
 constexpr std::string_view kSessionsPrefix = "/api/v1/sessions/";
 
@@ -47,6 +48,11 @@ HttpResponse retry_later(int code, std::string_view text) {
   response.headers.emplace_back("Retry-After", "5");
   return response;
 }
+
+// By verdict, from kForeignHost on.
+constexpr std::array<Counter, 4> kCrossSiteCounters = {
+    Counter::kApiForeignHost, Counter::kApiForeignOrigin, Counter::kApiOtherSite,
+    Counter::kApiSilentBrowser};
 
 bool is_read(http::Method method) {
   return method == http::Method::kGet || method == http::Method::kHead;
@@ -116,8 +122,8 @@ void Api::log_refused(const weir::Endpoint& peer, std::string_view why) {
       .field("suppressed", suppressed);
 }
 
-bool Api::authorized(const HttpRequest& request) const {
-  if (settings_.token.empty()) return true;
+bool Api::carries_token(const HttpRequest& request) const {
+  if (settings_.token.empty()) return false;
   static constexpr std::string_view kBearer = "Bearer ";
   const std::string_view header = request.authorization;
   if (header.substr(0, kBearer.size()) == kBearer &&
@@ -126,6 +132,38 @@ bool Api::authorized(const HttpRequest& request) const {
   }
   const auto parameter = query_value(request.query, "token");
   return parameter && equal_secrets(*parameter, settings_.token);
+}
+
+// Whoever knows the token is no page of another site; whoever needs none could be one.
+std::optional<HttpResponse> Api::refuse_stranger(const HttpRequest& request) {
+  if (carries_token(request)) return std::nullopt;
+  if (settings_.token.empty()) return refuse_other_site(request);
+  HttpResponse response = make_error(401, api_code::kUnauthorized, "the token is missing or wrong");
+  response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"weir\"");
+  if (request.path.starts_with(kRegisterPath)) {
+    log_refused(request.peer, "token missing or wrong");
+  }
+  return response;
+}
+
+std::optional<HttpResponse> Api::refuse_other_site(const HttpRequest& request) {
+  const RequestSource& source = request.source;
+  const CrossSite verdict = judge_source(request.method, source, settings_.hosts);
+  if (verdict == CrossSite::kNone) return std::nullopt;
+  counters_.add(kCrossSiteCounters[static_cast<std::size_t>(verdict) - 1]);
+  std::uint64_t suppressed = 0;
+  if (cross_site_.take(monotonic_ms(), suppressed)) {
+    LogLine line(LogLevel::kWarn, "request refused: a page of another site may have sent it");
+    line.field("client", request.peer)
+        .field("method", to_string(request.method))
+        .field("path", request.path)
+        .field("reason", to_string(verdict))
+        .field("host", source.host);
+    if (source.has_origin) line.field("origin", source.origin);
+    if (source.has_site) line.field("site", source.site);
+    line.field("suppressed", suppressed);
+  }
+  return make_error(403, api_code::kCrossSite, explain(verdict, source));
 }
 
 bool Api::route(const HttpRequest& request, http::ConnHandle token, HttpResponse& response) {
@@ -147,17 +185,17 @@ bool Api::route(const HttpRequest& request, http::ConnHandle token, HttpResponse
   if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
   const auto* read = std::find_if(kReads.begin(), kReads.end(),
                                   [&](const Read& entry) { return entry.path == path; });
-  if ((read == kReads.end() || !read->open) && !authorized(request)) {
-    response = make_error(401, api_code::kUnauthorized, "the token is missing or wrong");
-    response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"weir\"");
-    if (path == "/api/v1/srs/register") log_refused(request.peer, "token missing or wrong");
-    return false;
+  if (read == kReads.end() || !read->open) {
+    if (auto refusal = refuse_stranger(request)) {
+      response = std::move(*refusal);
+      return false;
+    }
   }
   if (read != kReads.end()) {
     response = is_read(request.method) ? (this->*read->handler)(request) : bad_method("GET, HEAD");
     return false;
   }
-  if (path == "/api/v1/srs/register") return register_origin(request, token, response);
+  if (path == kRegisterPath) return register_origin(request, token, response);
   if (path.substr(0, kOriginsPrefix.size()) == kOriginsPrefix) {
     return route_origin(request, path.substr(kOriginsPrefix.size()), token, response);
   }

@@ -28,6 +28,7 @@ struct ApiSettings {
   bool needs_rtmp_worker = true;                // for /readyz
   std::optional<std::int64_t> certificate_end;  // Unix time: the first of the certificates ends
   route::Aliases aliases;                       // of names that are asked for
+  OwnHosts hosts;
 };
 
 class Api {
@@ -62,7 +63,10 @@ class Api {
   };
   using Handler = HttpResponse (Api::*)(const HttpRequest&);
 
-  bool authorized(const HttpRequest& request) const;
+  bool carries_token(const HttpRequest& request) const;
+  // The answer to whom may not ask; empty: the request may be made.
+  std::optional<HttpResponse> refuse_stranger(const HttpRequest& request);
+  std::optional<HttpResponse> refuse_other_site(const HttpRequest& request);
   // True when the answer comes later.
   bool route(const HttpRequest& request, http::ConnHandle token, HttpResponse& response);
   bool route_origin(const HttpRequest& request, std::string_view rest, http::ConnHandle token,
@@ -93,6 +97,7 @@ class Api {
   Master master_;
   Respond respond_;
   LogBudget refusals_{10};
+  LogBudget cross_site_{10};
   std::unordered_map<std::uint32_t, Pending> pending_;  // bounded by the open connections
 };
 

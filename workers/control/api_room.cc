@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/limits.h"
+#include "common/net/tcp.h"
 
 namespace weir::control {
 
@@ -22,6 +23,7 @@ bool ApiRoom::begin(std::uint32_t index, const http::RequestHead& head, http::Ex
   request.query = head.query;
   request.authorization = head.fields.get(http::HeaderId::kAuthorization);
   request.peer = conn.client;
+  request.source = read_source(head, net::local_address(conn.side.fd.get()));
   conn.exchange = std::move(exchange);
   server_.collect_body(index, head, limits::kRegisterBodyBytes);
   return true;

@@ -101,6 +101,10 @@ class ControlWorker {
 ApiSettings api_settings(const Config& config) {
   ApiSettings settings;
   settings.token = config.control.token;
+  settings.hosts.named = parse_host_list(config.control.hosts).value_or(HostList{});
+  for (const Endpoint& listen : {config.control.listen, config.control.tls_listen}) {
+    if (!listen.empty()) settings.hosts.listen.push_back(listen);
+  }
   settings.page_size_max = static_cast<std::uint64_t>(config.control.page_size_max);
   settings.needs_rtmp_worker = config.rtmp.enabled;
   settings.aliases = route::aliases_of(config.aliases);

@@ -8,6 +8,7 @@
 
 #include "common/base/endpoint.h"
 #include "common/proto/http/head.h"
+#include "workers/control/cross_site.h"
 
 namespace weir::control {
 
@@ -18,6 +19,7 @@ struct HttpRequest {
   std::string authorization;
   std::string body;
   Endpoint peer;
+  RequestSource source;
 };
 
 struct HttpResponse {
@@ -43,6 +45,7 @@ inline constexpr int kBadMethod = 1004;
 inline constexpr int kUnauthorized = 1005;
 inline constexpr int kTimeout = 1006;       // the client was too slow
 inline constexpr int kBadParameter = 1007;  // of the query
+inline constexpr int kCrossSite = 1009;     // a page of another site may have sent it
 inline constexpr int kTableFull = 2000;
 inline constexpr int kNoAnswer = 2001;  // the master did not answer in time, or is gone
 inline constexpr int kStatic = 2002;    // the origin stands in the configuration
