@@ -124,7 +124,7 @@ def test_rpm_files(rpm):
         "rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILEUSERNAME} %{FILEGROUPNAME} %{FILEFLAGS:fflags}. %{FILENAMES}\n]",
         rpm).splitlines()}
     assert rows["/etc/weir/weir.conf"] == ("-rw-r-----", "root", "weir", "cn.")
-    for folder in ("/etc/weir", "/etc/weir/conf.d", "/etc/weir/tls", "/var/log/weir"):
+    for folder in ("/etc/weir", "/etc/weir/conf.d", "/etc/weir/tls"):
         assert rows[folder][:3] == ("drwxr-x---", "root", "weir"), folder
     assert rows["/etc/sysconfig/weir"][3] == "cn."
     for path in ("/usr/sbin/weir", "/usr/bin/weirctl", "/usr/lib/systemd/system/weir.service",
