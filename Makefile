@@ -18,6 +18,11 @@ ALL_CXXFLAGS = $(STD) $(OPT) $(WARN) $(HARDEN) $(SANITIZE) $(CPPFLAGS) $(CXXFLAG
 ALL_LDFLAGS  = -pie -Wl,-z,relro,-z,now -pthread $(SANITIZE) $(LDFLAGS)
 LIBS_EVENT := -levent -lcares -lcjson -lssl -lcrypto
 
+# Names of what is made instead of command lines; V=1 shows those, -s neither.
+VERBOSE := $(filter 1,$(V))
+Q := $(if $(VERBOSE),,@)
+say = $(if $(VERBOSE)$(findstring s,$(firstword -$(MAKEFLAGS))),,@echo '$(1) $(or $(2),$@)')
+
 # One archive a layer, linked in the order of the include rules: a layer may use those after it.
 layer = $(patsubst %.cc,$(BUILD)/%.o,$(foreach dir,$(1),$(wildcard $(dir)/*.cc $(dir)/*/*.cc)))
 BASE_OBJS   := $(call layer,common/base)
@@ -38,7 +43,8 @@ WEIR_OBJS := $(MAIN_OBJ) $(SUPERVISOR_OBJS) $(WORKER_OBJS) $(IPC_OBJS) $(CONFIG_
 all: $(BUILD)/weir  ## build/weir, the release binary (default)
 
 $(BUILD)/weir: $(WEIR_OBJS)
-	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT)
+	$(call say,LD )
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT)
 
 # Objects depend on the command that makes them, not on this file: the stamp changes when it does.
 COMPILE = $(CXX) $(ALL_CXXFLAGS) -MMD -MP -c
@@ -49,7 +55,8 @@ $(BUILD)/compile.stamp: FORCE
 FORCE:
 $(BUILD)/%.o: %.cc $(BUILD)/compile.stamp
 	@mkdir -p $(@D)
-	$(COMPILE) -o $@ $<
+	$(call say,CXX,$<)
+	$(Q)$(COMPILE) -o $@ $<
 # The version is in one object.
 $(BUILD)/common/base/version.o: CPPFLAGS += -DWEIR_VERSION='"$(VERSION)"'
 $(BUILD)/common/base/version.o: $(BUILD)/version.stamp
@@ -83,7 +90,8 @@ define UNIT_RULE
 ifneq ($(call unit_objs,$(1)),)
 UNIT_BINS += $(BUILD)/t/unit_$(1)
 $(BUILD)/t/unit_$(1): $(BUILD)/t/00unit/doctest_main.o $(call unit_objs,$(1)) $(DEPS_$(1))
-	$(CXX) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS_$(1))
+	$$(call say,LD )
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS_$(1))
 endif
 endef
 $(foreach l,$(UNIT_LAYERS),$(eval $(call UNIT_RULE,$(l))))
@@ -97,20 +105,26 @@ TOOL_BINS := $(patsubst %.cc,$(BUILD)/%,$(wildcard t/support/*.cc))
 BENCH_BINS := $(patsubst %.cc,$(BUILD)/%,$(wildcard t/90bench/*.cc))
 TOOL_DEPS := $(IPC_OBJS) $(NET_OBJS) $(ROUTE_OBJS) $(PROTO_OBJS) $(BASE_OBJS)
 $(TOOL_BINS): $(BUILD)/%: $(BUILD)/%.o $(TOOL_DEPS)
-	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT)
+	$(call say,LD )
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT)
 $(BENCH_BINS): $(BUILD)/%: $(BUILD)/%.o $(TOOL_DEPS)
-	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT) -lbenchmark
+	$(call say,LD )
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT) -lbenchmark
 
 .PHONY: tools
 tools: $(TOOL_BINS)  ## build the test tools (torture of shared memory)
 
 # Packages of npm for the tests, at the versions of the lock file, which names no registry.
+NPM_SECONDS ?= 300
 .PHONY: node-modules
 node-modules: $(BUILD)/node/.installed  ## install what the tests take from npm
 $(BUILD)/node/.installed: t/support/node/package.json t/support/node/package-lock.json
 	@mkdir -p $(@D)
 	cp $^ $(@D)
-	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --omit=dev --legacy-peer-deps
+	@cd $(@D) && { timeout -k 10 $(NPM_SECONDS) npm ci --ignore-scripts --no-audit --no-fund --omit=dev --legacy-peer-deps; \
+	  status=$$?; case $$status in 124|137) \
+	  echo "npm ci did not end within $(NPM_SECONDS) s: is the registry there? NPM_SECONDS=N waits longer" >&2;; esac; \
+	  exit $$status; }
 	touch $@
 
 .PHONY: check
@@ -147,9 +161,11 @@ FUZZ_FLAGS := $(STD) -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sa
 build/fuzz/obj/common/base/version.o: FUZZ_FLAGS += -DWEIR_VERSION='"$(VERSION)"'
 build/fuzz/obj/%.o: %.cc
 	@mkdir -p $(@D)
-	$(CLANGXX) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CXX,$<)
+	$(Q)$(CLANGXX) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 build/fuzz/%: build/fuzz/obj/t/fuzz/%_fuzz.o $(FUZZ_OBJS)
-	$(CLANGXX) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
+	$(call say,LD )
+	$(Q)$(CLANGXX) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
 # The one target with a library: cJSON under the registration parser.
 build/fuzz/registration: $(patsubst %,build/fuzz/obj/workers/control/%.o,registration json text)
 build/fuzz/registration: FUZZ_LIBS := -lcjson
