@@ -1,7 +1,12 @@
 """The harness itself, without Weir: what it measures later must hold for a bare origin first."""
 
+import os
+import subprocess
+import sys
+
 import pytest
-from weirtest import Behaviour, RtmpClient, RtmpError, assert_same_media, flv, media as clients, poll
+from weirtest import Behaviour, RtmpClient, RtmpError, assert_same_media, flv, media as clients, poll, repo_dir
+from weirtest.netns import can_hide_mounts
 from weirtest.rtmp import make_aggregate
 
 
@@ -152,3 +157,32 @@ def test_enhanced_hevc_tags(lab):
         for _ in range(5):
             publisher.publish_tags(tags)
         assert_same_media(tags, player.read_media(50))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts")
+def test_namespaces_in_a_root_that_is_no_mount_point(lab):
+    """A plain chroot, as scripts/check-chroot makes one."""
+    root = lab.path("root")
+    code = ("import weirtest\nfrom weirtest.netns import Link, bind_in\n"
+            "with weirtest.Lab() as lab:\n"
+            "    link = Link(lab)\n"
+            "    assert link.far in link.run('ip', 'addr') and link.near not in link.run('ip', 'addr')\n"
+            "    lab.path('a').write_text('seen'); lab.path('b').touch()\n"
+            "    words = bind_in(lab, lab.path('a'), str(lab.path('b')), 'grep', 'seen', str(lab.path('b')))\n"
+            "    assert lab.start(words, 'bound').wait(10) == 0\n")
+    words = [sys.executable, "-c", code]
+    script = """set -e
+        for name in bin sbin lib lib64; do [ ! -L /$name ] || ln -s "$(readlink /$name)" "$0/$name"; done
+        for folder in /*; do
+          [ ! -L "$folder" ] && [ -d "$folder" ] && [ -n "$(ls -A "$folder")" ] || continue
+          mkdir "$0$folder"
+          mount --rbind "$folder" "$0$folder"
+        done
+        exec chroot "$0" "$@" """
+    root.mkdir()
+    if can_hide_mounts():  # else we are in such a root
+        words = ["unshare", "--mount", "sh", "-c", script, root, *words]
+    done = subprocess.run(words,
+                          env={**os.environ, "PYTHONPATH": str(repo_dir() / "t/support")}, timeout=60,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from rtmp_helpers import noise_tags, player, publisher, quiet
 from weirtest import RtmpError, free_port, poll
 from weirtest.dnsserver import DnsServer
 from weirtest.hookserver import HookServer
+from weirtest.netns import bind_in
 from weirtest.rtcorigin import RtcOrigin, RtcWeir, candidates_of, offer_sdp
 
 MANY = [f"127.0.9.{i}" for i in range(1, 20)]  # of the loopback; nobody listens there
@@ -92,9 +93,7 @@ def test_system_resolver_is_silent(lab):
     resolv.write_text(f"nameserver {silent.ip}\n")
     weir = lab.weir(origins=[fake], start=False, config=quiet(
         hooks=hooks(hook, "hook.test", "on_publish", timeout="500ms", fail="closed")))
-    weir.process = lab.start(["unshare", "--mount", "sh", "-c",
-                              f"mount --bind {resolv} /etc/resolv.conf && "
-                              f"exec {weir.binary} -c {weir.conf}"], "weir")
+    weir.process = lab.start(bind_in(lab, resolv, "/etc/resolv.conf", weir.binary, "-c", weir.conf), "weir")
     weir.wait_ready(5)
     assert not publishes(weir, "a") and weir.metric("weir_hook_calls_total", result="timeout") == 1
     [victim] = weir.pids("rtmp")

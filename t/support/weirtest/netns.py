@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import pathlib
 import subprocess
 
 _CLONE_NEWNET = 0x40000000
@@ -29,6 +30,23 @@ def ip(*argv):
     subprocess.run(["ip", *argv], check=True, capture_output=True, timeout=20)
 
 
+def can_hide_mounts():
+    """Whether what a child mounts can be kept from us: not where the root is no mount point (a chroot)."""
+    return subprocess.run(["unshare", "--mount", "true"], capture_output=True, timeout=20,
+                          check=False).returncode == 0
+
+
+def bind_in(lab, source, target, *argv):
+    """Words that run a command which sees the file `source` as `target`."""
+    def undo():  # what was not hidden may have come to us, too
+        for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+            if line.split()[3].endswith(str(source)) and line.split()[4] == target:
+                subprocess.run(["umount", target], timeout=20, check=False)
+    lab.at_close(undo)
+    return ["unshare", "--mount", *([] if can_hide_mounts() else ["--propagation", "unchanged"]), "sh", "-c",
+            'mount --bind "$0" "$1" && shift && exec "$@"', source, target, *argv]
+
+
 class Namespace:
     def __init__(self, lab, name):
         self.name = name
@@ -38,10 +56,11 @@ class Namespace:
 
     @property
     def prefix(self):
-        return ["ip", "netns", "exec", self.name]
+        # Not `ip netns exec`: that one mounts /sys, which fails where the root is no mount point (a chroot).
+        return ["nsenter", f"--net=/run/netns/{self.name}"]
 
     def ip_there(self, *argv):
-        ip("-n", self.name, *argv)
+        subprocess.run([*self.prefix, "ip", *argv], check=True, capture_output=True, timeout=20)
 
     def set_up(self, device, *addresses):
         """Gives the device these addresses and brings it up."""
@@ -54,7 +73,7 @@ class Namespace:
         """Only this thread changes, and sockets stay where they were made."""
         home = f"/proc/self/task/{ctypes.CDLL(None).gettid()}/ns/net"
         with open(home, "rb") as ours:
-            _setns(f"/var/run/netns/{self.name}")
+            _setns(f"/run/netns/{self.name}")
             try:
                 yield
             finally:
