@@ -20,7 +20,7 @@ install_files = $(foreach name,$(INSTALL_VARIABLES),$(name)='$($(name))') script
 
 # The time of a release is that of the last commit (of a tarball: of its files), so that what is made of one
 # version is equal wherever it is made.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y packaging/VERSION)
+SOURCE_DATE_EPOCH ?= $(shell $(if $(wildcard .git),git log -1 --format=%ct,stat -c %Y packaging/VERSION))
 RELEASE_DAY = $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%F)
 
 # Pages of the manual and completion: texts of packaging/, with what the program says of itself put in, so
@@ -62,7 +62,7 @@ TARBALL   = $(BUILD)/pkg/$(DIST_NAME).tar.gz
 dist: man  ## tarball of the sources, with pages of the manual made (build/pkg)
 	rm -rf $(DIST_DIR) $(TARBALL)
 	mkdir -p $(DIST_DIR)
-	(git ls-files 2>/dev/null || find . -type f -not -path './$(BUILD)/*' -not -path './.git*') | \
+	$(if $(wildcard .git),git ls-files,find . -type f -not -path './$(BUILD)/*') | \
 	  tar -c --verbatim-files-from -T - | tar -x -C $(DIST_DIR)
 	mkdir -p $(DIST_DIR)/packaging/made
 	cp $(MADE_TEXTS) $(DIST_DIR)/packaging/made

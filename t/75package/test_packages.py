@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 from package_tools import make
-from weirtest import build_dir, repo_dir
+from weirtest import repo_dir
 
 
 def output(*argv):
@@ -23,18 +23,6 @@ def version():
 
 def digest(tarball):
     return hashlib.sha256(tarball.read_bytes()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Paths of tarball, deb and rpm, by suffix, and the digest of the tarball. The deb gets a program without
-    debug information, which only takes time here."""
-    stripped = tmp_path_factory.mktemp("stripped") / "weir"
-    output("strip", "-o", stripped, build_dir() / "weir")
-    (stripped.parent / "rpm").symlink_to(build_dir() / "rpm")
-    lines = make("deb", "rpm", f"PREBUILT={stripped.parent}").splitlines()
-    found = {suffix: repo_dir() / line for suffix in (".gz", ".deb", ".rpm") for line in lines if line.endswith(suffix)}
-    return {**found, "digest": digest(found[".gz"])}
 
 
 @pytest.fixture(scope="module")
