@@ -58,18 +58,18 @@ list-files:
 DIST_NAME = weir-$(VERSION)
 DIST_DIR  = $(BUILD)/pkg/$(DIST_NAME)
 TARBALL   = $(BUILD)/pkg/$(DIST_NAME).tar.gz
+DIST_TAR  = tar --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=go-w
 .PHONY: dist
 dist: man  ## tarball of the sources, with pages of the manual made (build/pkg)
-	rm -rf $(DIST_DIR) $(TARBALL)
-	mkdir -p $(DIST_DIR)
-	$(if $(wildcard .git),git ls-files,find . -type f -not -path './$(BUILD)/*') | \
-	  tar -c --verbatim-files-from -T - | tar -x -C $(DIST_DIR)
-	mkdir -p $(DIST_DIR)/packaging/made
-	cp $(MADE_TEXTS) $(DIST_DIR)/packaging/made
-	echo $(VERSION) > $(DIST_DIR)/packaging/VERSION
-	tar -c -C $(BUILD)/pkg --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner \
-	  --mode=go-w $(DIST_NAME) | gzip -9n > $(TARBALL)
-	rm -rf $(DIST_DIR)
+	@mkdir -p $(BUILD)/pkg
+	@echo $(VERSION) > $(BUILD)/packaging/VERSION
+	@{ $(if $(wildcard .git),git ls-files,find . -type f -not -path './$(BUILD)/*' -printf '%P\n'); } | \
+	  grep -vx packaging/VERSION | LC_ALL=C sort | $(DIST_TAR) -c -f $(TARBALL).tar --transform 's,^,$(DIST_NAME)/,' \
+	  --verbatim-files-from -T -
+	@$(DIST_TAR) -r -f $(TARBALL).tar -C $(BUILD)/packaging --transform 's,^,$(DIST_NAME)/packaging/made/,' \
+	  $(notdir $(MADE_TEXTS))
+	@$(DIST_TAR) -r -f $(TARBALL).tar -C $(BUILD)/packaging --transform 's,^,$(DIST_NAME)/packaging/,' VERSION
+	@gzip -n < $(TARBALL).tar > $(TARBALL) && rm $(TARBALL).tar
 	@echo $(TARBALL)
 
 # Packages are built from the tarball, outside of the tree. The program in them is this tree's, which has been
@@ -80,8 +80,9 @@ CLEAN_MAKE = env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS SOURCE_DATE_EPOCH=$(SOURCE_
 DEB_REVISION ?= 1
 .PHONY: deb
 deb: all dist  ## packages for Debian 12 (build/pkg)
+	rm -rf $(DIST_DIR)
 	rm -f $(BUILD)/pkg/*_$(VERSION)-$(DEB_REVISION)_*
-	tar -x -C $(BUILD)/pkg -f $(TARBALL)
+	tar -x -C $(BUILD)/pkg -f $(TARBALL) --exclude='$(DIST_NAME)/t'
 	cp -r packaging/debian $(DIST_DIR)/debian
 	scripts/make-changelog deb $(VERSION) $(DEB_REVISION) $(SOURCE_DATE_EPOCH) > $(DIST_DIR)/debian/changelog
 	cd $(DIST_DIR) && $(CLEAN_MAKE) WEIR_PREBUILT=$(PREBUILT) dpkg-buildpackage -b -us -uc
