@@ -21,12 +21,12 @@ SETS = {
                            "annotations": {"a/b": "c"}, "tcp": {"annotations": {"d": "e"}, "loadBalancerIP": "192.0.2.1"}},
                "candidate": {"from": "loadBalancer", "watch": False, "port": 40000}},
     "nodeport": {"service": {"type": "NodePort", "externalTrafficPolicy": "Cluster"}, "candidate": {"from": "hostIP"},
-                 "listeners": {"rtc": {"nodePort": 30800}, "rtmp": {"nodePort": 31935, "servicePort": 19350}}},
+                 "listeners": {"rtc": {"nodePort": 30800}, "rtcTcp": {"enabled": True, "nodePort": 30801}, "rtmp": {"nodePort": 31935, "servicePort": 19350}}},
     "daemonset": {"mode": "daemonset", "hostPorts": True, "candidate": {"from": "hostIP"},
                   "service": {"enabled": False}, "tolerations": [{"operator": "Exists"}], "nodeSelector": {"x": "y"}},
     "hostnetwork": {"mode": "daemonset", "hostNetwork": True, "candidate": {"from": "node"}, "workers": "auto"},
     "per-pod": {"mode": "statefulset", "replicas": 3, **BALANCER, "perPodServices": {"enabled": True},
-                "candidate": {"from": "loadBalancer"}, "listeners": {"rtcTcp": {"enabled": True}}},
+                "candidate": {"from": "loadBalancer"}, "listeners": {"rtcTcp": {"enabled": True, "servicePort": 443}}},
     "hpa": {"autoscaling": {"enabled": True}, "metrics": {"serviceMonitor": {"enabled": True, "labels": {"r": "k"}}, "prometheusRule": {"enabled": True},
                                                          "dashboard": {"enabled": True}},
             "originsFrom": [{"host": "srs.media.svc.cluster.local", "port": 1935, "http": [8080, "http://:8081"],
@@ -60,6 +60,7 @@ WRONG = {
     "per pod": {"perPodServices": {"enabled": True}}, "daemons": {"mode": "daemonset", "autoscaling": {"enabled": True}},
     "no certificate": {"listeners": {"https": {"enabled": True}}}, "no networks": {"proxyProtocol": {"enabled": True}},
     "same port": {"listeners": {"http": {"port": 1935}}}, "control port": {"listeners": {"api": {"port": 12025}}},
+    "unreachable": {"service": {"type": "NodePort"}, "candidate": {"from": "hostIP"}}, "stray port": {"candidate": {"port": 4000}},
     "stray value": {"candidate": {"value": "1.2.3.4"}}, "bounds": {"autoscaling": {"minReplicas": 11}},
 }
 
@@ -126,6 +127,7 @@ def test_configurations(sets, lab):
         said = re.search(r"^    candidate (.+?);", printed, re.M).group(1)
         wanted = {"nodeport": "192.0.2.7:30800", "daemonset": "192.0.2.7", "proxied": '"203.0.113.7:40000 [2001:db8::7]"'}
         asked = name in ("balancer", "single", "hostnetwork", "per-pod")
+        assert ("tcp_candidate 192.0.2.7:30801;" in printed) == (name == "nodeport")
         assert said == wanted.get(name, "203.0.113.9" if asked else "auto"), name
 
 
@@ -188,6 +190,7 @@ def test_candidate(sets):
     assert "--watch" not in init["args"] and "--watch" in watch["args"]
     assert len(pod(sets["single"])["containers"]) == 1
     assert ["--port", "40000"] == pod(sets["single"])["initContainers"][0]["args"][5:7]
+    assert ["--tcp-port", "443"] == pod(sets["per-pod"])["initContainers"][0]["args"][5:7]
     assert "$(POD_NAME)" in pod(sets["per-pod"])["initContainers"][0]["args"]
     assert of_kind(sets["per-pod"], "Role")[0]["rules"][0]["resourceNames"] == ["weir-0", "weir-1", "weir-2"]
     assert ["--node", "$(NODE_NAME)"] == pod(sets["hostnetwork"])["initContainers"][0]["args"][3:5]

@@ -92,6 +92,9 @@ rtc {
     candidate ${HOST_IP}
       {{- $port := include "weir.candidatePort" . -}}
       {{- if ne $port (toString (int $l.rtc.port)) }}:{{ $port }}{{ end }};
+      {{- with include "weir.candidateTcpPort" . }}
+    tcp_candidate ${HOST_IP}:{{ . }};
+      {{- end }}
     {{- end }}
 }
 srt {

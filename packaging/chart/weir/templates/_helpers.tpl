@@ -89,16 +89,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The port of WebRTC media as it is seen from outside. */}}
-{{- define "weir.candidatePort" -}}
-{{- $c := .Values.candidate -}}
-{{- $rtc := .Values.listeners.rtc -}}
-{{- if $c.port -}}{{ $c.port }}
-{{- else if eq $c.from "loadBalancer" -}}{{ $rtc.servicePort | default $rtc.port }}
-{{- else if or .Values.hostNetwork .Values.hostPorts -}}{{ $rtc.port }}
-{{- else if and (has $c.from (list "hostIP" "node")) $rtc.nodePort -}}{{ $rtc.nodePort }}
-{{- else -}}{{ $rtc.port }}
+{{/* The port of a listener as clients of WebRTC see it. Arguments: root, name, override. */}}
+{{- define "weir.seenPort" -}}
+{{- $v := .root.Values -}}
+{{- $listener := index $v.listeners .name -}}
+{{- if .override -}}{{ .override }}
+{{- else if eq $v.candidate.from "loadBalancer" -}}{{ $listener.servicePort | default $listener.port }}
+{{- else if or $v.hostNetwork $v.hostPorts -}}{{ $listener.port }}
+{{- else if and (has $v.candidate.from (list "hostIP" "node")) $listener.nodePort -}}{{ $listener.nodePort }}
+{{- else -}}{{ $listener.port }}
 {{- end -}}
+{{- end -}}
+
+{{/* Of media; of ICE over TCP: empty where that needs no word. */}}
+{{- define "weir.candidatePort" -}}
+{{- include "weir.seenPort" (dict "root" . "name" "rtc" "override" .Values.candidate.port) -}}
+{{- end -}}
+{{- define "weir.candidateTcpPort" -}}
+{{- $seen := include "weir.seenPort" (dict "root" . "name" "rtcTcp" "override" .Values.candidate.tcpPort) -}}
+{{- if and .Values.listeners.rtcTcp.enabled (ne $seen (toString (int .Values.listeners.rtcTcp.port))) -}}{{ $seen }}{{- end -}}
 {{- end -}}
 
 {{/* "true" where the API server is asked for the candidate. */}}
@@ -117,12 +126,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $v.autoscaling.enabled (eq $v.mode "daemonset") }}{{ fail "autoscaling does not go with mode daemonset" }}{{ end -}}
 {{- if lt (int $v.autoscaling.maxReplicas) (int $v.autoscaling.minReplicas) }}{{ fail "autoscaling.maxReplicas is below minReplicas" }}{{ end -}}
 {{- if and (eq $v.candidate.from "value") (empty $v.candidate.value) }}{{ fail "candidate.from value needs candidate.value" }}{{ end -}}
+{{- if and (has $v.candidate.from (list "auto" "value")) (or $v.candidate.port $v.candidate.tcpPort) }}{{ fail (printf "candidate.port and tcpPort do not go with candidate.from %s" $v.candidate.from) }}{{ end -}}
 {{- if and (ne $v.candidate.from "value") $v.candidate.value }}{{ fail "candidate.value needs candidate.from value" }}{{ end -}}
 {{- if eq $v.candidate.from "loadBalancer" -}}
 {{- if $v.perPodServices.enabled -}}
 {{- if ne $v.perPodServices.type "LoadBalancer" }}{{ fail "candidate.from loadBalancer needs perPodServices.type LoadBalancer" }}{{ end -}}
 {{- else if or (not $v.service.enabled) (ne $v.service.type "LoadBalancer") }}{{ fail "candidate.from loadBalancer needs service.type LoadBalancer" }}{{ end -}}
 {{- end -}}
+{{- if and $v.listeners.rtc.enabled (has $v.candidate.from (list "hostIP" "node")) (not (or $v.hostNetwork $v.hostPorts $v.listeners.rtc.nodePort $v.candidate.port)) }}{{ fail (printf "candidate.from %s needs hostPorts, hostNetwork, listeners.rtc.nodePort or candidate.port: nobody reaches the pod's port at the node" $v.candidate.from) }}{{ end -}}
 {{- if and $v.listeners.rtcTcp.enabled (not $v.listeners.rtc.enabled) }}{{ fail "listeners.rtcTcp needs listeners.rtc" }}{{ end -}}
 {{- if and $v.proxyProtocol.enabled (empty $v.proxyProtocol.networks) }}{{ fail "proxyProtocol.enabled needs proxyProtocol.networks" }}{{ end -}}
 {{- range $name := list "rtmps" "https" "apis" -}}

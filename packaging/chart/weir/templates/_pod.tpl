@@ -29,6 +29,10 @@ capabilities:
     - --port
     - {{ $port | quote }}
     {{- end }}
+    {{- with include "weir.candidateTcpPort" $root }}
+    - --tcp-port
+    - {{ . | quote }}
+    {{- end }}
     - --output
     - /etc/weir/candidate.d/candidate.conf
     {{- if .watch }}
