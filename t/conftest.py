@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
 
 import weirtest  # noqa: E402
 from weirtest import media as media_module  # noqa: E402
+from weirtest import service as service_module  # noqa: E402
 
 collect_ignore = ["60fault/test_memcheck.py"] if weirtest.sanitized() else []
 
@@ -32,6 +33,7 @@ def pytest_configure(config):
 def pytest_sessionfinish(session, exitstatus):
     del session, exitstatus
     media_module.clear_cache()
+    service_module.clear_installed()
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

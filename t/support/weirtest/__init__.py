@@ -32,6 +32,7 @@ flv      read(path) write(path, tags) packets(path) assert_same_media() enhanced
 poll(what, predicate, timeout)   waits for a condition with a deadline; never sleep in a test
 free_port()   a TCP port that nobody else in this run gets
 Road(lab)     a namespace of clients behind a router that loses, delays and translates (root only): see road.py
+Root(lab)     a Debian root under its own systemd (root only): see root.py; Service(root): Weir in it: service.py
 Link(lab)     a network namespace beside ours, with loss if wanted (root only): see netns.py
 """
 

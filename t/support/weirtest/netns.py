@@ -26,6 +26,17 @@ def _setns(path):
             raise OSError(ctypes.get_errno(), f"setns {path}")
 
 
+@contextlib.contextmanager
+def inside(path):
+    """Only this thread changes to the network namespace of that path, and sockets stay where they were made."""
+    with open(f"/proc/self/task/{ctypes.CDLL(None).gettid()}/ns/net", "rb") as ours:
+        _setns(path)
+        try:
+            yield
+        finally:
+            _setns(f"/proc/self/fd/{ours.fileno()}")
+
+
 def ip(*argv):
     subprocess.run(["ip", *argv], check=True, capture_output=True, timeout=20)
 
@@ -68,16 +79,8 @@ class Namespace:
             self.ip_there("addr", "add", address, "dev", device, "nodad")
         self.ip_there("link", "set", device, "up")
 
-    @contextlib.contextmanager
     def inside(self):
-        """Only this thread changes, and sockets stay where they were made."""
-        home = f"/proc/self/task/{ctypes.CDLL(None).gettid()}/ns/net"
-        with open(home, "rb") as ours:
-            _setns(f"/run/netns/{self.name}")
-            try:
-                yield
-            finally:
-                _setns(f"/proc/self/fd/{ours.fileno()}")
+        return inside(f"/run/netns/{self.name}")
 
     def run(self, *argv, text=""):
         """What the command writes; `text` is its input."""
