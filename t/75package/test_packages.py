@@ -89,7 +89,7 @@ def test_deb_scripts(deb):
 @pytest.mark.parametrize("answer,said", [
     ("exit 0", None),
     ("echo 'weirctl: /etc/weir/weir.conf:3:1: no such option' >&2; exit 1", "/etc/weir/weir.conf:3:1: no such option"),
-    ("exit 127", "no answer")])
+    ("exit 127", "does not run (exit 127)")])
 def test_deb_upgrades_in_place(deb, tmp_path, answer, said):
     """postinst with a program that answers so: the package is configured, and one line says why the old one goes on."""
     _, folder = deb
