@@ -46,6 +46,20 @@ $(BUILD)/weir: $(WEIR_OBJS)
 	$(call say,LD )
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_EVENT)
 
+# PCH=1: what nearly every file includes is compiled once, which halves the time of a first build (the demo's).
+# Not for ccache, and not for us: a file that forgets an include builds all the same.
+STD_HEADERS := algorithm array atomic bit cerrno charconv cstddef cstdint cstdio cstdlib cstring deque \
+               functional map memory optional set span string string_view unordered_map utility vector
+ifdef PCH
+$(BUILD)/std.h.gch:
+	@mkdir -p $(@D)
+	@printf '#include <%s>\n' $(STD_HEADERS) > $(BUILD)/std.h
+	$(call say,CXX,standard headers)
+	$(Q)$(CXX) $(ALL_CXXFLAGS) -x c++-header -o $@ $(BUILD)/std.h
+$(WEIR_OBJS): $(BUILD)/std.h.gch
+$(WEIR_OBJS): CPPFLAGS += -include $(BUILD)/std.h
+endif
+
 # Objects depend on the command that makes them, not on this file: the stamp changes when it does.
 COMPILE = $(CXX) $(ALL_CXXFLAGS) -MMD -MP -c
 $(BUILD)/compile.stamp: FORCE
