@@ -40,6 +40,8 @@ def test_what_is_where(root):
             "etc/weir/weir.conf": ("0o640", None), "etc/default/weir": ("0o644", None),
             "usr/lib/systemd/system/weir.service": ("0o644", None)}.items():
         assert found.get(name) == want, name
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in root.rglob("*")
+            if path.is_dir() and not str(path.relative_to(root)).startswith("etc/weir")} == {"0o755"}
     rows = [line.split() for line in (repo_dir() / "packaging/files").read_text().splitlines()
             if line and not line.startswith("#")]
     assert len(found) >= len([row for row in rows if row[1] != "redhat"])
@@ -90,6 +92,7 @@ def test_changes_survive_install_and_uninstall(tmp_path):
 
 
 def test_uninstall_leaves_nothing(tmp_path):
+    tmp_path = tmp_path / "a folder"  # with a name that shells part
     make("install", f"DESTDIR={tmp_path}", "PREFIX=/opt/weir", "SYSCONFDIR=/opt/weir/etc", "FLAVOUR=redhat")
     assert (tmp_path / "opt/weir/etc/sysconfig/weir").exists()
     unit = (tmp_path / "opt/weir/lib/systemd/system/weir.service").read_text()
