@@ -193,17 +193,30 @@ class Root:
     def close(self):
         """Ends it at once, and looks whether all of it is gone."""
         spaces = self.spaces()
-        self.keeper.stdin.close()
-        self.keeper.wait(20)
-        self.init = None
-        assert self.keeper.returncode == 0, self.log.read_text()
-        assert not (left := processes_in(spaces)), f"processes are left of {self.name}: {left}"
+        with contextlib.ExitStack() as held:
+            # As long as a namespace is held no other gets its number: that of another test's root, say.
+            for pid in filter(None, (self.keeper.pid, self.init)):
+                hold_namespaces(pid, held)
+            self.keeper.stdin.close()
+            self.keeper.wait(20)
+            self.init = None
+            assert self.keeper.returncode == 0, self.log.read_text()
+            assert not (left := processes_in(spaces)), f"processes are left of {self.name}: {left}"
         assert str(self.stage) not in pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+
+
+KINDS = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
+
+
+def hold_namespaces(pid, held):
+    for kind in KINDS:
+        with contextlib.suppress(OSError):
+            held.callback(os.close, os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY))
 
 
 def namespaces(pid):
     out = set()
-    for kind in ("mnt", "pid", "net", "ipc", "uts", "cgroup"):
+    for kind in KINDS:
         with contextlib.suppress(OSError):
             out.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
     return out
