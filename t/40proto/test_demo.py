@@ -47,9 +47,11 @@ def nothing_left(lab):
 
 
 def take(port, kind):
-    """Holds the port as another Weir would; somebody else may do so already."""
+    """Holds the port as another Weir would."""
     holder = socket.socket(socket.AF_INET, kind)
-    with contextlib.suppress(OSError):
+    if kind == socket.SOCK_STREAM:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with contextlib.suppress(OSError):  # somebody else has it
         holder.bind(("0.0.0.0", port))
         if kind == socket.SOCK_STREAM:
             holder.listen()
