@@ -192,6 +192,9 @@ class Root:
 
     def close(self):
         """Ends it at once, and looks whether all of it is gone."""
+        if self.lab.failed and self.init:  # shown with the logs
+            journal = self.run("journalctl", "-b", "-o", "short-precise", "--no-pager", "-n", "200", check=False)
+            self.lab.path(f"{self.name}-journal.log").write_text(journal.stdout, encoding="utf-8")
         spaces = self.spaces()
         with contextlib.ExitStack() as held:
             # As long as a namespace is held no other gets its number: that of another test's root, say.

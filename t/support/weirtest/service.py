@@ -23,12 +23,12 @@ def installed():
     if not _installed:
         layer = pathlib.Path(tempfile.mkdtemp(prefix="weirtest-installed-"))
         layer.chmod(0o755)
+        _installed.append(layer)
         # The program as it is: nothing is built anew, whatever compiler is asked for here.
         subprocess.run(["make", "-s", "-o", "build/weir", "install-built", f"DESTDIR={layer}"], cwd=repo_dir(),
                        check=True, timeout=60, stdout=subprocess.DEVNULL)
         if build_dir() != repo_dir() / "build":
             subprocess.run(["strip", "-o", layer / "usr/sbin/weir", build_dir() / "weir"], check=True, timeout=60)
-        _installed.append(layer)
     return _installed[0]
 
 
@@ -38,7 +38,7 @@ def clear_installed():
 
 
 class Service(Weir):
-    """The ports are Weir's usual ones of the tests' configuration; they are free, in a network of their own."""
+    """config: merged over that of the tests. Ports are fixed: they are free, in a network of their own."""
 
     def __init__(self, root, origins=(), config=None):
         self.root = root
@@ -109,12 +109,20 @@ class Service(Weir):
     def kill(self, pid, number):
         self.root.run("kill", f"-{int(number)}", str(pid))
 
+    def parent(self, pid):
+        return int(self.root.run("ps", "-o", "ppid=", "-p", str(pid)).stdout)
+
     def processes(self):
-        """{pid: words of its command line} of the unit's control group, as seen in the root."""
+        """{pid: command line} of the unit's control group, as seen in the root."""
         group = self.show("ControlGroup")
-        listed = self.root.run("sh", "-c", f"cat /sys/fs/cgroup{group}/cgroup.procs", check=False).stdout.split()
-        return {int(pid): self.root.run("ps", "-o", "ppid=,args=", "-p", pid, check=False).stdout.split()
-                for pid in listed if group}
+        if not group:
+            return {}
+        pids = self.root.run("cat", f"/sys/fs/cgroup{group}/cgroup.procs", check=False).stdout.split()
+        rows = self.root.run("ps", "-o", "pid=,args=", "-p", ",".join(pids or ["0"]), check=False).stdout
+        return {int(pid): args for pid, args in (row.split(None, 1) for row in rows.splitlines())}
+
+    def masters(self):
+        return [pid for pid, args in self.processes().items() if args.startswith("/usr/sbin/weir")]
 
     def log(self):
         return self.root.run("journalctl", "-u", UNIT, "-o", "cat", "--no-pager").stdout
