@@ -123,3 +123,38 @@ def test_service_names_at_another_address(lab):
             assert ask(weir, "GET", "/metrics", address=address, host="weir.media", **fields)[0] == 403
     # A forwarded port comes to loopback.
     assert ask(weir, *register, host="weir.media")[0] == 403
+
+
+def test_registration_with_a_token_in_the_path_or_from_a_network(lab):
+    """SRS sends no header, and of its URL the path alone."""
+    token = "s3cret/+ä"
+    escaped = "s3cret%2F%2B%c3%A4"
+    path = "/api/v1/srs/register"
+    config = {"control": {"token": token}}
+    weir = lab.weir(origins=[lab.fake_origin()], config=config)
+    weir.token = token.encode().decode("latin-1")
+    register = lambda where, **fields: ask(weir, "POST", where, registration("srs"), **fields)[0]
+    for good in (f"{path}/{escaped}", f"{path}/s3cret/%2B%C3%A4", f"{path}/{escaped}/"):
+        assert register(good) == 200, good
+        assert register(good, host="evil.example", origin=EVIL) == 200, good  # no page knows it
+        assert ask(weir, "GET", good)[0] == 405
+    for bad in (path, f"{path}/", f"{path}//", f"{path}/x", f"{path}/{escaped}x", f"{path}/{escaped[:-3]}", f"{path}/%zz",
+                f"{path}x/{escaped}", f"/x/{escaped}", f"/api/v1/origins/{escaped}", f"/api/v1/origins?x={escaped}"):
+        assert register(bad) == 401, bad
+    assert ask(weir, "GET", f"/metrics/{escaped}")[0] == 401
+    assert ask(weir, "GET", f"/x/{escaped}", authorization=b"Bearer " + token.encode())[0] == 404
+    assert "s3cret" not in weir.log() and "(has the token in it)" in weir.log()
+
+    weir.reload(config={"control": {"token": token, "register_from": "127.0.0.0/8"}})
+    assert register(path) == 200
+    assert register(path, origin=EVIL) == 403 and register(path, host="evil.example") == 403
+    assert ask(weir, "GET", "/api/v1/origins")[0] == 401
+    weir.reload(config={"control": {"token": token, "register_from": "10.0.0.0/8 ::1"}})
+    assert register(path) == 401 and register(f"{path}/{escaped}") == 200
+    weir.token = None
+    weir.reload(config={"control": {"token": "", "register_from": "10.0.0.0/8"}})
+    assert register(path) == 403 and register(f"{path}/{escaped}") == 403
+    assert ask(weir, "GET", "/api/v1/origins")[0] == 200
+    weir.reload(config={"control": {"token": "", "register_from": ""}})
+    assert register(path) == 200 and register(f"{path}/{escaped}") == 200
+    assert "s3cret" not in weir.log()

@@ -23,7 +23,6 @@ using ipc::ReplyCode;
 
 constexpr std::uint64_t kReplyMs = 5000;           // how long the master may take
 constexpr std::uint64_t kHeartbeatStaleMs = 5000;  // it beats each second
-constexpr std::string_view kRegisterPath = "/api/v1/srs/register";
 constexpr std::string_view kOriginsPrefix = "/api/v1/origins/";
 constexpr std::string_view kSessionsPrefix = "/api/v1/sessions/";
 
@@ -106,7 +105,7 @@ void Api::finish(const HttpRequest& request, http::ConnHandle token, const HttpR
     LogLine(LogLevel::kDebug, "api request")
         .field("client", request.peer)
         .field("method", to_string(request.method))
-        .field("path", request.path)
+        .field("path", path_for_log(request))
         .field("status", response.status)
         .field("bytes", response.body.size());
   }
@@ -131,18 +130,39 @@ bool Api::carries_token(const HttpRequest& request) const {
     return true;
   }
   const auto parameter = query_value(request.query, "token");
-  return parameter && equal_secrets(*parameter, settings_.token);
+  if (parameter && equal_secrets(*parameter, settings_.token)) return true;
+  std::string_view last = request.path_token;
+  if (last.ends_with('/')) last.remove_suffix(1);
+  const auto in_path = percent_decode(last, false);
+  return in_path && equal_secrets(*in_path, settings_.token);
+}
+
+bool Api::needs_token(const HttpRequest& request) const {
+  if (request.path == kRegisterPath && !settings_.register_from.empty()) {
+    return !settings_.register_from.contains(request.peer);
+  }
+  return !settings_.token.empty();
+}
+
+// A token that stands at the wrong place stays a secret, too.
+std::string Api::path_for_log(const HttpRequest& request) const {
+  const std::string path = percent_decode(request.path, false).value_or(request.path);
+  if (settings_.token.empty() || path.find(settings_.token) == std::string::npos) {
+    return request.path;
+  }
+  return "(has the token in it)";
 }
 
 // Whoever knows the token is no page of another site; whoever needs none could be one.
 std::optional<HttpResponse> Api::refuse_stranger(const HttpRequest& request) {
   if (carries_token(request)) return std::nullopt;
-  if (settings_.token.empty()) return refuse_other_site(request);
-  HttpResponse response = make_error(401, api_code::kUnauthorized, "the token is missing or wrong");
+  if (!needs_token(request)) return refuse_other_site(request);
+  const std::string why = settings_.token.empty() ? "control.register_from has not this address"
+                                                  : "the token is missing or wrong";
+  if (request.path == kRegisterPath) log_refused(request.peer, why);
+  if (settings_.token.empty()) return make_error(403, api_code::kUnauthorized, why);
+  HttpResponse response = make_error(401, api_code::kUnauthorized, why);
   response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"weir\"");
-  if (request.path.starts_with(kRegisterPath)) {
-    log_refused(request.peer, "token missing or wrong");
-  }
   return response;
 }
 
@@ -156,7 +176,7 @@ std::optional<HttpResponse> Api::refuse_other_site(const HttpRequest& request) {
     LogLine line(LogLevel::kWarn, "request refused: a page of another site may have sent it");
     line.field("client", request.peer)
         .field("method", to_string(request.method))
-        .field("path", request.path)
+        .field("path", path_for_log(request))
         .field("reason", to_string(verdict))
         .field("host", source.host);
     if (source.has_origin) line.field("origin", source.origin);

@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "common/base/log_budget.h"
+#include "common/base/network.h"
 #include "common/route/alias.h"
 #include "ipc/counters.h"
 #include "ipc/flow_messages.h"
@@ -23,7 +24,8 @@
 namespace weir::control {
 
 struct ApiSettings {
-  std::string token;  // empty: none is asked for
+  std::string token;          // empty: none is asked for
+  NetworkList register_from;  // who may register without it
   std::uint64_t page_size_max = 1000;
   bool needs_rtmp_worker = true;                // for /readyz
   std::optional<std::int64_t> certificate_end;  // Unix time: the first of the certificates ends
@@ -64,6 +66,8 @@ class Api {
   using Handler = HttpResponse (Api::*)(const HttpRequest&);
 
   bool carries_token(const HttpRequest& request) const;
+  bool needs_token(const HttpRequest& request) const;
+  std::string path_for_log(const HttpRequest& request) const;
   // The answer to whom may not ask; empty: the request may be made.
   std::optional<HttpResponse> refuse_stranger(const HttpRequest& request);
   std::optional<HttpResponse> refuse_other_site(const HttpRequest& request);

@@ -20,6 +20,10 @@ bool ApiRoom::begin(std::uint32_t index, const http::RequestHead& head, http::Ex
   HttpRequest& request = exchange->request;
   request.method = head.method;
   request.path = head.path;
+  if (head.path.starts_with(kRegisterPath) && head.path.substr(kRegisterPath.size(), 1) == "/") {
+    request.path = kRegisterPath;
+    request.path_token = head.path.substr(kRegisterPath.size() + 1);
+  }
   request.query = head.query;
   request.authorization = head.fields.get(http::HeaderId::kAuthorization);
   request.peer = conn.client;

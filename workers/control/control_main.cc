@@ -101,6 +101,7 @@ class ControlWorker {
 ApiSettings api_settings(const Config& config) {
   ApiSettings settings;
   settings.token = config.control.token;
+  settings.register_from = parse_networks(config.control.register_from).value_or(NetworkList{});
   settings.hosts.named = parse_host_list(config.control.hosts).value_or(HostList{});
   for (const Endpoint& listen : {config.control.listen, config.control.tls_listen}) {
     if (!listen.empty()) settings.hosts.listen.push_back(listen);

@@ -12,11 +12,15 @@
 
 namespace weir::control {
 
+// SRS can send no header with its heartbeat, so a token may follow in the path.
+inline constexpr std::string_view kRegisterPath = "/api/v1/srs/register";
+
 struct HttpRequest {
   http::Method method = http::Method::kOther;
-  std::string path;   // as sent, without query
+  std::string path;   // as sent, without query and path_token
   std::string query;  // after the ?
   std::string authorization;
+  std::string path_token;  // what stands behind kRegisterPath, not unescaped
   std::string body;
   Endpoint peer;
   RequestSource source;
