@@ -6,6 +6,7 @@
 
 #include "common/base/alias_rule.h"
 #include "common/base/limits.h"
+#include "common/config/nearest.h"
 #include "common/config/values.h"
 
 namespace weir::config {
@@ -149,7 +150,8 @@ class AliasReader {
     const std::string& name = statement.name.text;
     const Place& at = statement.name.at;
     if (name != "preset" && name != "rule") {
-      return fault(at, "unknown option " + show(name) + " in aliases");
+      return fault(
+          at, "unknown option " + show(name) + " in aliases" + suggest(name, {"preset", "rule"}));
     }
     if (statement.is_block) return fault(at, "aliases." + name + ": is not a block");
     const std::size_t before = rules_.size();
@@ -197,7 +199,8 @@ class AliasReader {
                                       [&](const Preset& known) { return known.name == name.text; });
     if (preset == kPresets.end()) {
       return fault(name.at, "aliases.preset: " + show(name.text) +
-                                " is none of nginx_rtmp, nginx_http_flv, srs");
+                                " is none of nginx_rtmp, nginx_http_flv, srs" +
+                                suggest(name.text, {"nginx_rtmp", "nginx_http_flv", "srs"}));
     }
     Words words;
     for (std::size_t i = 1; i < statement.values.size(); ++i) {

@@ -49,7 +49,7 @@ class CertificateReader {
     const std::string& name = statement.name.text;
     const bool known = std::any_of(std::begin(kRows), std::end(kRows),
                                    [&](const OriginRow& row) { return row.name == name; });
-    if (!known) return fault(statement.name.at, "", "unknown option " + show(name));
+    if (!known) return fault(statement.name.at, "", unknown_option(name, kRows));
     if (statement.is_block) return fault(statement.name.at, name, "is not a block");
     if (!seen_.insert(name).second) return fault(statement.name.at, name, "is given twice");
     if (statement.values.size() != 1) return fault(statement.name.at, name, "takes one value");

@@ -14,6 +14,7 @@
 #include "common/config/alias.h"
 #include "common/config/certificate.h"
 #include "common/config/config.h"
+#include "common/config/nearest.h"
 #include "common/config/options.h"
 #include "common/config/origin.h"
 #include "common/config/read_file.h"
@@ -26,6 +27,7 @@ namespace {
 
 constexpr std::string_view kOwnPrefix = "WEIR_";
 constexpr std::string_view kInternalPrefix = "WEIR_INTERNAL_";
+constexpr std::string_view kOwnBlocks[] = {"origin", "origins_from", "certificate", "aliases"};
 constexpr unsigned kMaxWorkers = 64;
 constexpr std::size_t kMaxCertificates = 1024;
 
@@ -135,7 +137,7 @@ class Loader {
     if (row == nullptr) {
       const std::string kind = statement.is_block ? "unknown block " : "unknown option ";
       const std::string in = section.empty() ? "" : " in " + std::string(section);
-      return fault_at(at, kind + show(statement.name.text) + in);
+      return fault_at(at, kind + show(statement.name.text) + in + meant(section, statement));
     }
     if (statement.is_block) return fault_at(at, about(*row, "is not a block"));
     const auto [earlier, is_new] = set_by_.try_emplace(row, Origin{&at, {}});
@@ -156,6 +158,27 @@ class Loader {
     config_.sources[row->path()].text = document_.files[at.file] + ":" + std::to_string(at.line);
   }
 
+  // What may have been meant by a name that the section does not have.
+  static std::string meant(std::string_view section, const Statement& statement) {
+    const std::string_view name = statement.name.text;
+    std::vector<std::string_view> names;
+    std::string elsewhere;
+    for (const OptionRow& row : option_rows()) {
+      if (row.section == section && !(section.empty() && statement.is_block)) {
+        names.push_back(row.name);
+      }
+      if (row.name != name || statement.is_block) continue;
+      elsewhere += elsewhere.empty() ? "" : ", ";
+      elsewhere += row.section.empty() ? "the top level" : row.section;
+    }
+    if (!elsewhere.empty()) return "; it belongs in " + elsewhere;
+    if (section.empty()) {
+      names.insert(names.end(), std::begin(kOwnBlocks), std::end(kOwnBlocks));
+      for (const SectionRow& row : section_rows()) names.push_back(row.name);
+    }
+    return suggest(name, names);
+  }
+
   // An empty variable is an unset one, as in the reference.
   void apply_environment(const Environment& environment) {
     std::set<std::string_view> known;
@@ -174,7 +197,8 @@ class Loader {
     for (auto it = environment.lower_bound(kOwnPrefix);
          it != environment.end() && it->first.starts_with(kOwnPrefix); ++it) {
       if (known.count(it->first) != 0 || it->first.starts_with(kInternalPrefix)) continue;
-      outcome_.warnings.push_back("environment variable " + show(it->first) + " is not known");
+      outcome_.warnings.push_back("environment variable " + show(it->first) + " is not known" +
+                                  suggest(it->first, {known.begin(), known.end()}));
     }
   }
 

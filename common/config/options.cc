@@ -8,6 +8,7 @@
 #include "common/base/access_list.h"
 #include "common/base/host_list.h"
 #include "common/base/network.h"
+#include "common/config/nearest.h"
 #include "common/config/values.h"
 
 namespace weir::config {
@@ -88,7 +89,7 @@ Result<void> set_Hosts(std::string& member, const OptionRow& row, std::string_vi
 Result<void> set_Enum(std::string& member, const OptionRow& row, std::string_view text) {
   const auto words = split_words(row.words);
   if (std::find(words.begin(), words.end(), text) == words.end()) {
-    return fail(show(text) + " is none of " + std::string(row.words));
+    return fail(show(text) + " is none of " + std::string(row.words) + suggest(text, words));
   }
   member = text;
   return {};

@@ -7,6 +7,7 @@
 
 #include "common/base/ascii.h"
 #include "common/base/limits.h"
+#include "common/config/nearest.h"
 #include "common/config/values.h"
 
 namespace weir::config {
@@ -205,7 +206,7 @@ class OriginReader {
     const std::string& name = statement.name.text;
     const bool known = std::any_of(rows_.begin(), rows_.end(),
                                    [&](const OriginRow& row) { return row.name == name; });
-    if (!known) return fault(statement.name.at, "", "unknown option " + show(name));
+    if (!known) return fault(statement.name.at, "", unknown_option(name, rows_));
     if (statement.is_block) return fault(statement.name.at, name, "is not a block");
     if (!seen_.insert(name).second) return fault(statement.name.at, name, "is given twice");
     if (name == "ip") return;
@@ -229,14 +230,18 @@ class OriginReader {
 
   void read_proxy_protocol(const Word& value) {
     if (value.text != "off" && value.text != "v1" && value.text != "v2") {
-      return fault(value.at, "proxy_protocol", show(value.text) + " is none of off, v1, v2");
+      return fault(
+          value.at, "proxy_protocol",
+          show(value.text) + " is none of off, v1, v2" + suggest(value.text, {"off", "v1", "v2"}));
     }
     origin_.proxy_protocol = proxy_version(value.text);
   }
 
   void read_learn(const Word& value) {
     if (std::find(kLearnWords.begin(), kLearnWords.end(), value.text) == kLearnWords.end()) {
-      return fault(value.at, "learn", show(value.text) + " is none of auto, srs, nginx_rtmp, off");
+      return fault(value.at, "learn",
+                   show(value.text) + " is none of auto, srs, nginx_rtmp, off" +
+                       suggest(value.text, {kLearnWords.begin(), kLearnWords.end()}));
     }
     origin_.learn = value.text;
   }
@@ -315,6 +320,12 @@ std::string place_text(const Document& document, const Place& at) {
 
 std::span<const OriginRow> origin_rows() {
   return kRows;
+}
+
+std::string unknown_option(std::string_view name, std::span<const OriginRow> rows) {
+  std::vector<std::string_view> names;
+  for (const OriginRow& row : rows) names.push_back(row.name);
+  return "unknown option " + show(name) + suggest(name, names);
 }
 
 OriginConfig read_origin(const Statement& block, const Document& document, FaultList& faults) {

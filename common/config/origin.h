@@ -21,6 +21,8 @@ struct OriginRow {
 };
 std::span<const OriginRow> origin_rows();
 std::span<const OriginRow> origins_from_rows();
+// The text of that fault, with the nearest name of those.
+std::string unknown_option(std::string_view name, std::span<const OriginRow> rows);
 
 // Reads one block. Its faults are added to the list; what could be read comes back.
 OriginConfig read_origin(const Statement& block, const Document& document, FaultList& faults);

@@ -17,7 +17,7 @@ constexpr std::array<Unit, 5> kTimeUnits = {
     {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
 constexpr std::array<Unit, 3> kSizeUnits = {{{"k", 1U << 10}, {"m", 1U << 20}, {"g", 1U << 30}}};
 
-constexpr std::size_t kMaxDigits = 12;  // times the largest unit, still far below 2^64
+constexpr std::uint64_t kMaxNumber = 9'999'999'999'999;
 constexpr std::uint64_t kMaxDuration = 366ULL * 86'400'000 * 100;
 
 bool is_digit(char c) {
@@ -29,17 +29,20 @@ std::size_t count_digits(std::string_view text) {
   return static_cast<std::size_t>(end - text.begin());
 }
 
-// REQUIRES: digits only, at most kMaxDigits.
+// REQUIRES: digits only. What is above kMaxNumber comes out as one more than that.
 std::uint64_t to_number(std::string_view digits) {
   std::uint64_t value = 0;
-  for (const char c : digits) value = value * 10 + static_cast<std::uint64_t>(c - '0');
+  for (const char c : digits) {
+    value = std::min(value * 10 + static_cast<std::uint64_t>(c - '0'), kMaxNumber + 1);
+  }
   return value;
 }
 
-// One `number[.fraction]unit` of a duration, taken off the front of `text`; false if malformed.
+// One `number[.fraction]unit` of a duration, taken off the front of `text`; false if malformed. A
+// total that is too large comes out as more than kMaxDuration.
 bool take_duration_part(std::string_view& text, std::uint64_t& total) {
   const std::size_t whole = count_digits(text);
-  if (whole == 0 || whole > kMaxDigits) return false;
+  if (whole == 0) return false;
   const std::uint64_t number = to_number(text.substr(0, whole));
   text.remove_prefix(whole);
   std::string_view fraction;
@@ -54,11 +57,15 @@ bool take_duration_part(std::string_view& text, std::uint64_t& total) {
   });
   if (unit == kTimeUnits.end()) return false;
   text.remove_prefix(unit->name.size());
-  if (number > kMaxDuration / unit->factor) return false;
+  if (number > kMaxDuration / unit->factor) {
+    total = kMaxDuration + 1;
+    return true;
+  }
   std::uint64_t scale = 1;
   for (std::size_t i = 0; i < fraction.size(); ++i) scale *= 10;
   total += number * unit->factor + to_number(fraction) * unit->factor / scale;
-  return total <= kMaxDuration;
+  total = std::min(total, kMaxDuration + 1);  // so that many parts overflow nothing
+  return true;
 }
 
 bool is_bare(char c) {
@@ -78,6 +85,9 @@ Result<std::int64_t> parse_int(std::string_view text) {
   std::int64_t value = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc::result_out_of_range && stop == end) {
+    return fail(show(text) + (text.front() == '-' ? " is too small" : " is too large"));
+  }
   if (error != std::errc{} || stop != end) return fail(show(text) + " is not a whole number");
   return value;
 }
@@ -92,11 +102,12 @@ Result<std::uint64_t> parse_size(std::string_view text) {
     }
   }
   const bool well_formed = text.size() == digits || (text.size() == digits + 1 && factor > 1);
-  if (digits == 0 || digits > kMaxDigits || !well_formed) {
+  if (digits == 0 || !well_formed) {
     return fail(show(text) + " is not a size, such as 4096, 64k, 16m or 1g");
   }
   const std::uint64_t number = to_number(text.substr(0, digits));
-  if (number > (1ULL << 62) / factor) return fail(show(text) + " is too large");
+  if (number > kMaxNumber || number > (1ULL << 62) / factor)
+    return fail(show(text) + " is too large");
   return number * factor;
 }
 
@@ -112,6 +123,7 @@ Result<std::uint64_t> parse_duration(std::string_view text) {
       return fail(show(text) + " is not a duration, such as 20ms, 30s or 1m30s");
     }
   } while (!rest.empty());
+  if (total > kMaxDuration) return fail(show(text) + " is too large");
   return total;
 }
 

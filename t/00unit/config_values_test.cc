@@ -53,6 +53,33 @@ TEST_CASE("numbers and flags take nothing that only looks alike") {
   for (const char* text : {"", "true", "yes", "1", "ON"}) CHECK_FALSE(parse_flag(text));
 }
 
+TEST_CASE("a number that is too large is called that, in every form") {
+  const std::string nines(200, '9');
+  const auto says = [](const auto& result, std::string_view what) {
+    return !result && result.error().text.ends_with(what);
+  };
+  for (const std::string& text :
+       {nines + "d", std::string("999999999999d"), "1h" + nines + "s", nines + ".5ms",
+        std::string("36601d"), std::string("36600d1ms"), std::string("36600d36600d")}) {
+    CAPTURE(text);
+    CHECK(says(parse_duration(text), " is too large"));
+  }
+  CHECK(parse_duration("36600d").value() == 36600ULL * 86'400'000);
+  for (const std::string& text : {nines + "x", nines + "d1", nines + ".d"}) {
+    CAPTURE(text);
+    CHECK(says(parse_duration(text), " is not a duration, such as 20ms, 30s or 1m30s"));
+  }
+  CHECK(says(parse_duration(nines), " has no unit (ms, s, m, h or d)"));
+  for (const std::string& text : {nines, nines + "k", nines + "g", std::string("999999999999g")}) {
+    CAPTURE(text);
+    CHECK(says(parse_size(text), " is too large"));
+  }
+  CHECK(says(parse_size(nines + "x"), " is not a size, such as 4096, 64k, 16m or 1g"));
+  CHECK(says(parse_int(nines), " is too large"));
+  CHECK(says(parse_int("-" + nines), " is too small"));
+  CHECK(says(parse_int(nines + "k"), " is not a whole number"));
+}
+
 TEST_CASE("a value in a message is cut and free of control characters") {
   CHECK(show("a\x1b[31mb\n") == "\"a?[31mb?\"");
   CHECK(show(std::string(1000, 'x')).size() == 64 + 3 + 2);
