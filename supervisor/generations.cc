@@ -2,9 +2,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "supervisor/listen_report.h"
 #include "supervisor/master.h"
 #include "supervisor/tls_check.h"
 #include "supervisor/worker_table_check.h"
@@ -152,7 +154,7 @@ void Master::end_early(Generation& generation, std::string_view why) {
 
 void Master::commit(Generation& generation) {
   const bool first = generations_.current() == nullptr;
-  config_ = generation.config;
+  const auto before = std::exchange(config_, generation.config);
   registry_->apply(*config_, monotonic_ms());
   flow_service_.flows().apply(*config_);
   const std::uint64_t limit = config_->worker_shutdown_timeout;
@@ -182,6 +184,7 @@ void Master::commit(Generation& generation) {
         .field("workers", generation.seats.size())
         .field("generations_alive", generations_.size());
   }
+  log_listeners(*config_, first ? nullptr : before.get());
   cap_generations();
 }
 

@@ -13,6 +13,7 @@
 #include "supervisor/command_line.h"
 #include "supervisor/dump.h"
 #include "supervisor/explain.h"
+#include "supervisor/listen_report.h"
 #include "supervisor/master.h"
 #include "supervisor/pid_file.h"
 #include "supervisor/tls_check.h"
@@ -225,6 +226,10 @@ int run(const CommandLine& line, char** argv) {
   }
   switch (line.action) {
     case weir::Action::kTest:
+      if (const std::string unasked = weir::unasked_listeners(loaded.config); !unasked.empty()) {
+        complain("notice: these listen although the configuration names none of them: " + unasked +
+                 " (" + std::string(weir::kUnaskedRemedy) + ")");
+      }
       complain("configuration " + (path.empty() ? "(built-in defaults)" : path) + " is fine");
       return kFine;
     case weir::Action::kPrintConfig:

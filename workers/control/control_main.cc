@@ -16,6 +16,7 @@
 #include "workers/control/learner.h"
 #include "workers/control/named_answers.h"
 #include "workers/control/origin_names.h"
+#include "workers/control/origin_watch.h"
 #include "workers/control/prober.h"
 #include "workers/core/event_ptr.h"
 #include "workers/core/hook_client.h"
@@ -31,6 +32,7 @@ namespace {
 using ipc::Counter;
 
 constexpr std::uint64_t kExpireMs = 250;
+constexpr std::uint64_t kWatchMs = 1000;
 constexpr std::uint64_t kFreshMs = 3000;   // to ask, when the worker leaves
 constexpr std::uint64_t kLingerMs = 2000;  // until a refused client has read why
 constexpr std::size_t kMaxFields = 64;     // in one request
@@ -74,6 +76,7 @@ class ControlWorker {
   void on_message(ipc::MessageType type, ByteView bytes);
   void tell_end(const ipc::FlowEnded& ended);
   void drain();
+  void on_timer();
   void maybe_leave();
   void leave() { event_base_loopexit(base_, nullptr); }
 
@@ -95,6 +98,8 @@ class ControlWorker {
   NamedAnswers named_answers_;
   HookClient hooks_;
   EventPtr expire_timer_;
+  OriginWatch origin_watch_;
+  std::uint64_t watched_ms_ = 0;
   bool draining_ = false;
 };
 
@@ -178,13 +183,21 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
       hooks_(base, config, resolver_, counters_, [this] { maybe_leave(); }) {
   expire_timer_.reset(event_new(
       base, -1, EV_PERSIST,
-      [](evutil_socket_t, short, void* self) {
-        static_cast<ControlWorker*>(self)->api_.expire(monotonic_ms());
-      },
+      [](evutil_socket_t, short, void* self) { static_cast<ControlWorker*>(self)->on_timer(); },
       this));
   const timeval period = to_timeval(kExpireMs);
   add_or_end(expire_timer_.get(), &period);
   add_ports(config);
+}
+
+void ControlWorker::on_timer() {
+  const std::uint64_t now = monotonic_ms();
+  api_.expire(now);
+  const ipc::StateHeader& header = state_.header();
+  const bool serving = header.generation.load(std::memory_order_relaxed) > 0;
+  if (!serving || draining_ || now < watched_ms_ + kWatchMs) return;
+  watched_ms_ = now;
+  origin_watch_.look(count_origins(state_), header.origins_used.load(std::memory_order_relaxed));
 }
 
 void ControlWorker::add_ports(const Config& config) {
