@@ -16,7 +16,7 @@ OPT  ?= -O2 -g
 STD  := -std=c++20 -I. -pthread
 ALL_CXXFLAGS = $(STD) $(OPT) $(WARN) $(HARDEN) $(SANITIZE) $(CPPFLAGS) $(CXXFLAGS)
 ALL_LDFLAGS  = -pie -Wl,-z,relro,-z,now -pthread $(SANITIZE) $(LDFLAGS)
-LIBS_EVENT := -levent -lcares -lcjson -lssl -lcrypto
+LIBS_EVENT := -levent -lcares -lcjson -lssl -lcrypto -lcrypt
 
 # Names of what is made instead of command lines; V=1 shows those, -s neither.
 VERBOSE := $(filter 1,$(V))

@@ -30,6 +30,7 @@ enum class MessageType : std::uint16_t {
   kOriginLearn,
   kStreamFound,
   kNamedAddresses,
+  kMasterCommand,
   kFlowCreate = 32,  // ipc/flow_messages.h
   kFlowCredentials,
   kFlowClaim,
@@ -43,6 +44,7 @@ enum class MessageType : std::uint16_t {
   kReopenLog,
   kSessionEnd,
   kProbeNow,
+  kCommandNews,
   kServe = 96,  // ipc/flow_messages.h
   kFlowCreated,
   kFlowAssign,

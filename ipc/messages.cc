@@ -23,7 +23,7 @@ constexpr std::uint8_t kAll = static_cast<std::uint8_t>(kControlOnly | kMedia);
 
 // Who may send what. A kind that is not named here has its message dropped by the receiver, so a
 // media worker that was taken over can neither register nor drain an origin.
-constexpr std::array<MessageRule, 32> kMessageRules = {{
+constexpr std::array<MessageRule, 34> kMessageRules = {{
     {MessageType::kReady, "ready", true, kAll},
     {MessageType::kRouteRequest, "route_request", true, kMedia},
     {MessageType::kSessionOpen, "session_open", true, kMedia},
@@ -38,6 +38,7 @@ constexpr std::array<MessageRule, 32> kMessageRules = {{
     {MessageType::kOriginLearn, "origin_learn", true, kControlOnly},
     {MessageType::kStreamFound, "stream_found", true, kMedia},
     {MessageType::kNamedAddresses, "named_addresses", true, kControlOnly},
+    {MessageType::kMasterCommand, "master_command", true, kControlOnly},
     {MessageType::kFlowCreate, "flow_create", true, kSignalling},
     {MessageType::kFlowCredentials, "flow_credentials", true, bit(WorkerKind::kHttp)},
     {MessageType::kFlowClaim, "flow_claim", true, kUdp},
@@ -51,6 +52,7 @@ constexpr std::array<MessageRule, 32> kMessageRules = {{
     {MessageType::kReopenLog, "reopen_log", false, kAll},
     {MessageType::kSessionEnd, "session_end", false, kMedia},
     {MessageType::kProbeNow, "probe_now", false, kControlOnly},
+    {MessageType::kCommandNews, "command_news", false, kControlOnly},
     {MessageType::kServe, "serve", false, kUdp},
     {MessageType::kFlowCreated, "flow_created", false, kSignalling},
     {MessageType::kFlowAssign, "flow_assign", false, kUdp},

@@ -1,5 +1,5 @@
-// The walk over all origins of the shared state, for whoever looks for one by something else than
-// its slot.
+// Walks over the rows of the shared state, for whoever looks for one by something else than its
+// slot.
 #pragma once
 
 #include <atomic>
@@ -31,6 +31,23 @@ void each_origin(const StateView& state, Visit&& visit) {
     visit(ref, record);
     return false;
   });
+}
+
+// Calls `visit(record)` for each stream that is there; looks at no slot that was never used.
+template <typename Visit>
+void each_stream(const StateView& state, Visit&& visit) {
+  const std::uint32_t mark = state.header().streams_mark.load(std::memory_order_acquire);
+  const std::uint32_t capacity = state.header().stream_capacity;
+  for (std::uint32_t slot = 0; slot < mark && slot < capacity; ++slot) {
+    StreamRecord record;
+    if (state.read_stream(slot, record)) visit(record);
+  }
+}
+
+// Whether the master that writes the state lives, as far as its heartbeat shows.
+inline bool beats(const StateView& state, std::uint64_t now_ms) {
+  constexpr std::uint64_t kSilentMs = 10000;  // it beats each second
+  return now_ms <= kSilentMs + state.header().heartbeat_ms.load(std::memory_order_relaxed);
 }
 
 }  // namespace weir::ipc

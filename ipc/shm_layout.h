@@ -25,7 +25,7 @@
 namespace weir::ipc {
 
 inline constexpr std::uint32_t kStateMagic = 0x52494557;  // "WEIR"
-inline constexpr std::uint32_t kStateVersion = 8;
+inline constexpr std::uint32_t kStateVersion = 9;
 inline constexpr std::uint32_t kMaxWorkers = 4096;  // greatest capacity of the worker table
 inline constexpr std::size_t kCounterPageBytes = 4096;
 inline constexpr std::size_t kCountersPerPage = kCounterPageBytes / 8;
@@ -179,6 +179,9 @@ static_assert(sizeof(OriginRecord) == 1400);
 // without one, when all are that can be probed.
 std::string_view state_text(const OriginRecord& origin);
 
+// Why balancers shall send nobody here: an operator has asked for that, or the service stops.
+enum class Leaving : std::uint32_t { kNo, kDrained, kStopping };
+
 // Written once before the first fork, but for the atomics.
 struct StateHeader {
   std::uint32_t magic = kStateMagic;
@@ -223,6 +226,8 @@ struct StateHeader {
   // they have no storage, and on a full tmpfs a look at them is a SIGBUS.
   std::atomic<std::uint32_t> origins_mark{0};
   std::atomic<std::uint32_t> streams_mark{0};
+  std::atomic<Leaving> leaving{Leaving::kNo};
+  std::uint32_t reserved = 0;
   // Counters of processes that have ended, summed when they end, so that totals never go back.
   std::atomic<std::uint64_t> retired[kCountersPerPage] = {};
 };

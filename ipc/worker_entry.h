@@ -33,12 +33,15 @@ struct WorkerContext {
   UniqueFd state;                   // read-only use: StateView::map
   CounterCell* counters = nullptr;  // the page that is this process's own: Counters
   CounterArea all_counters;         // everybody's: CountersView
+  UniqueFd old_state;               // of the program that this one replaces; invalid: none lives
   UniqueFd flows;                   // the session table, open for reading: FlowView::map
   // Non-blocking; shared with the master, who keeps them open.
   std::vector<UniqueFd> listeners;    // TCP
+  UniqueFd control;                   // the Unix socket of weirctl; only control workers have it
   std::vector<UniqueFd> udp_sockets;  // UDP slot sockets; not read before Serve, nor after Drain
   TicketSecret tickets;               // of TLS session tickets
-  SessionId first_session = 0;        // ids first_session, +1, ... are this process's own
+  std::uint32_t master_uid = 0;
+  SessionId first_session = 0;  // ids first_session, +1, ... are this process's own
 };
 
 // Each runs the worker until it has drained and returns its exit code. By then the process has

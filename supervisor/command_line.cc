@@ -8,6 +8,7 @@ namespace {
 
 Result<void> parse_order(std::string_view word, CommandLine& line) {
   line.action = Action::kSignal;
+  line.order = word;
   if (word == "reload") {
     line.signal = SIGHUP;
   } else if (word == "stop") {

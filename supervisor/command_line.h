@@ -25,8 +25,9 @@ enum class Action : std::uint8_t {
 struct CommandLine {
   Action action = Action::kServe;
   std::string config;  // -c; empty: not given
-  int signal = 0;      // kSignal
-  std::string url;     // kExplain
+  int signal = 0;      // kSignal, and what it is called
+  std::string order;
+  std::string url;  // kExplain
 };
 
 // An error's text is what to tell the user; the exit code is then 2.

@@ -1,24 +1,19 @@
 #include "supervisor/flow_store.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstdlib>
 #include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "ipc/boot_id.h"
+#include "supervisor/runtime_path.h"
 
 namespace weir {
 namespace {
 
-constexpr const char* kRootFolder = "/run/weir";
-
 Result<ipc::FlowFile> lock_file(const std::string& path, UniqueFd lock) {
   if (lock) return ipc::FlowFile::inherit(path, std::move(lock));
-  if (path.starts_with(std::string(kRootFolder) + "/")) ::mkdir(kRootFolder, 0755);
+  make_runtime_folder(path);
   return ipc::FlowFile::lock(path);
 }
 
@@ -52,19 +47,8 @@ ipc::SavedFlows read_saved(const ipc::FlowFile& file, const Config& config) {
 
 }  // namespace
 
-std::string session_path(const std::string& option, const char* runtime_directory, bool root) {
-  if (option == "off") return "";
-  if (option != "auto") return option;
-  if (runtime_directory != nullptr && *runtime_directory != '\0') {
-    const std::string list = runtime_directory;  // systemd separates several with colons
-    return list.substr(0, list.find(':')) + "/sessions";
-  }
-  return root ? std::string(kRootFolder) + "/sessions" : "";
-}
-
 std::optional<ipc::FlowFile> lock_session_file(const Config& config, UniqueFd lock) {
-  const std::string path =
-      session_path(config.session_file, std::getenv("RUNTIME_DIRECTORY"), ::geteuid() == 0);
+  const std::string path = runtime_path(config.session_file, "sessions");
   const auto none = [&](std::string_view why) {
     tell_in_memory(config, why);
     return std::nullopt;

@@ -28,7 +28,4 @@ std::optional<ipc::FlowFile> lock_session_file(const Config& config, UniqueFd lo
 Result<FlowStore> open_flow_store(const Config& config, bool upgrade,
                                   std::optional<ipc::FlowFile> file);
 
-// The path that the option means; "" for none.
-std::string session_path(const std::string& option, const char* runtime_directory, bool root);
-
 }  // namespace weir

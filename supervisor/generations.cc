@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "supervisor/listen_report.h"
+#include "supervisor/log_files.h"
 #include "supervisor/master.h"
 #include "supervisor/tls_check.h"
 #include "supervisor/worker_table_check.h"
@@ -22,12 +23,16 @@ constexpr const char* kTableFull =
 
 void Master::reload() {
   reload_wanted_ = false;
+  commands_.reload_begins();
   notifier_.reloading();
   LogLine(LogLevel::kNotice, "reload: reading the configuration")
       .field("config", options_.config_path.empty() ? "built-in defaults" : options_.config_path);
-  const auto refuse = [this](std::string_view why) {
+  std::string faults;
+  const auto refuse = [this, &faults](std::string_view why) {
     state_->header().reloads_failed.fetch_add(1, std::memory_order_relaxed);
     LogLine(LogLevel::kError, "reload refused, nothing has changed").field("reason", why);
+    commands_.reload_ended(false, faults.empty() ? why : faults);
+    reload_trouble_ = why;
     notifier_.ready("serving; the last reload was refused");
   };
   LoadOutcome loaded = load_config(options_.config_path, options_.environment);
@@ -37,6 +42,7 @@ void Master::reload() {
   if (!loaded.ok()) {
     for (const Fault& fault : loaded.faults) {
       LogLine(LogLevel::kError, "configuration fault").field("at", to_string(fault));
+      faults += (faults.empty() ? "" : "\n") + to_string(fault);
     }
     refuse("the configuration has faults");
     return;
@@ -154,6 +160,10 @@ void Master::end_early(Generation& generation, std::string_view why) {
 
 void Master::commit(Generation& generation) {
   const bool first = generations_.current() == nullptr;
+  // Its manager has seen the main process die and starts the service again: two would be too many.
+  if (first && predecessor_.has_ended() && notifier_.has_manager()) {
+    return abandon(generation, "the old program ended before this one was up");
+  }
   const auto before = std::exchange(config_, generation.config);
   registry_->apply(*config_, monotonic_ms());
   flow_service_.flows().apply(*config_);
@@ -169,12 +179,14 @@ void Master::commit(Generation& generation) {
   header.generation.store(generation.number, std::memory_order_relaxed);
   header.generations_alive.store(static_cast<std::uint32_t>(generations_.size()),
                                  std::memory_order_relaxed);
+  reload_trouble_.clear();
+  options_.store.keep(generation.sockets, notifier_);
   // First, so that an old master which leaves at the byte below is the main process no more.
   notifier_.ready("serving");
   if (first) {
     LogLine(LogLevel::kNotice, "Weir is ready").field("workers", generation.seats.size());
     if (options_.ready) {
-      [[maybe_unused]] const ssize_t written = ::write(options_.ready.get(), "1", 1);
+      [[maybe_unused]] const ssize_t written = ::write(options_.ready.get(), &kServiceUp, 1);
       options_.ready.reset();
     }
   } else {
@@ -183,6 +195,8 @@ void Master::commit(Generation& generation) {
         .field("generation", generation.number)
         .field("workers", generation.seats.size())
         .field("generations_alive", generations_.size());
+    commands_.reload_ended(true, "generation " + std::to_string(generation.number) + " serves, " +
+                                     std::to_string(generation.seats.size()) + " workers");
   }
   log_listeners(*config_, first ? nullptr : before.get());
   cap_generations();
@@ -196,6 +210,7 @@ void Master::abandon(Generation& generation, std::string_view why) {
   kill_all(generation);
   if (first) {
     LogLine(LogLevel::kError, "cannot start, the workers did not get ready").field("reason", why);
+    leave_last_words(options_.ready, why);
     failed_to_start_ = true;
     stop_ = Stop::kQuick;
     return;
@@ -205,6 +220,8 @@ void Master::abandon(Generation& generation, std::string_view why) {
   LogLine(LogLevel::kError, "reload given up, the old workers go on")
       .field("generation", generation.number)
       .field("reason", why);
+  commands_.reload_ended(false, why);
+  reload_trouble_ = why;
   notifier_.ready("serving; the last reload was given up");
 }
 
@@ -214,7 +231,7 @@ void Master::drain(Generation& generation, std::uint64_t deadline_ms) {
   generation.quit_at_ms = deadline_ms == 0 ? 0 : deadline_ms + kDeadlineSlackMs;
   for (Seat& seat : generation.seats) {
     WorkerProcess* const found = pool_.find(seat.page);
-    if (found == nullptr || stays_for_flows(found->kind)) continue;
+    if (found == nullptr || stays_to_the_end(found->kind)) continue;
     ipc::WorkerRecord record = state_->worker(seat.page);
     record.state = ipc::WorkerState::kDraining;
     state_->put_worker(seat.page, record);
@@ -295,24 +312,32 @@ void Master::generation_timers(std::uint64_t now_ms) {
   drop_empty_generations();
 }
 
-// ---- sessions of WebRTC and SRT
+// ---- the end of a graceful stop
 
-// In a graceful stop sessions go on for as long as those of the other protocols: the file keeps
-// them, and what comes after the stop finds them sooner the later they are left.
-bool Master::stays_for_flows(ipc::WorkerKind kind) const {
-  return stop_ == Stop::kGraceful && !upgraded_ && serves_flows(kind);
+// Sessions of WebRTC and SRT go on for as long as those of the other protocols: the file keeps
+// them, and what comes after the stop finds them sooner the later they are left. And as long as
+// there are sessions somebody wants to see them: metrics, health.
+bool Master::stays_to_the_end(ipc::WorkerKind kind) const {
+  return stop_ == Stop::kGraceful && !upgraded_ &&
+         (serves_flows(kind) || kind == ipc::WorkerKind::kControl);
 }
 
 void Master::quit_last_workers() {
   if (stop_ != Stop::kGraceful || upgraded_) return;
   for (const auto& [page, process] : pool_.all()) {
-    if (!serves_flows(process.kind)) return;
+    if (!stays_to_the_end(process.kind)) return;
   }
   flow_service_.flows().freeze();
   for (auto& [page, process] : pool_.all()) {
     if (process.told_to_leave) continue;
-    ipc::Quit message;
-    pool_.order(process, page, message);
+    if (process.kind == ipc::WorkerKind::kControl) {
+      ipc::Drain message;  // hooks that are under way are finished
+      message.deadline_ms = stop_by_ms_;
+      pool_.order(process, page, message);
+    } else {
+      ipc::Quit message;
+      pool_.order(process, page, message);
+    }
   }
 }
 

@@ -11,11 +11,14 @@
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "supervisor/command_line.h"
+#include "supervisor/ctl/ctl.h"
 #include "supervisor/dump.h"
 #include "supervisor/explain.h"
 #include "supervisor/listen_report.h"
+#include "supervisor/log_files.h"
 #include "supervisor/master.h"
 #include "supervisor/pid_file.h"
+#include "supervisor/runtime_path.h"
 #include "supervisor/tls_check.h"
 #include "supervisor/upgrade.h"
 #include "supervisor/worker_process.h"
@@ -89,33 +92,44 @@ void complain(const std::string& text) {
   std::fprintf(stderr, "weir: %s\n", text.c_str());
 }
 
+int dump(pid_t pid) {
+  const auto state = weir::open_state_of(pid);
+  const auto text = state ? weir::dump_state(state->get())
+                          : weir::Result<std::string>(tl::unexpected(state.error()));
+  if (!text) {
+    complain(text.error().text);
+    return kFailed;
+  }
+  std::fputs(text->c_str(), stdout);
+  const auto flows = weir::open_flows_of(pid);
+  const auto sessions = flows ? weir::dump_flows(flows->get())
+                              : weir::Result<std::string>(tl::unexpected(flows.error()));
+  std::fputs(sessions ? sessions->c_str() : (sessions.error().text + "\n").c_str(), stdout);
+  return kFine;
+}
+
+// Over the control socket, which says what became of it, if the very instance that the pid file
+// names answers there; by a signal otherwise.
 int send_order(const CommandLine& line, const Config& config) {
-  if (config.pid_file.empty()) {
-    complain("the configuration names no pid_file");
-    return kFailed;
-  }
-  const auto pid = weir::read_pid_file(config.pid_file);
-  if (!pid) {
-    complain(pid.error().text);
-    return kFailed;
-  }
-  if (line.action == weir::Action::kDump) {
-    const auto state = weir::open_state_of(*pid);
-    const auto text = state ? weir::dump_state(state->get())
-                            : weir::Result<std::string>(tl::unexpected(state.error()));
-    if (!text) {
-      complain(text.error().text);
+  const std::string socket = weir::runtime_path(config.control.socket, "ctl.sock");
+  const int at_socket = socket.empty() ? 0 : weir::ctl::master_pid(socket);
+  pid_t pid = at_socket;
+  if (!config.pid_file.empty()) {
+    const auto named = weir::read_pid_file(config.pid_file);
+    if (!named) {
+      complain(named.error().text);
       return kFailed;
     }
-    std::fputs(text->c_str(), stdout);
-    const auto flows = weir::open_flows_of(*pid);
-    const auto sessions = flows ? weir::dump_flows(flows->get())
-                                : weir::Result<std::string>(tl::unexpected(flows.error()));
-    std::fputs(sessions ? sessions->c_str() : (sessions.error().text + "\n").c_str(), stdout);
-    return kFine;
+    pid = *named;
   }
-  if (::kill(*pid, line.signal) != 0) {
-    complain("cannot signal pid " + std::to_string(*pid) + ": " + std::strerror(errno));
+  if (pid == 0) {
+    complain("the configuration names no pid_file, and no Weir answers at its control socket");
+    return kFailed;
+  }
+  if (line.action == weir::Action::kDump) return dump(pid);
+  if (pid == at_socket) return weir::ctl::give_order(socket, line.order);
+  if (::kill(pid, line.signal) != 0) {
+    complain("cannot signal pid " + std::to_string(pid) + ": " + std::strerror(errno));
     return kFailed;
   }
   return kFine;
@@ -157,7 +171,7 @@ std::optional<weir::UniqueFd> detach(const Config& config, int& code) {
     do {
       n = ::read(read_end.get(), &byte, 1);
     } while (n < 0 && errno == EINTR);
-    code = n == 1 ? kFine : kFailed;
+    code = n == 1 && byte == weir::kServiceUp ? kFine : kFailed;
     return std::nullopt;
   }
   ::setsid();
@@ -171,6 +185,7 @@ std::optional<weir::UniqueFd> detach(const Config& config, int& code) {
 // False: do not start. A default path that cannot be written is no reason not to serve.
 bool take_pid_file(const Config& config, weir::PidFile& file) {
   if (config.pid_file.empty()) return true;
+  weir::make_runtime_folder(config.pid_file);
   auto created = weir::PidFile::create(config.pid_file);
   if (created) {
     file = std::move(*created);
@@ -203,6 +218,7 @@ int serve(weir::MasterOptions options, Config config) {
   weir::log_set_process("master");
   if (auto opened = weir::open_logs(config, nullptr); !opened) {
     complain(opened.error().text);
+    weir::leave_last_words(options.ready, opened.error().text);
     return kFailed;
   }
   if (!take_pid_file(config, options.pid_file)) return kFailed;
@@ -220,8 +236,17 @@ int run(const CommandLine& line, char** argv) {
                            static_cast<unsigned>(weir::allowed_cores().size()),
                            loaded.config.max_workers);
   for (const std::string& warning : loaded.warnings) complain("warning: " + warning);
+  // Faults in the file are no reason to leave a running Weir without orders.
+  if (line.action == weir::Action::kSignal || line.action == weir::Action::kDump) {
+    return send_order(line, loaded.config);
+  }
   if (!loaded.ok()) {
-    for (const weir::Fault& fault : loaded.faults) complain(weir::to_string(fault));
+    std::string words;
+    for (const weir::Fault& fault : loaded.faults) {
+      complain(weir::to_string(fault));
+      words += (words.empty() ? "" : "\n") + weir::to_string(fault);
+    }
+    weir::leave_last_words(inherited.ready, words);
     return kBadUsage;
   }
   switch (line.action) {
@@ -235,11 +260,10 @@ int run(const CommandLine& line, char** argv) {
     case weir::Action::kPrintConfig:
       std::fputs(weir::print_config(loaded.config).c_str(), stdout);
       return kFine;
-    case weir::Action::kSignal:
-    case weir::Action::kDump:
-      return send_order(line, loaded.config);
     case weir::Action::kExplain:
       return explain(line, loaded.config);
+    case weir::Action::kSignal:
+    case weir::Action::kDump:
     case weir::Action::kServe:
     case weir::Action::kVersion:
     case weir::Action::kHelp:
@@ -253,10 +277,13 @@ int run(const CommandLine& line, char** argv) {
   options.environment = environment;
   options.kinds = kWorkerKinds;
   options.argv = argv;
-  options.inherited = std::move(inherited.sockets);
+  options.inherited = options.store.take();
+  if (inherited.ready) options.inherited = std::move(inherited.sockets);
+  options.predecessor = std::move(inherited.predecessor);
   options.handover = std::move(inherited.handover);
   options.session_lock = std::move(inherited.session_lock);
   options.old_state = std::move(inherited.state);
+  options.control = std::move(inherited.control);
   options.ready = std::move(inherited.ready);
   return serve(std::move(options), std::move(loaded.config));
 }
@@ -265,6 +292,7 @@ int run(const CommandLine& line, char** argv) {
 
 int main(int argc, char** argv) {
   fill_standard_descriptors();
+  if (argc > 0 && weir::ctl::is_weirctl(argv[0])) return weir::ctl::run_weirctl(argc, argv);
   std::vector<std::string> words(argv, argv + argc);  // the title overwrites the originals
   std::vector<char*> copy;
   for (std::string& word : words) copy.push_back(word.data());

@@ -9,13 +9,13 @@
 #include <csignal>
 #include <cstring>
 
-#include "common/base/access_log.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/net/tls_server.h"
 #include "ipc/counters.h"
 #include "supervisor/flow_store.h"
+#include "supervisor/log_files.h"
 #include "supervisor/state_store.h"
 
 namespace weir {
@@ -26,6 +26,9 @@ constexpr int kAddressPollMs = 50;
 constexpr std::uint64_t kSignalToken = ~0ULL;
 constexpr std::uint64_t kUpgradeToken = ~0ULL - 1;
 constexpr int kEventsAtOnce = 256;
+constexpr std::uint64_t kStopSlackMs = 5000;     // beyond force_quit_timeout, for the manager
+constexpr std::uint64_t kUpgradeSlackMs = 5000;  // beyond worker_ready_timeout
+constexpr std::string_view kOldSuffix = ".oldbin";
 
 std::uint64_t random_word() {
   std::uint64_t word = 0;
@@ -33,51 +36,21 @@ std::uint64_t random_word() {
   return word;
 }
 
-LogSettings log_settings(const Config& config) {
-  LogSettings settings;
-  if (config.log.target == "file") settings.target = LogTarget::kFile;
-  if (config.log.target == "syslog") settings.target = LogTarget::kSyslog;
-  if (config.log.format == "json") settings.format = LogFormat::kJson;
-  settings.level = parse_log_level(config.log.level).value_or(LogLevel::kInfo);
-  settings.file = config.log.file;
-  return settings;
-}
-
-AccessLogSettings access_log_settings(const Config& config) {
-  AccessLogSettings settings;
-  if (config.access_log.target == "stderr") settings.target = AccessTarget::kStderr;
-  if (config.access_log.target == "file") settings.target = AccessTarget::kFile;
-  if (config.access_log.target == "syslog") settings.target = AccessTarget::kSyslog;
-  if (config.access_log.format == "json") settings.format = LogFormat::kJson;
-  settings.file = config.access_log.file;
-  settings.keep_query = config.access_log.query == "keep";
-  return settings;
-}
-
-// Origins that registered with the old master, and where its streams are.
-void adopt_routes(Registry& registry, UniqueFd old_state) {
-  if (!old_state) return;
-  auto view = ipc::StateView::map(old_state.get());
+// Origins that registered with the old master, where its streams are, and whether it was drained.
+void adopt_routes(Registry& registry, ipc::StateHeader& header, int old_state) {
+  if (old_state < 0) return;
+  auto view = ipc::StateView::map(old_state);
   if (!view) {
     LogLine(LogLevel::kWarn,
             "routes of the old program are lost, origins come back with their next heartbeat")
         .field("error", view.error().text);
     return;
   }
+  header.leaving = view->header().leaving.load(std::memory_order_relaxed);
   registry.adopt(std::move(*view));
 }
 
 }  // namespace
-
-Result<void> open_logs(const Config& config, const Config* running) {
-  auto opened = log_open(log_settings(config));
-  if (opened) opened = access_log_open(access_log_settings(config));
-  if (!opened && running != nullptr) {
-    static_cast<void>(log_open(log_settings(*running)));
-    static_cast<void>(access_log_open(access_log_settings(*running)));
-  }
-  return opened;
-}
 
 Master::Master(MasterOptions options, Config config)
     : options_(std::move(options)),
@@ -88,7 +61,11 @@ Master::Master(MasterOptions options, Config config)
              [this](std::uint32_t page, const WorkerProcess& process, int status) {
                on_end(page, process, status);
              }}),
-      forks_(pool_) {}
+      commands_(pool_),
+      forks_(pool_),
+      predecessor_(std::move(options_.predecessor)) {
+  if (options_.ready) options_.store.expect(options_.inherited);
+}
 
 Master::~Master() = default;
 
@@ -120,6 +97,7 @@ int Master::run() {
   }
   if (!done) {
     LogLine(LogLevel::kError, "cannot start").field("error", done.error().text);
+    leave_last_words(options_.ready, done.error().text);
     options_.pid_file.remove();
     return 1;
   }
@@ -131,6 +109,7 @@ int Master::run() {
     send_orders();
   }
   options_.pid_file.remove();
+  if (!upgraded_) control_socket_.remove();
   LogLine(LogLevel::kNotice, "Weir has stopped").field("failed", failed_to_start_);
   return failed_to_start_ ? 1 : 0;
 }
@@ -147,7 +126,8 @@ Result<void> Master::set_up_state() {
   const std::uint64_t now = monotonic_ms();
   registry_->apply(*config_, now);
   if (store->saved) registry_->restore(*store->saved, now);
-  adopt_routes(*registry_, std::move(options_.old_state));
+  adopt_routes(*registry_, state_->header(), options_.old_state.get());
+  forks_.share_old_state(std::move(options_.old_state));
   return {};
 }
 
@@ -166,8 +146,11 @@ Result<void> Master::set_up_sessions() {
   if (predecessor >= 0 && !pool_.watch_input(predecessor, kHandoverToken)) {
     return fail_errno("cannot watch the old master's channel", errno);
   }
-  messages_.emplace(*registry_, flow_service_.flows(), pool_);
-  forks_.share(*state_, flow_service_.flows().reader_fd());
+  messages_.emplace(
+      *registry_, flow_service_.flows(), pool_,
+      [this](ipc::MasterAction action, Commands::Asker asker) { carry_out(action, asker); });
+  control_socket_.open(*config_, std::move(options_.control), forks_.user());
+  forks_.share(*state_, flow_service_.flows().reader_fd(), control_socket_.fd());
   return {};
 }
 
@@ -191,6 +174,7 @@ int Master::timeout_ms(std::uint64_t now_ms) const {
     if (at != 0 && at < next) next = at;
   };
   consider(next_watchdog_ms_);
+  if (upgrade_.running()) consider(upgrade_until_ms_);
   consider(registry_->origins().next_timer_ms());
   consider(flow_service_.next_timer_ms());
   for (const auto& generation : generations_.all()) {
@@ -210,6 +194,7 @@ void Master::wait(int timeout_ms) {
       on_upgrade_news();
     } else if (event.data.u64 == kHandoverToken) {
       flow_service_.adopt();
+      publish_state(state_file_, flow_service_);
     } else {
       pool_.on_channel(static_cast<std::uint32_t>(event.data.u64), event.events);
     }
@@ -223,7 +208,7 @@ void Master::act_on_signals() {
   if (terminate || interrupt) begin_stop(Stop::kQuick);
   if (signals_.take(SIGQUIT)) begin_stop(Stop::kGraceful);
   if (signals_.take(SIGCHLD) && pool_.reap()) signals_.put(SIGCHLD);
-  if (signals_.take(SIGUSR1)) reopen_log();
+  if (signals_.take(SIGUSR1)) reopen_logs(*config_, pool_);
   if (signals_.take(SIGUSR2)) start_upgrade();
   if (signals_.take(SIGHUP)) reload_wanted_ = true;
   signals_.take(SIGPIPE);
@@ -247,6 +232,7 @@ void Master::run_timers(std::uint64_t now_ms) {
     registry_->tick(now_ms);
   }
   flow_service_.run_timers(now_ms);
+  if (upgrade_.running() && now_ms >= upgrade_until_ms_) upgrade_.give_up();
   quit_last_workers();
   fork_next();
   generation_timers(now_ms);
@@ -263,20 +249,27 @@ void Master::beat(std::uint64_t now_ms) {
   }
   pool_.watch_again();
   if (upgrade_.running()) on_upgrade_news();
+  if (!registry_->has_predecessor()) forks_.share_old_state({});
+  report_status();
   if (next_watchdog_ms_ == 0 && notifier_.watchdog_interval_ms() != 0) next_watchdog_ms_ = now_ms;
 }
 
+// An old program that finishes its sessions since an upgrade stops like the new one, which tells
+// it.
 void Master::begin_stop(Stop how) {
-  if (stop_ == how || stop_ == Stop::kQuick) return;
+  const bool again = upgraded_ && stop_by_ms_ == 0;
+  if ((stop_ == how && !again) || stop_ == Stop::kQuick) return;
   const bool graceful = how == Stop::kGraceful;
+  predecessor_.signal(graceful ? SIGQUIT : SIGTERM);
   LogLine(LogLevel::kNotice, graceful ? "stopping, sessions may finish" : "stopping now")
       .field("sessions", registry_->sessions())
       .field("deadline_ms", graceful ? config_->grace_quit_timeout : 0);
-  // Once, and not after an upgrade: the service then goes on without this process.
-  if (stop_ == Stop::kNo) notifier_.stopping();
+  notifier_.stopping(config_->force_quit_timeout + kStopSlackMs);
+  state_->header().leaving.store(ipc::Leaving::kStopping, std::memory_order_relaxed);
   stop_ = how;
   const std::uint64_t now = monotonic_ms();
   const std::uint64_t deadline = now + config_->grace_quit_timeout;
+  stop_by_ms_ = graceful ? deadline : now;
   if (!graceful) flow_service_.flows().freeze();
   for (const auto& generation : generations_.all()) {
     generation->kill_at_ms = now + config_->force_quit_timeout;
@@ -292,51 +285,91 @@ void Master::begin_stop(Stop how) {
   }
 }
 
-void Master::reopen_log() {
-  if (auto opened = log_open(log_settings(*config_)); !opened) {
-    LogLine(LogLevel::kError, "cannot reopen the log").field("error", opened.error().text);
-  } else if (config_->log.target == "file") {
-    pass_log(ipc::LogKind::kError, log_fd());
+// One line of `systemctl status`.
+void Master::report_status() {
+  const std::string sessions =
+      std::to_string(registry_->sessions() + flow_service_.flows().sessions());
+  if (stop_ != Stop::kNo) {
+    const std::uint64_t now = monotonic_ms();
+    const std::uint64_t left_ms = stop_by_ms_ > now ? stop_by_ms_ - now : 0;
+    notifier_.status("stopping: " + sessions + " sessions left, " + std::to_string(left_ms / 1000) +
+                     " s until they are ended");
+    return;
   }
-  if (auto opened = access_log_open(access_log_settings(*config_)); !opened) {
-    LogLine(LogLevel::kError, "cannot reopen the access log").field("error", opened.error().text);
-  } else if (config_->access_log.target == "file") {
-    pass_log(ipc::LogKind::kAccess, access_log_fd());
-  }
+  if (generations_.current() == nullptr) return;
+  const Origins& origins = registry_->origins();
+  const auto up = std::count_if(
+      origins.used().begin(), origins.used().end(),
+      [&](std::uint32_t slot) { return ipc::state_text(origins.at(slot).record) == "up"; });
+  std::string text = "serving: " + sessions + " sessions, " + std::to_string(up) + " of " +
+                     std::to_string(origins.used().size()) + " origins up";
+  if (upgrade_.running()) text += "; an upgrade is under way";
+  if (!reload_trouble_.empty()) text += "; the last reload was refused: " + reload_trouble_;
+  notifier_.status(text);
 }
 
-void Master::pass_log(ipc::LogKind kind, int fd) {
-  const bool access = kind == ipc::LogKind::kAccess;
-  for (auto& [page, process] : pool_.all()) {
-    ipc::ReopenLog message;
-    message.log = kind;
-    if (!pool_.send(process, page, message, fd)) {
-      LogLine(LogLevel::kError, "worker goes on with the old log file")
-          .field("pid", process.pid)
-          .field("log", access ? "access" : "error");
-    }
+void Master::carry_out(ipc::MasterAction action, Commands::Asker asker) {
+  std::atomic<ipc::Leaving>& leaving = state_->header().leaving;
+  const auto refuse_if_leaving = [&] {
+    if (stop_ == Stop::kNo) return false;
+    commands_.answer(asker, false,
+                     upgraded_ ? "another program has taken over" : "Weir is stopping");
+    return true;
+  };
+  switch (action) {
+    case ipc::MasterAction::kReload:
+      if (refuse_if_leaving()) return;
+      commands_.wait_for_reload(asker);
+      reload_wanted_ = true;
+      return;
+    case ipc::MasterAction::kUpgrade:
+      if (refuse_if_leaving()) return;
+      commands_.wait_for_upgrade(asker);
+      return start_upgrade();
+    case ipc::MasterAction::kDrain:
+    case ipc::MasterAction::kUndrain:
+      if (refuse_if_leaving()) return;
+      leaving.store(
+          action == ipc::MasterAction::kDrain ? ipc::Leaving::kDrained : ipc::Leaving::kNo,
+          std::memory_order_relaxed);
+      LogLine(LogLevel::kNotice, action == ipc::MasterAction::kDrain
+                                     ? "/readyz says no from now on, as ordered; clients are served"
+                                     : "/readyz says again what is");
+      break;
+    case ipc::MasterAction::kReopen:
+      reopen_logs(*config_, pool_);
+      break;
+    case ipc::MasterAction::kQuit:
+      signals_.put(SIGQUIT);
+      break;
+    case ipc::MasterAction::kStop:
+      signals_.put(SIGTERM);
+      break;
   }
-  LogLine(LogLevel::kNotice, access ? "access log reopened" : "log reopened");
+  commands_.answer(asker, true, "");
 }
 
 void Master::start_upgrade() {
   if (stop_ != Stop::kNo || upgrade_.running()) return;
+  const auto refuse = [this](const std::string& why) {
+    LogLine(LogLevel::kError, "no upgrade").field("error", why);
+    commands_.upgrade_ended(false, why);
+  };
   Generation* current = generations_.current();
-  if (current == nullptr || options_.argv == nullptr) return;
+  if (current == nullptr || options_.argv == nullptr) return refuse("Weir is not up yet");
   const std::string pid_path = options_.pid_file.path();
-  if (auto renamed = options_.pid_file.rename(pid_path + ".oldbin"); !renamed) {
-    LogLine(LogLevel::kError, "no upgrade").field("error", renamed.error().text);
-    return;
+  if (auto renamed = options_.pid_file.rename(pid_path + std::string(kOldSuffix)); !renamed) {
+    return refuse(renamed.error().text);
   }
-  const Upgrade::Legacy legacy{flow_service_.lock_fd(), state_->state_fd()};
+  const Upgrade::Legacy legacy{flow_service_.lock_fd(), state_->state_fd(), control_socket_.fd()};
   if (auto started = upgrade_.start(options_.argv, current->sockets, legacy); !started) {
-    LogLine(LogLevel::kError, "no upgrade").field("error", started.error().text);
     static_cast<void>(options_.pid_file.rename(pid_path));
-    return;
+    return refuse(started.error().text);
   }
+  upgrade_until_ms_ = monotonic_ms() + config_->worker_ready_timeout + kUpgradeSlackMs;
   // Should that fail, each beat asks.
   static_cast<void>(pool_.watch_input(upgrade_.fd(), kUpgradeToken));
-  LogLine(LogLevel::kNotice, "upgrade: the new program starts").field("pid", upgrade_.child());
+  LogLine(LogLevel::kNotice, "upgrade: the new program starts").field("pid", upgrade_.successor());
 }
 
 void Master::on_upgrade_news() {
@@ -344,10 +377,13 @@ void Master::on_upgrade_news() {
     case Upgrade::News::kNone:
       return;
     case Upgrade::News::kFailed: {
-      LogLine(LogLevel::kError, "upgrade failed, the new program ended; going on with this one");
+      const std::string why = upgrade_.last_words().empty()
+                                  ? "it ended, or was ended, before it was up; its log says more"
+                                  : upgrade_.last_words();
+      LogLine(LogLevel::kError, "upgrade failed, going on with this program").field("reason", why);
+      commands_.upgrade_ended(false, why);
       std::string path = options_.pid_file.path();
-      const std::string_view suffix = ".oldbin";
-      if (path.size() > suffix.size()) path.resize(path.size() - suffix.size());
+      if (path.size() > kOldSuffix.size()) path.resize(path.size() - kOldSuffix.size());
       static_cast<void>(options_.pid_file.rename(path));
       return;
     }
@@ -355,7 +391,11 @@ void Master::on_upgrade_news() {
       break;
   }
   LogLine(LogLevel::kNotice, "upgrade: the new program is up, this one finishes its sessions")
+      .field("pid", upgrade_.successor())
       .field("sessions", registry_->sessions());
+  commands_.upgrade_ended(true, "pid " + std::to_string(upgrade_.successor()));
+  notifier_.retire();
+  next_watchdog_ms_ = 0;
   stop_ = Stop::kGraceful;
   upgraded_ = true;
   const std::uint64_t limit = config_->worker_shutdown_timeout;

@@ -12,12 +12,15 @@
 #include "common/config/config.h"
 #include "ipc/messages.h"
 #include "ipc/state_writer.h"
+#include "supervisor/commands.h"
+#include "supervisor/control_socket.h"
 #include "supervisor/flow_service.h"
 #include "supervisor/generation.h"
 #include "supervisor/notify.h"
 #include "supervisor/pid_file.h"
 #include "supervisor/registry.h"
 #include "supervisor/signal_inbox.h"
+#include "supervisor/socket_store.h"
 #include "supervisor/upgrade.h"
 #include "supervisor/worker_forks.h"
 #include "supervisor/worker_kinds.h"
@@ -31,11 +34,14 @@ struct MasterOptions {
   Environment environment;
   std::span<const WorkerKindRow> kinds;
   char** argv = nullptr;    // for an upgrade in place
-  UniqueFd ready;           // one byte is written here when the service is up
-  ListenSockets inherited;  // of the master that this one replaces
-  UniqueFd handover;        // its sessions come here; invalid: it replaces none
-  UniqueFd session_lock;    // of the session file, from that master
-  UniqueFd old_state;       // its origins and routes
+  UniqueFd ready;           // kServiceUp is written here, or why the service does not come up
+  ListenSockets inherited;  // of the master that this one replaces, or was stored by an earlier one
+  SocketStore store;
+  UniqueFd predecessor;   // a pidfd of the master that this one replaces
+  UniqueFd handover;      // its sessions come here; invalid: it replaces none
+  UniqueFd session_lock;  // of the session file, from that master
+  UniqueFd old_state;     // its origins and routes
+  UniqueFd control;       // its control socket
   PidFile pid_file;
 };
 
@@ -67,11 +73,12 @@ class Master {
   void run_timers(std::uint64_t now_ms);
   void beat(std::uint64_t now_ms);
   void begin_stop(Stop how);
-  void reopen_log();
-  void pass_log(ipc::LogKind kind, int fd);
+  void report_status();
+  void carry_out(ipc::MasterAction action, Commands::Asker asker);
   void start_upgrade();
   void on_upgrade_news();
-  bool finished() const { return stop_ != Stop::kNo && pool_.size() == 0; }
+  // The last one to leave is the one that the service manager looks at.
+  bool finished() const { return stop_ != Stop::kNo && pool_.size() == 0 && !predecessor_.lives(); }
 
   // generations.cc
   void reload();
@@ -89,7 +96,7 @@ class Master {
   void cap_generations();
   void drop_empty_generations();
   void generation_timers(std::uint64_t now_ms);
-  bool stays_for_flows(ipc::WorkerKind kind) const;
+  bool stays_to_the_end(ipc::WorkerKind kind) const;
   void quit_last_workers();
 
   // processes.cc
@@ -111,19 +118,22 @@ class Master {
   FlowService flow_service_;
   std::optional<WorkerMessages> messages_;
   WorkerPool pool_;
+  Commands commands_;
   WorkerForks forks_;
+  ControlSocket control_socket_;
   Generations generations_;
   bool upgraded_ = false;  // a new master runs, this one finishes
   Upgrade upgrade_;
+  std::uint64_t upgrade_until_ms_ = 0;
+  Predecessor predecessor_;
   std::uint32_t next_generation_ = 1;
   bool reload_wanted_ = false;
   bool failed_to_start_ = false;
+  std::string reload_trouble_;  // of the last one; empty: it went well
   Stop stop_ = Stop::kNo;
+  std::uint64_t stop_by_ms_ = 0;
   std::uint64_t next_beat_ms_ = 0;
   std::uint64_t next_watchdog_ms_ = 0;
 };
-
-// Opens the error and the access log. On an error the logs of `running`, if any, are in use again.
-Result<void> open_logs(const Config& config, const Config* running);
 
 }  // namespace weir

@@ -35,7 +35,7 @@ Notifier::Notifier() : socket_(variable("NOTIFY_SOCKET")) {
   if (interval_us != 0 && ours) watchdog_ms_ = interval_us / 2000 + 1;
 }
 
-void Notifier::send(const std::string& text) const {
+void Notifier::send(const std::string& text, int fd_to_pass) const {
   sockaddr_un address{};
   if (socket_.empty() || socket_.size() >= sizeof address.sun_path) return;
   address.sun_family = AF_UNIX;
@@ -44,23 +44,57 @@ void Notifier::send(const std::string& text) const {
   UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return;
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_.size());
-  // sockaddr_un passed as the C interface wants it. A service manager that does not listen is no
-  // reason to stop.
-  [[maybe_unused]] const ssize_t sent =
-      ::sendto(fd.get(), text.data(), text.size(), MSG_NOSIGNAL,
-               reinterpret_cast<const sockaddr*>(&address), length);
+  iovec bytes{const_cast<char*>(text.data()), text.size()};  // the C interface; it is only read
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = length;
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  if (fd_to_pass >= 0) {
+    message.msg_control = space;
+    message.msg_controllen = sizeof space;
+    cmsghdr* const control = CMSG_FIRSTHDR(&message);
+    control->cmsg_level = SOL_SOCKET;
+    control->cmsg_type = SCM_RIGHTS;
+    control->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(control), &fd_to_pass, sizeof(int));
+  }
+  // A service manager that does not listen is no reason to stop.
+  [[maybe_unused]] const ssize_t sent = ::sendmsg(fd.get(), &message, MSG_NOSIGNAL);
 }
 
-void Notifier::ready(std::string_view status) const {
-  send("READY=1\nMAINPID=" + std::to_string(::getpid()) + "\nSTATUS=" + std::string(status));
+void Notifier::ready(std::string_view status) {
+  status_ = status;
+  send("READY=1\nMAINPID=" + std::to_string(::getpid()) + "\nSTATUS=" + status_);
+}
+
+void Notifier::status(std::string_view text) {
+  if (status_ == text) return;
+  status_ = text;
+  send("STATUS=" + status_);
+}
+
+void Notifier::retire() {
+  socket_.clear();
+  watchdog_ms_ = 0;
+}
+
+// FDPOLL=0: a UDP socket that has an error to report is no reason to throw it away.
+void Notifier::store(std::string_view name, int fd) const {
+  send("FDSTORE=1\nFDPOLL=0\nFDNAME=" + std::string(name), fd);
+}
+
+void Notifier::forget(std::string_view name) const {
+  send("FDSTOREREMOVE=1\nFDNAME=" + std::string(name));
 }
 
 void Notifier::reloading() const {
   send("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_us()));
 }
 
-void Notifier::stopping() const {
-  send("STOPPING=1");
+void Notifier::stopping(std::uint64_t at_most_ms) const {
+  send("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(at_most_ms * 1000));
 }
 
 void Notifier::watchdog() const {

@@ -12,16 +12,27 @@ class Notifier {
  public:
   // Takes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from the environment.
   Notifier();
-  void ready(std::string_view status) const;
+  bool has_manager() const { return !socket_.empty(); }
+  // Of this process, which is the main one from now on.
+  void ready(std::string_view status);
+  void status(std::string_view text);  // is sent when it differs from the last one
   void reloading() const;
-  void stopping() const;
+  // It may take so long.
+  void stopping(std::uint64_t at_most_ms) const;
   void watchdog() const;
   // How often watchdog() is due, in ms; 0: never.
   std::uint64_t watchdog_interval_ms() const { return watchdog_ms_; }
+  // The service goes on with another process: nothing that is said here is about it any more.
+  void retire();
+  // A descriptor that the manager keeps while this process does not live
+  // (sd_pid_notify_with_fds(3)).
+  void store(std::string_view name, int fd) const;
+  void forget(std::string_view name) const;
 
  private:
-  void send(const std::string& text) const;
+  void send(const std::string& text, int fd = -1) const;
   std::string socket_;
+  std::string status_;
   std::uint64_t watchdog_ms_ = 0;
 };
 

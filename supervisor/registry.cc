@@ -14,8 +14,7 @@ using ipc::origin_of;
 using ipc::OriginRef;
 using ipc::Role;
 
-constexpr std::uint64_t kPredecessorBeatMs = 10000;  // it beats each second
-constexpr std::uint64_t kSpareSessions = 65536;      // draining generations beside the current one
+constexpr std::uint64_t kSpareSessions = 65536;  // draining generations beside the current one
 
 bool valid_request(const ipc::RouteRequest& request) {
   return ipc::is_stream_key(request.key) &&
@@ -45,6 +44,10 @@ template <typename Counts>
 void count_down(Counts& counts, std::uint64_t key) {
   const auto found = counts.find(key);
   if (found != counts.end() && --found->second == 0) counts.erase(found);
+}
+
+bool has_sessions(const ipc::StreamHead& stream) {
+  return stream.publishers > 0 || stream.players > 0;
 }
 
 }  // namespace
@@ -452,8 +455,12 @@ void Registry::forget_idle_streams(std::uint64_t now_ms) {
     const ipc::StreamHead record = state_.stream_head(slot);
     if (record.is_held() || record.players > 0) continue;  // queued again when they have gone
     const std::uint64_t due = record.last_use_ms + stream_idle_ms_;
+    ipc::StreamHead there;
     if (due > now_ms) {
       queue_idle(slot, due);
+    } else if (predecessor_ && predecessor_->find_stream(state_.stream(slot).key_text(), there) &&
+               has_sessions(there)) {
+      queue_idle(slot, now_ms + stream_idle_ms_);
     } else {
       LogLine(LogLevel::kDebug, "idle stream forgotten")
           .field("stream", state_.stream(slot).key_text());
@@ -465,11 +472,15 @@ void Registry::forget_idle_streams(std::uint64_t now_ms) {
 void Registry::tick(std::uint64_t now_ms) {
   origins_.tick(now_ms);
   named_origins_.tick(now_ms, predecessor_.has_value());
-  forget_idle_streams(now_ms);
-  if (predecessor_ && now_ms > kPredecessorBeatMs + predecessor_->header().heartbeat_ms.load(
-                                                        std::memory_order_relaxed)) {
-    predecessor_.reset();
+  if (predecessor_ && !ipc::beats(*predecessor_, now_ms)) predecessor_.reset();
+  // Streams whose sessions go on through the old program have their rows here, too.
+  if (predecessor_) {
+    ipc::each_stream(*predecessor_, [&](const ipc::StreamRecord& stream) {
+      if (!has_sessions(stream) || state_.find_stream(stream.key_text()) != ipc::kNoSlot) return;
+      add_predecessors_stream(stream.key_text(), now_ms);
+    });
   }
+  forget_idle_streams(now_ms);
 }
 
 void Registry::apply(const Config& config, std::uint64_t now_ms) {

@@ -75,6 +75,7 @@ class Registry {
   // TTLs, ends of ejections, idle streams. Call each second and at origins().next_timer_ms().
   void tick(std::uint64_t now_ms);
   std::size_t sessions() const { return sessions_.size(); }
+  bool has_predecessor() const { return predecessor_.has_value(); }
 
  private:
   using Origin = Origins::Origin;

@@ -26,9 +26,10 @@ Result<void> WorkerForks::set_up(const Config& config, std::uint64_t serial) {
   return {};
 }
 
-void WorkerForks::share(ipc::StateWriter& state, int flows) {
+void WorkerForks::share(ipc::StateWriter& state, int flows, int control_socket) {
   state_ = &state;
   flows_ = flows;
+  control_socket_ = control_socket;
 }
 
 Result<void> WorkerForks::spawn(Generation& generation, Seat& seat) {
@@ -86,6 +87,11 @@ void WorkerForks::enter_child(Generation& generation, const Seat& seat, std::uin
   context.counters = state_->counters().page(page);
   context.all_counters = state_->counters().all();
   context.flows.reset(flows_);
+  context.master_uid = ::geteuid();
+  if (context.kind == ipc::WorkerKind::kControl) {
+    context.control.reset(control_socket_);
+    context.old_state.reset(old_state_.get());
+  }
   for (const SharedListenSocket& socket : seat.sockets) {
     const bool udp = socket->transport == Transport::kUdp;
     (udp ? context.udp_sockets : context.listeners).emplace_back(socket->fd.get());

@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "ipc/command_messages.h"
 
 namespace weir {
 namespace {
@@ -55,6 +56,10 @@ void WorkerMessages::dispatch_request(WorkerProcess& process, std::uint32_t page
            [&](const auto& m) { return registry_.origins().register_origin(m, now); });
   } else if (type == ipc::MessageType::kOriginCommand) {
     answer(ipc::OriginCommand{}, [&](const auto& m) { return registry_.origins().command(m); });
+  } else if (type == ipc::MessageType::kMasterCommand) {
+    ipc::MasterCommand command;
+    if (!ipc::decode(bytes, command)) return log_dropped(process, type, "malformed");
+    command_(command.action, {page, command.header.request});
   } else {
     dispatch_session(process, page, type, bytes);
   }

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <utility>
 
+#include "supervisor/commands.h"
 #include "supervisor/flows.h"
 #include "supervisor/registry.h"
 #include "supervisor/worker_pool.h"
@@ -12,8 +15,10 @@ namespace weir {
 
 class WorkerMessages {
  public:
-  WorkerMessages(Registry& registry, Flows& flows, WorkerPool& pool)
-      : registry_(registry), flows_(flows), pool_(pool) {}
+  // What is asked of the master itself.
+  using Command = std::function<void(ipc::MasterAction, Commands::Asker)>;
+  WorkerMessages(Registry& registry, Flows& flows, WorkerPool& pool, Command command)
+      : registry_(registry), flows_(flows), pool_(pool), command_(std::move(command)) {}
 
   // True: it is READY, and nothing has been done about it.
   bool dispatch(WorkerProcess& process, std::uint32_t page, ByteView bytes);
@@ -28,6 +33,7 @@ class WorkerMessages {
   Registry& registry_;
   Flows& flows_;
   WorkerPool& pool_;
+  Command command_;
 };
 
 }  // namespace weir

@@ -21,6 +21,8 @@
 namespace weir {
 namespace {
 
+constexpr const char* kNobody = "nobody";
+
 struct ArgumentArea {
   char* begin = nullptr;
   std::size_t size = 0;
@@ -49,6 +51,8 @@ void close_what_is_the_masters(const ipc::WorkerContext& context, const Config& 
   std::vector<int> keep = {
       STDIN_FILENO,    STDOUT_FILENO,         STDERR_FILENO,       log_fd(),
       access_log_fd(), context.channel.get(), context.state.get(), context.flows.get()};
+  keep.push_back(context.control.get());
+  keep.push_back(context.old_state.get());
   for (const UniqueFd& listener : context.listeners) keep.push_back(listener.get());
   for (const UniqueFd& socket : context.udp_sockets) keep.push_back(socket.get());
   close_others(std::move(keep));
@@ -146,16 +150,18 @@ Result<WorkerUser> find_worker_user(const Config& config) {
   WorkerUser found;
   if (::geteuid() != 0) return found;
   const passwd* user = ::getpwnam(config.user.c_str());
-  if (user == nullptr && config.user == Config{}.user) user = ::getpwnam("nobody");
+  if (user == nullptr && config.user == Config{}.user) user = ::getpwnam(kNobody);
   if (user == nullptr) return fail("user " + config.user + " does not exist");
   found.drop = true;
   found.uid = user->pw_uid;
   found.gid = user->pw_gid;
   found.name = user->pw_name;
+  found.own_group = found.name != kNobody;
   if (!config.group.empty()) {
     const group* wanted = ::getgrnam(config.group.c_str());
     if (wanted == nullptr) return fail("group " + config.group + " does not exist");
     found.gid = wanted->gr_gid;
+    found.own_group = true;
   }
   return found;
 }

@@ -25,6 +25,7 @@ struct WorkerUser {
   bool drop = false;  // false: stay as the master is (it is not root)
   uid_t uid = 0;
   gid_t gid = 0;
+  bool own_group = false;  // its group is not one that others have, too
   std::string name;
 };
 Result<WorkerUser> find_worker_user(const Config& config);

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "common/base/version.h"
+#include "ipc/origin_walk.h"
 #include "workers/control/json.h"
 #include "workers/control/registration.h"
 #include "workers/control/session_views.h"
@@ -53,6 +54,11 @@ constexpr std::array<Counter, 4> kCrossSiteCounters = {
     Counter::kApiForeignHost, Counter::kApiForeignOrigin, Counter::kApiOtherSite,
     Counter::kApiSilentBrowser};
 
+std::string who(const HttpRequest& request) {
+  if (request.caller == Caller::kNetwork) return to_string(request.peer);
+  return "uid " + std::to_string(request.uid);
+}
+
 bool is_read(http::Method method) {
   return method == http::Method::kGet || method == http::Method::kHead;
 }
@@ -86,7 +92,12 @@ Api::Api(const ipc::StateView& state, const ipc::FlowView* flows,
       counters_(counters),
       settings_(std::move(settings)),
       master_(std::move(master)),
-      respond_(std::move(respond)) {}
+      respond_(std::move(respond)),
+      commands_(master_.send_master_command,
+                [this](http::ConnHandle client, const HttpResponse& response) {
+                  if (response.status >= 400) counters_.add(Counter::kApiErrors);
+                  respond_(client, response);
+                }) {}
 
 HttpResponse Api::refuse(int status, std::string_view why) {
   counters_.add(Counter::kApiErrors);
@@ -153,8 +164,13 @@ std::string Api::path_for_log(const HttpRequest& request) const {
   return "(has the token in it)";
 }
 
-// Whoever knows the token is no page of another site; whoever needs none could be one.
+// Whoever knows the token is no page of another site; whoever needs none could be one. No page
+// reaches the control socket.
 std::optional<HttpResponse> Api::refuse_stranger(const HttpRequest& request) {
+  if (request.caller == Caller::kOperator) return std::nullopt;
+  if (request.caller == Caller::kStranger) {
+    return make_error(403, api_code::kForbidden, "this user may not use the control socket");
+  }
   if (carries_token(request)) return std::nullopt;
   if (!needs_token(request)) return refuse_other_site(request);
   const std::string why = settings_.token.empty() ? "control.register_from has not this address"
@@ -192,15 +208,16 @@ bool Api::route(const HttpRequest& request, http::ConnHandle token, HttpResponse
     Handler handler;
     bool open;  // without token
   };
-  static constexpr std::array<Read, 9> kReads = {{{"/healthz", &Api::healthz, true},
-                                                  {"/readyz", &Api::readyz, true},
-                                                  {"/metrics", &Api::metrics, false},
-                                                  {"/api/v1/versions", &Api::versions, false},
-                                                  {"/api/v1/origins", &Api::origins, false},
-                                                  {"/api/v1/streams", &Api::streams, false},
-                                                  {"/api/v1/sessions", &Api::sessions, false},
-                                                  {"/api/v1/workers", &Api::workers, false},
-                                                  {"/api/v1/summaries", &Api::summaries, false}}};
+  static constexpr std::array<Read, 10> kReads = {{{"/healthz", &Api::healthz, true},
+                                                   {"/readyz", &Api::readyz, true},
+                                                   {"/metrics", &Api::metrics, false},
+                                                   {"/api/v1/versions", &Api::versions, false},
+                                                   {"/api/v1/origins", &Api::origins, false},
+                                                   {"/api/v1/streams", &Api::streams, false},
+                                                   {"/api/v1/sessions", &Api::sessions, false},
+                                                   {"/api/v1/workers", &Api::workers, false},
+                                                   {"/api/v1/config", &Api::config, false},
+                                                   {"/api/v1/summaries", &Api::summaries, false}}};
   std::string_view path = request.path;
   if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
   const auto* read = std::find_if(kReads.begin(), kReads.end(),
@@ -214,6 +231,9 @@ bool Api::route(const HttpRequest& request, http::ConnHandle token, HttpResponse
   if (read != kReads.end()) {
     response = is_read(request.method) ? (this->*read->handler)(request) : bad_method("GET, HEAD");
     return false;
+  }
+  if (const auto action = MasterCommands::action_of(path)) {
+    return commands_.order(request, *action, token, response);
   }
   if (path == kRegisterPath) return register_origin(request, token, response);
   if (path.substr(0, kOriginsPrefix.size()) == kOriginsPrefix) {
@@ -252,7 +272,7 @@ HttpResponse Api::route_session(const HttpRequest& request, std::string_view id)
   }
   LogLine(LogLevel::kNotice, "session is ended by the API")
       .session(flow.session)
-      .field("by", to_string(request.peer));
+      .field("by", who(request));
   add_text(json.get(), "session", flow_id(*ref));
   return answer(json.get());
 }
@@ -378,6 +398,7 @@ void Api::on_reply(const ipc::Reply& reply) {
 }
 
 void Api::expire(std::uint64_t now_ms) {
+  commands_.expire(now_ms);
   for (auto it = pending_.begin(); it != pending_.end();) {
     if (now_ms < it->second.deadline_ms) {
       ++it;
@@ -404,6 +425,11 @@ HttpResponse Api::origins(const HttpRequest& request) {
   return answer(origins_page(state_, *page, monotonic_ms()).get());
 }
 
+const ipc::StateView* Api::before() const {
+  const ipc::StateView* const state = settings_.before;
+  return state != nullptr && ipc::beats(*state, monotonic_ms()) ? state : nullptr;
+}
+
 HttpResponse Api::streams(const HttpRequest& request) {
   if (auto key = query_value(request.query, "key")) {
     ipc::StreamRecord stream;
@@ -423,12 +449,12 @@ HttpResponse Api::streams(const HttpRequest& request) {
     add_number(json.get(), "total", 1);
     add_number(json.get(), "start", 0);
     cJSON* list = add_child(json.get(), "streams", make_array());
-    append(list, stream_row(state_, stream, monotonic_ms()));
+    append(list, stream_row(state_, stream, monotonic_ms(), before()));
     return answer(json.get());
   }
   const auto page = parse_page(request.query, settings_.page_size_max);
   if (!page) return make_error(400, api_code::kBadParameter, page.error());
-  return answer(streams_page(state_, *page, monotonic_ms()).get());
+  return answer(streams_page(state_, *page, monotonic_ms(), before()).get());
 }
 
 HttpResponse Api::sessions(const HttpRequest& request) {
@@ -460,7 +486,25 @@ HttpResponse Api::healthz(const HttpRequest&) {
   return answer(json.get());
 }
 
+// What a machine's own operators may see, and nobody else: it names files, networks and origins.
+HttpResponse Api::config(const HttpRequest& request) {
+  if (request.caller != Caller::kOperator) {
+    return make_error(403, api_code::kForbidden,
+                      "this is answered over the control socket only; use weirctl");
+  }
+  HttpResponse response;
+  response.content_type = "text/plain; charset=utf-8";
+  response.body = settings_.config;
+  return response;
+}
+
 HttpResponse Api::readyz(const HttpRequest&) {
+  const ipc::Leaving leaving = state_.header().leaving.load(std::memory_order_relaxed);
+  if (leaving != ipc::Leaving::kNo) {
+    return make_error(
+        503, api_code::kNotReady,
+        leaving == ipc::Leaving::kStopping ? "stopping" : "drained: `weirctl undrain` ends that");
+  }
   if (state_.header().generation.load(std::memory_order_relaxed) == 0) {
     return make_error(503, api_code::kNotReady, "the first workers are not all ready yet");
   }

@@ -19,6 +19,7 @@
 #include "ipc/messages.h"
 #include "ipc/route_reader.h"
 #include "workers/control/http_message.h"
+#include "workers/control/master_commands.h"
 #include "workers/core/http_connection.h"
 
 namespace weir::control {
@@ -31,6 +32,9 @@ struct ApiSettings {
   std::optional<std::int64_t> certificate_end;  // Unix time: the first of the certificates ends
   route::Aliases aliases;                       // of names that are asked for
   OwnHosts hosts;
+  std::string config;  // the effective one as text, without secrets
+  // The state of the program that this one replaces; null: there is none.
+  const ipc::StateView* before = nullptr;
 };
 
 class Api {
@@ -40,6 +44,7 @@ class Api {
     std::function<std::uint32_t(ipc::OriginRegister&)> send_register;
     std::function<std::uint32_t(ipc::OriginCommand&)> send_command;
     std::function<bool(ipc::FlowEnd&)> send_flow_end;  // has no answer
+    MasterCommands::Send send_master_command;
   };
   using Respond = std::function<void(http::ConnHandle, const HttpResponse&)>;
 
@@ -50,6 +55,7 @@ class Api {
 
   void on_request(const HttpRequest& request, http::ConnHandle token);
   void on_reply(const ipc::Reply& reply);
+  void on_command_news(const ipc::CommandNews& news) { commands_.on_news(news); }
   // Answers what the master has not answered in time.
   void expire(std::uint64_t now_ms);
   // The answer to what the HTTP server refuses by itself.
@@ -65,6 +71,7 @@ class Api {
   };
   using Handler = HttpResponse (Api::*)(const HttpRequest&);
 
+  const ipc::StateView* before() const;  // null when it has ended
   bool carries_token(const HttpRequest& request) const;
   bool needs_token(const HttpRequest& request) const;
   std::string path_for_log(const HttpRequest& request) const;
@@ -91,6 +98,7 @@ class Api {
   HttpResponse summaries(const HttpRequest& request);
   HttpResponse healthz(const HttpRequest& request);
   HttpResponse readyz(const HttpRequest& request);
+  HttpResponse config(const HttpRequest& request);
   HttpResponse metrics(const HttpRequest& request);
 
   const ipc::StateView& state_;
@@ -103,6 +111,7 @@ class Api {
   LogBudget refusals_{10};
   LogBudget cross_site_{10};
   std::unordered_map<std::uint32_t, Pending> pending_;  // bounded by the open connections
+  MasterCommands commands_;
 };
 
 }  // namespace weir::control

@@ -1,5 +1,8 @@
 #include "workers/control/api_room.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <memory>
 #include <utility>
 
@@ -7,6 +10,21 @@
 #include "common/net/tcp.h"
 
 namespace weir::control {
+
+namespace {
+
+// Members of the workers' group may use the control socket, and a worker that was broken into is
+// one: its user may not, unless the master has no other.
+void name_caller(int fd, std::uint32_t master_uid, HttpRequest& request) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  request.caller = Caller::kStranger;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;
+  request.uid = peer.uid;
+  if (peer.uid != ::getuid() || peer.uid == master_uid) request.caller = Caller::kOperator;
+}
+
+}  // namespace
 
 struct ApiRoom::ApiExchange : http::Exchange {
   explicit ApiExchange(http::Exchange&& basics) : http::Exchange(std::move(basics)) {}
@@ -28,6 +46,7 @@ bool ApiRoom::begin(std::uint32_t index, const http::RequestHead& head, http::Ex
   request.authorization = head.fields.get(http::HeaderId::kAuthorization);
   request.peer = conn.client;
   request.source = read_source(head, net::local_address(conn.side.fd.get()));
+  if (conn.port->local) name_caller(conn.side.fd.get(), master_uid_, request);
   conn.exchange = std::move(exchange);
   server_.collect_body(index, head, limits::kRegisterBodyBytes);
   return true;

@@ -17,7 +17,9 @@ inline constexpr std::string_view kJson = "application/json";
 
 class ApiRoom : public http::Room {
  public:
-  ApiRoom(http::Server& server, Api& api) : server_(server), api_(api) {}
+  // `master_uid`: the workers' user, if it is another one, may not order anything about.
+  ApiRoom(http::Server& server, Api& api, std::uint32_t master_uid)
+      : server_(server), api_(api), master_uid_(master_uid) {}
 
   // Api's answer. `client` may have gone.
   void respond(http::ConnHandle client, const HttpResponse& response);
@@ -31,6 +33,7 @@ class ApiRoom : public http::Room {
 
   http::Server& server_;
   Api& api_;
+  std::uint32_t master_uid_;
 };
 
 }  // namespace weir::control

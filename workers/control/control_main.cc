@@ -35,7 +35,8 @@ constexpr std::uint64_t kExpireMs = 250;
 constexpr std::uint64_t kWatchMs = 1000;
 constexpr std::uint64_t kFreshMs = 3000;   // to ask, when the worker leaves
 constexpr std::uint64_t kLingerMs = 2000;  // until a refused client has read why
-constexpr std::size_t kMaxFields = 64;     // in one request
+constexpr std::uint64_t kLastWordsMs = 100;
+constexpr std::size_t kMaxFields = 64;  // in one request
 
 constexpr std::pair<EndReason, Counter> kEnds[] = {
     {EndReason::kDone, Counter::kApiEndDone},
@@ -77,11 +78,13 @@ class ControlWorker {
   void tell_end(const ipc::FlowEnded& ended);
   void drain();
   void on_timer();
+  void quit();
   void maybe_leave();
   void leave() { event_base_loopexit(base_, nullptr); }
 
   event_base* base_;
   ipc::StateView state_;
+  std::optional<ipc::StateView> before_;  // of the program that this one replaces
   std::optional<ipc::FlowView> flows_;
   ipc::Counters counters_;
   ipc::CountersView all_counters_;
@@ -103,8 +106,17 @@ class ControlWorker {
   bool draining_ = false;
 };
 
-ApiSettings api_settings(const Config& config) {
+// One of another layout is none.
+std::optional<ipc::StateView> map_before(int fd) {
+  if (fd < 0) return std::nullopt;
+  auto state = ipc::StateView::map(fd);
+  if (!state) return std::nullopt;
+  return std::move(*state);
+}
+
+ApiSettings api_settings(const Config& config, const std::optional<ipc::StateView>& before) {
   ApiSettings settings;
+  settings.before = before ? &*before : nullptr;
   settings.token = config.control.token;
   settings.register_from = parse_networks(config.control.register_from).value_or(NetworkList{});
   settings.hosts.named = parse_host_list(config.control.hosts).value_or(HostList{});
@@ -114,6 +126,7 @@ ApiSettings api_settings(const Config& config) {
   settings.page_size_max = static_cast<std::uint64_t>(config.control.page_size_max);
   settings.needs_rtmp_worker = config.rtmp.enabled;
   settings.aliases = route::aliases_of(config.aliases);
+  settings.config = print_config(config);
   for (const CertificateConfig& each : config.certificates) {
     const auto end = net::certificate_expiry(each.tls);
     if (end && (!settings.certificate_end || *end < *settings.certificate_end)) {
@@ -121,6 +134,12 @@ ApiSettings api_settings(const Config& config) {
     }
   }
   return settings;
+}
+
+std::vector<UniqueFd> listeners_of(ipc::WorkerContext& context) {
+  std::vector<UniqueFd> all = std::move(context.listeners);
+  if (context.control) all.push_back(std::move(context.control));
+  return all;
 }
 
 std::optional<ipc::FlowView> map_flows(int fd) {
@@ -151,25 +170,27 @@ ControlWorker::ControlWorker(event_base* base, ipc::WorkerContext&& context, con
                              ipc::CountersView&& all_counters)
     : base_(base),
       state_(std::move(state)),
+      before_(map_before(context.old_state.get())),
       flows_(map_flows(context.flows.get())),
       counters_(std::move(counters)),
       all_counters_(std::move(all_counters)),
       next_session_(context.first_session),
       link_(base, std::move(context.channel), context.kind, counters_,
             {[this](ipc::MessageType type, ByteView bytes) { on_message(type, bytes); },
-             [this](std::uint64_t) { drain(); }, [this] { leave(); }}),
+             [this](std::uint64_t) { drain(); }, [this] { quit(); }}),
       tls_(make_tls_server(config, context.tickets, net::Alpn::kHttp)),
-      api_(state_, flows_ ? &*flows_ : nullptr, all_counters_, counters_, api_settings(config),
+      api_(state_, flows_ ? &*flows_ : nullptr, all_counters_, counters_,
+           api_settings(config, before_),
            {[this](ipc::OriginRegister& message) { return ask(message); },
             [this](ipc::OriginCommand& message) { return ask(message); },
-            [this](ipc::FlowEnd& message) { return link_.send(message); }},
+            [this](ipc::FlowEnd& message) { return link_.send(message); },
+            [this](ipc::MasterCommand& message) { return ask(message); }},
            [this](http::ConnHandle client, const HttpResponse& response) {
              room_.respond(client, response);
            }),
-      server_(base, std::move(context.listeners), http_settings(config), kMeters, tls_.get(),
-              counters_, next_session_,
-              {[this] { maybe_leave(); }, [] {}, [] { return std::uint64_t{0}; }}),
-      room_(server_, api_),
+      server_(base, listeners_of(context), http_settings(config), kMeters, tls_.get(), counters_,
+              next_session_, {[this] { maybe_leave(); }, [] {}, [] { return std::uint64_t{0}; }}),
+      room_(server_, api_, context.master_uid),
       prober_(base, config, state_, counters_,
               [this](ipc::ProbeResult& result) { link_.send(result); }),
       learner_(base, config, state_, counters_,
@@ -216,7 +237,13 @@ void ControlWorker::add_ports(const Config& config) {
   server_.add_port(port);
   port.listen = config.control.tls_listen;
   port.tls = true;
-  if (!port.listen.empty()) server_.add_port(std::move(port));
+  if (!port.listen.empty()) server_.add_port(port);
+  port.listen = {};
+  port.tls = false;
+  port.local = true;
+  port.proxy_protocol = false;
+  port.access = {};
+  server_.add_port(std::move(port));
 }
 
 void ControlWorker::run() {
@@ -230,8 +257,12 @@ void ControlWorker::on_message(ipc::MessageType type, ByteView bytes) {
   ipc::Reply reply;
   ipc::FlowEnded ended;
   ipc::ProbeNow probe;
+  ipc::CommandNews news;
   if (type == ipc::MessageType::kProbeNow && ipc::decode(bytes, probe)) prober_.probe_now(probe);
   if (type == ipc::MessageType::kReply && ipc::decode(bytes, reply)) api_.on_reply(reply);
+  if (type == ipc::MessageType::kCommandNews && ipc::decode(bytes, news)) {
+    api_.on_command_news(news);
+  }
   if (type == ipc::MessageType::kFlowEnded && ipc::decode(bytes, ended)) tell_end(ended);
 }
 
@@ -255,6 +286,13 @@ void ControlWorker::drain() {
   named_answers_.stop();
   server_.drain();
   maybe_leave();
+}
+
+// At once, but for answers that are under way: whoever ordered the stop shall hear of it.
+void ControlWorker::quit() {
+  drain();
+  const timeval last = to_timeval(kLastWordsMs);
+  event_base_loopexit(base_, &last);
 }
 
 void ControlWorker::maybe_leave() {

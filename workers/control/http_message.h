@@ -1,6 +1,7 @@
 // A request of the System API as its handler sees it, and the answer to it. Plain values.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,10 @@ namespace weir::control {
 // SRS can send no header with its heartbeat, so a token may follow in the path.
 inline constexpr std::string_view kRegisterPath = "/api/v1/srs/register";
 
+// Who asks. Over the control socket that is a user of this machine: an operator, or somebody who
+// has no business there.
+enum class Caller : std::uint8_t { kNetwork, kOperator, kStranger };
+
 struct HttpRequest {
   http::Method method = http::Method::kOther;
   std::string path;   // as sent, without query and path_token
@@ -24,6 +29,8 @@ struct HttpRequest {
   std::string body;
   Endpoint peer;
   RequestSource source;
+  Caller caller = Caller::kNetwork;
+  std::uint32_t uid = 0;  // of a caller who is not kNetwork
 };
 
 struct HttpResponse {
@@ -55,7 +62,8 @@ inline constexpr int kNoAnswer = 2001;  // the master did not answer in time, or
 inline constexpr int kStatic = 2002;    // the origin stands in the configuration
 inline constexpr int kRefused = 2003;   // the master refused for another reason
 inline constexpr int kNotReady = 2004;
-inline constexpr int kBusy = 2005;  // too many connections
+inline constexpr int kForbidden = 1008;  // not for this caller
+inline constexpr int kBusy = 2005;       // too many connections
 }  // namespace api_code
 
 }  // namespace weir::control

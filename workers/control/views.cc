@@ -150,8 +150,14 @@ JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uin
   return row;
 }
 
-JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& stream,
-                   std::uint64_t now_ms) {
+JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& row_now,
+                   std::uint64_t now_ms, const ipc::StateView* before) {
+  ipc::StreamRecord stream = row_now;
+  ipc::StreamHead old;
+  if (before != nullptr && before->find_stream(stream.key_text(), old)) {
+    stream.publishers += old.publishers;
+    stream.players += old.players;
+  }
   JsonPtr row = make_object();
   cJSON* json = row.get();
   const std::string_view key = stream.key_text();
@@ -195,7 +201,8 @@ JsonPtr origins_page(const ipc::StateView& state, Page page, std::uint64_t now_m
   return answer;
 }
 
-JsonPtr streams_page(const ipc::StateView& state, Page page, std::uint64_t now_ms) {
+JsonPtr streams_page(const ipc::StateView& state, Page page, std::uint64_t now_ms,
+                     const ipc::StateView* before) {
   const auto& header = state.header();
   const std::uint64_t used = header.streams_used.load(std::memory_order_relaxed);
   JsonPtr answer = make_object();
@@ -205,7 +212,7 @@ JsonPtr streams_page(const ipc::StateView& state, Page page, std::uint64_t now_m
       header.stream_capacity, used, page,
       [&](std::uint32_t slot, ipc::StreamRecord& out) { return state.read_stream(slot, out); },
       [&](std::uint32_t, const ipc::StreamRecord& stream) {
-        append(list, stream_row(state, stream, now_ms));
+        append(list, stream_row(state, stream, now_ms, before));
       });
   return answer;
 }

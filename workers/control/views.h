@@ -22,11 +22,14 @@ std::string origin_id(ipc::OriginRef ref);
 std::optional<ipc::OriginRef> parse_origin_id(std::string_view text);
 
 JsonPtr origin_row(const ipc::OriginRecord& origin, std::uint32_t slot, std::uint64_t now_ms);
+// `before`: the state of the program that this one replaces, whose sessions are counted, too; null:
+// none lives.
 JsonPtr stream_row(const ipc::StateView& state, const ipc::StreamRecord& stream,
-                   std::uint64_t now_ms);
+                   std::uint64_t now_ms, const ipc::StateView* before = nullptr);
 // Whole answers, code 0.
 JsonPtr origins_page(const ipc::StateView& state, Page page, std::uint64_t now_ms);
-JsonPtr streams_page(const ipc::StateView& state, Page page, std::uint64_t now_ms);
+JsonPtr streams_page(const ipc::StateView& state, Page page, std::uint64_t now_ms,
+                     const ipc::StateView* before = nullptr);
 JsonPtr workers_answer(const ipc::StateView& state, const ipc::CountersView& counters);
 JsonPtr summaries_answer(const ipc::StateView& state, const ipc::CountersView& counters,
                          std::uint64_t now_wall_ms);

@@ -53,6 +53,7 @@ struct ErrorText {
 struct Port {
   Endpoint listen;
   bool tls = false;
+  bool local = false;  // a Unix socket, which has no address
   bool proxy_protocol = false;
   CorsMode cors = CorsMode::kOff;
   std::string_view protocol;  // for the access log; empty: http or https

@@ -1,5 +1,6 @@
 #include "workers/core/master_link.h"
 
+#include <csignal>
 #include <utility>
 
 #include "common/base/access_log.h"
@@ -25,6 +26,14 @@ MasterLink::MasterLink(event_base* base, UniqueFd channel, ipc::WorkerKind kind,
   beat_event_.reset(event_new(
       base, -1, EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<MasterLink*>(self)->on_beat(); }, this));
+  quit_signal_.reset(evsignal_new(
+      base, SIGTERM,
+      [](evutil_socket_t, short, void* self) {
+        LogLine(LogLevel::kNotice, "told to end by a signal");
+        static_cast<MasterLink*>(self)->handlers_.on_quit();
+      },
+      this));
+  add_or_end(quit_signal_.get());
   static constexpr timeval kEvery{ipc::kBeatMs / 1000, 0};
   add_or_end(beat_event_.get(), &kEvery);
 }

@@ -56,6 +56,7 @@ class MasterLink {
   EventPtr read_event_;
   EventPtr write_event_;
   EventPtr beat_event_;
+  EventPtr quit_signal_;  // SIGTERM, for a worker whose master is gone
   std::uint32_t last_request_ = 0;
   bool connected_ = true;
 };

@@ -78,7 +78,6 @@ class Weir:
         self.build = build or build_dir()
         self.wrapper = list(wrapper)
         self.name = name
-        self.env = {"WEIR_LEARN": "off", **(env or {})}  # fake origins count who asks them
         self.args = list(args)
         self.workers_wanted = workers
         self.rtmp_port = rtmp_port or free_port()
@@ -90,6 +89,9 @@ class Weir:
         self.dir = lab.path(f"{name}-{self.rtmp_port}")
         self.dir.mkdir()
         self.conf = self.dir / "weir.conf"
+        self.control_socket = self.dir / "ctl.sock"
+        # Fake origins count who asks them.
+        self.env = {"WEIR_LEARN": "off", "WEIR_CTL_SOCKET": str(self.control_socket), **(env or {})}
         self.rewrite(config, text)
         self.process = None
         if start:
