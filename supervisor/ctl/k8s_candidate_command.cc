@@ -148,7 +148,7 @@ Result<void> take_words(std::span<const char* const> words, CandidateOptions& ou
 
 class Run {
  public:
-  Run(CandidateOptions options, const std::function<int()>& reload)
+  Run(CandidateOptions options, const std::function<Result<void>()>& reload)
       : options_(std::move(options)), reload_(reload), api_(options_.access) {}
 
   int operator()();
@@ -165,7 +165,7 @@ class Run {
   void say_waiting(const std::string& reason);
 
   CandidateOptions options_;
-  const std::function<int()>& reload_;
+  const std::function<Result<void>()>& reload_;
   KubeApi api_;
   bool reload_wanted_ = false;
   std::string said_;
@@ -247,13 +247,13 @@ bool Run::write(const std::vector<std::string>& addresses) {
 // A Weir that is not there yet, or refuses, is told again with the next round.
 void Run::try_reload() {
   if (!reload_wanted_) return;
-  const int status = reload_();
-  reload_wanted_ = status != 0;
-  if (status == 0) {
+  const auto done = reload_();
+  reload_wanted_ = !done;
+  if (done) {
     LogLine(LogLevel::kNotice, "Weir has the candidate");
-  } else if (may_say("reload " + std::to_string(status))) {
+  } else if (may_say(done.error().text)) {
     LogLine(LogLevel::kWarn, "Weir has not taken the candidate, trying again")
-        .field("status", status);
+        .field("error", done.error().text);
   }
 }
 
@@ -344,7 +344,13 @@ const char* candidate_usage() {
          "  --ca FILE, --token FILE  else those of the service account\n";
 }
 
-int run_k8s_candidate(std::span<const char* const> words, const std::function<int()>& reload) {
+int run_k8s_candidate(std::span<const char* const> words,
+                      const std::function<Result<void>()>& reload) {
+  if (!words.empty() &&
+      (std::string_view(words[0]) == "-h" || std::string_view(words[0]) == "--help")) {
+    std::fputs(candidate_usage(), stdout);
+    return 0;
+  }
   auto options = parse_candidate_options(words, [](const char* name) { return std::getenv(name); });
   if (!options) {
     std::fprintf(stderr, "weirctl: k8s-candidate: %s\n%s", options.error().text.c_str(),

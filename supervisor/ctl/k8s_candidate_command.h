@@ -34,8 +34,9 @@ Result<CandidateOptions> parse_candidate_options(
     const std::function<const char*(const char* name)>& environment);
 const char* candidate_usage();
 
-// `words`: those behind `k8s-candidate`. `reload`: reloads the running Weir, as `weirctl reload`
-// does, and returns its exit code. The exit code: 0 written, 1 not (--timeout), 2 bad usage.
-int run_k8s_candidate(std::span<const char* const> words, const std::function<int()>& reload);
+// `words`: those behind `k8s-candidate`. `reload`: reloads the running Weir and waits for it; an
+// error says why it is not done. The exit code: 0 written, 1 not (--timeout), 2 bad usage.
+int run_k8s_candidate(std::span<const char* const> words,
+                      const std::function<Result<void>()>& reload);
 
 }  // namespace weir::ctl

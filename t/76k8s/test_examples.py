@@ -67,8 +67,9 @@ def test_values(lab, tmp_path):
         effective_config(lab.path(path.stem), config["data"])
 
 
-def test_sidecar_registers(built, lab):
-    """nginx-rtmp's sidecar, as it stands, against a Weir with a token; it ends at TERM."""
+def test_origins_register(built, lab):
+    """nginx-rtmp's sidecar, as it stands, against a Weir with a token; it ends at TERM. SRS's heartbeat by its URL, which is
+    all that it sends the token with."""
     weir = lab.weir(config={"control": {"token": "t0ken"}}, start=False)
     weir.token = "t0ken"
     weir.start(ready=False)  # it is not until an origin is there
@@ -83,3 +84,12 @@ def test_sidecar_registers(built, lab):
     script.wait_log("registered: 200")
     script.signal(15)
     assert script.wait(10) == 0
+
+    srs = of_kind(built["conf/examples/k8s/srs"], "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
+    (url,) = [e["value"] for e in srs["env"] if e["name"] == "SRS_HEARTBEAT_URL"]
+    path = url.removeprefix("http://weir-control:12025").replace("$(WEIR_TOKEN)", "t0ken")
+    weir.token = None
+    status, _ = weir.request(path, "POST", headers={"Host": "weir-control:12025"}, body="""{"device_id":"srs-1","ip":"127.0.0.1",
+        "server":"vid-8u0335m","service":"5p3r4797","pid":"1428","rtmp":["1935"],"http":["8080"],"api":["1985"],
+        "srt":["udp://0.0.0.0:10080"],"rtc":["udp://0.0.0.0:8000"]}""")
+    assert status == 200
