@@ -16,6 +16,7 @@
 #include "common/base/fd.h"
 #include "common/config/config.h"
 #include "supervisor/ctl/ctl_client.h"
+#include "supervisor/ctl/k8s_candidate_command.h"
 #include "supervisor/ctl/left_over.h"
 #include "supervisor/ctl/password.h"
 #include "supervisor/runtime_path.h"
@@ -249,8 +250,13 @@ int drain_or_undrain(const Call& call, const std::string& order) {
   return kDone;
 }
 
+// Whoever sends SIGQUIT next wants balancers to have seen the answer of /readyz first.
 int drain(const Call& call) {
-  return drain_or_undrain(call, "drain");
+  const int code = drain_or_undrain(call, "drain");
+  if (code == kDone && call.wait_ms != 0) {
+    ::poll(nullptr, 0, static_cast<int>(call.wait_ms));
+  }
+  return code;
 }
 
 int undrain(const Call& call) {
@@ -286,6 +292,14 @@ int order(const Call& call, const std::string& word) {
 
 int reload(const Call& call) {
   return order(call, "reload");
+}
+
+// For a program that tries again: it decides itself what is worth telling.
+Result<void> reload_quietly(const std::string& socket) {
+  const auto answer = Client(socket).ask("POST", "/api/v1/reload", kOrderMs);
+  if (!answer) return tl::unexpected(answer.error());
+  if (!answer->ok()) return fail(answer->error());
+  return {};
 }
 
 int upgrade(const Call& call) {
@@ -405,7 +419,9 @@ std::string usage() {
       "  -j          answers as JSON\n"
       "  -S SOCKET   the instance's control socket; otherwise as the configuration says\n"
       "  -c FILE     whose control.socket is meant; otherwise /etc/weir/weir.conf if present\n"
-      "  --wait N    reload, upgrade: give up after N seconds (120); quit, stop: wait for the end\n"
+      "  --wait N    reload, upgrade: give up after N seconds (120); quit, stop: wait for the "
+      "end;\n"
+      "              drain: leaves N seconds later, when balancers have seen it\n"
       "commands:\n";
   for (const Command& command : kCommands) {
     if (*command.help == '\0') continue;
@@ -413,6 +429,8 @@ std::string usage() {
     left.resize(std::max<std::size_t>(left.size() + 1, 21), ' ');
     text += left + command.help + "\n";
   }
+  text +=
+      "  k8s-candidate ...  in Kubernetes: where clients send WebRTC media; -h tells its options\n";
   return text + "exit: 0 done, 1 failed or refused, 2 bad usage, 3 no Weir answers\n";
 }
 
@@ -435,6 +453,11 @@ int run_weirctl(int argc, const char* const* argv) {
   std::vector<std::string> words;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
+    if (word == "k8s-candidate" && words.empty()) {  // with options of its own
+      const std::string at = socket.empty() ? default_socket(config) : socket;
+      return run_k8s_candidate({argv + i + 1, static_cast<std::size_t>(argc - i - 1)},
+                               [&at] { return reload_quietly(at); });
+    }
     const bool takes_value = word == "-S" || word == "-c" || word == "--wait";
     if (takes_value && i + 1 >= argc) return bad_usage(word + " needs a value");
     if (word == "-S") {
