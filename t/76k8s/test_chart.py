@@ -136,8 +136,8 @@ def test_drain_is_one_number(sets):
         objects = sets[name]
         config = "".join(o["data"].get("chart.conf", "") for o in of_kind(objects, "ConfigMap"))
         assert f"grace_quit_timeout {seconds}s;" in config and f"force_quit_timeout {seconds + 5}s;" in config
-        assert pod(objects)["terminationGracePeriodSeconds"] == seconds + 15
-        assert main(objects)["lifecycle"]["preStop"]["exec"]["command"] == ["/usr/bin/weirctl", "drain"]
+        assert pod(objects)["terminationGracePeriodSeconds"] == seconds + 20
+        assert main(objects)["lifecycle"]["preStop"]["exec"]["command"] == ["/usr/bin/weirctl", "drain", "--wait", "5"]
         assert main(objects)["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "control"}
         assert main(objects)["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "control"}
 

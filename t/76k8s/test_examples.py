@@ -38,7 +38,7 @@ def test_kustomize(built, lab):
         printed = effective_config(lab.path(path.replace("/", "-")), files)
         assert f"candidate {'192.0.2.7' if 'node-ports' in path else '203.0.113.9'};" in printed
         seconds = int(re.search(r"grace_quit_timeout (\d+)m;", printed).group(1)) * 60
-        assert spec["terminationGracePeriodSeconds"] == seconds + 15
+        assert spec["terminationGracePeriodSeconds"] == seconds + 20
 
 
 def test_examples_are_whole(built, lab):

@@ -84,7 +84,7 @@ spec:
   automountServiceAccountToken: false
   # Variables of Services named weir-… would look like options of Weir.
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ add (int $v.drain.seconds) 15 }}
+  terminationGracePeriodSeconds: {{ add (int $v.drain.seconds) 20 }}
   {{- with $v.image.pullSecrets }}
   imagePullSecrets:
     {{- range . }}
@@ -147,8 +147,8 @@ spec:
       lifecycle:
         preStop:
           exec:
-            # No shell in the image. From here /readyz says 503 and balancers look elsewhere; SIGQUIT follows.
-            command: [/usr/bin/weirctl, drain]
+            # No shell in the image. From here /readyz says 503 and balancers look elsewhere; SIGQUIT follows 5 s later.
+            command: [/usr/bin/weirctl, drain, --wait, "5"]
       securityContext:
         {{- include "weir.securityContext" . | nindent 8 }}
       resources:
