@@ -17,6 +17,9 @@ class ControlSocket {
   // had is no reason not to serve: it is logged.
   void open(const Config& config, UniqueFd inherited, const WorkerUser& workers);
   int fd() const { return fd_.get(); }  // -1: none
+  // Another master answers there from now on. If it dies, no copy of ours must make a third one
+  // believe that the address is taken.
+  void hand_over() { fd_.reset(); }
   // The instance ends: nobody will answer there.
   void remove();
 

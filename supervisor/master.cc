@@ -109,7 +109,7 @@ int Master::run() {
     send_orders();
   }
   options_.pid_file.remove();
-  if (!upgraded_) control_socket_.remove();
+  control_socket_.remove();
   LogLine(LogLevel::kNotice, "Weir has stopped").field("failed", failed_to_start_);
   return failed_to_start_ ? 1 : 0;
 }
@@ -395,6 +395,8 @@ void Master::on_upgrade_news() {
       .field("sessions", registry_->sessions());
   commands_.upgrade_ended(true, "pid " + std::to_string(upgrade_.successor()));
   notifier_.retire();
+  control_socket_.hand_over();
+  forks_.share(*state_, flow_service_.flows().reader_fd(), control_socket_.fd());
   next_watchdog_ms_ = 0;
   stop_ = Stop::kGraceful;
   upgraded_ = true;

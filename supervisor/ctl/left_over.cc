@@ -21,7 +21,13 @@ constexpr std::uint64_t kTermMs = 5000;
 constexpr std::uint64_t kKillMs = 2000;
 constexpr std::uint64_t kPollMs = 20;
 
-// Our control group's folder: of the unified hierarchy, or of systemd's own one beside it.
+bool is_group(const std::string& folder) {
+  return ::access((folder + "/cgroup.procs").c_str(), R_OK) == 0;
+}
+
+// Our control group's folder: of the unified hierarchy, or of systemd's own one beside it. Both may
+// be named where only one is in use (a container of another hierarchy than the host's); the unit's
+// is the one that is there.
 std::string own_group() {
   std::ifstream file("/proc/self/cgroup");
   std::string line;
@@ -29,7 +35,13 @@ std::string own_group() {
     const std::size_t colon = line.find(':', line.find(':') + 1);
     if (colon == std::string::npos) continue;
     const std::string path = line.substr(colon + 1);
-    if (line.starts_with("0::")) return "/sys/fs/cgroup" + path;
+    // Never anything but a unit's own group.
+    if (path.find(".service") == std::string::npos) continue;
+    if (line.starts_with("0::") && is_group("/sys/fs/cgroup" + path))
+      return "/sys/fs/cgroup" + path;
+    if (line.starts_with("0::") && is_group("/sys/fs/cgroup/unified" + path)) {
+      return "/sys/fs/cgroup/unified" + path;
+    }
     if (line.find(":name=systemd:") != std::string::npos) return "/sys/fs/cgroup/systemd" + path;
   }
   return "";
@@ -63,8 +75,7 @@ bool end_left_over_processes() {
   const std::string_view result = value != nullptr ? value : "";
   if (result != "success" && result != "timeout") return true;
   const std::string group = own_group();
-  // Never anything but a unit's own group.
-  if (group.find(".service") == std::string::npos) return false;
+  if (group.empty()) return false;
   return signal_and_wait(group, SIGTERM, kTermMs) || signal_and_wait(group, SIGKILL, kKillMs);
 }
 
