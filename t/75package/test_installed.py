@@ -71,9 +71,14 @@ def test_life_of_a_package(root):
     assert state(root) == ("active", first)
     assert root.run("dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Version}", "weir").stdout == "ii  99.2-1"
 
+    # One that starts takes over, and is systemd's.
+    assert dpkg(root, "-i", "/root/new.deb") == []
+    active, second = state(root)
+    assert active == "active" and second != first
+
     # What was changed stays; a service that somebody has stopped stays stopped.
     root.run("systemctl", "stop", "weir")
-    assert dpkg(root, "-i", "/root/new.deb") == []
+    assert dpkg(root, "-i", "/root/old.deb") == []
     assert state(root)[0] == "inactive"
     assert root.read("/etc/weir/weir.conf").endswith("# mine\n")
     assert access(root, "/etc/weir/weir.conf") == "-rw-r----- root:weir"
