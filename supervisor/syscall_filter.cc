@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +70,9 @@ constexpr std::uint32_t kSettings[] = {SYS_prlimit64,          SYS_sched_setaffi
 constexpr std::uint32_t kFileOrders[] = {F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE, F_NOTIFY};
 constexpr std::uint32_t kDeviceOrders[] = {FIOSETOWN, SIOCSPGRP, TIOCSTI,  TIOCLINUX,
                                            TIOCSCTTY, TIOCSPGRP, TIOCCONS, TIOCVHANGUP};
+
+// Workers get those that they need from the master.
+constexpr std::uint32_t kForeignSockets[] = {AF_UNIX};
 
 constexpr std::uint32_t kFirstX32Call = 0x40000000;  // the other numbering of x86-64
 constexpr std::uint32_t kRefusal = SECCOMP_RET_ERRNO | EPERM;
@@ -140,13 +144,14 @@ class Program {
 
 }  // namespace
 
-Result<void> refuse_foreign_syscalls() {
+Result<void> refuse_foreign_syscalls(bool to_syslog) {
   if (kArchitecture == 0) return fail("no filter of system calls for this architecture");
   const auto self = static_cast<std::uint32_t>(::getpid());
   Program program;
   for (const std::uint32_t call : kRefused) program.refuse(call);
   for (const std::uint32_t call : kSignals) program.only(call, 0, {self});
   for (const std::uint32_t call : kSettings) program.only(call, 0, {self, 0});
+  if (!to_syslog) program.none_of(SYS_socket, 0, kForeignSockets);
   program.none_of(SYS_fcntl, 1, kFileOrders);
   program.none_of(SYS_ioctl, 1, kDeviceOrders);
   program.with_bit(SYS_clone, 0, CLONE_THREAD);

@@ -32,6 +32,10 @@ ArgumentArea& argument_area() {
   return area;
 }
 
+bool logs_to_syslog(const Config& config) {
+  return config.log.target == "syslog" || config.access_log.target == "syslog";
+}
+
 // Closes every descriptor but those in `keep`.
 void close_others(std::vector<int> keep) {
   std::sort(keep.begin(), keep.end());
@@ -46,7 +50,7 @@ void close_others(std::vector<int> keep) {
 }
 
 void close_what_is_the_masters(const ipc::WorkerContext& context, const Config& config) {
-  const bool to_syslog = config.log.target == "syslog" || config.access_log.target == "syslog";
+  const bool to_syslog = logs_to_syslog(config);
   if (to_syslog) ::closelog();  // its hidden descriptor would be closed under its feet
   std::vector<int> keep = {
       STDIN_FILENO,    STDOUT_FILENO,         STDERR_FILENO,       log_fd(),
@@ -123,7 +127,7 @@ bool drop_privileges(const WorkerUser& user, const Config& config) {
     return false;
   }
   if (config.worker_syscall_filter) {
-    if (auto done = refuse_foreign_syscalls(); !done) {
+    if (auto done = refuse_foreign_syscalls(logs_to_syslog(config)); !done) {
       LogLine(LogLevel::kInfo, "worker runs without a filter of system calls")
           .field("error", done.error().text);
     }

@@ -280,9 +280,16 @@ TEST_CASE("an upgraded master knows the origins and the streams of the one befor
   // The origin's next heartbeat finds itself.
   CHECK(rig.add("a", 1).slot == rig.place("v/a/1", Role::kPlayer).slot);
   CHECK(rig.writer.header().origins_used.load() == 2);
+  // Its streams have rows here, too, while it runs.
+  old.open(4, "v/a/4", Role::kPublisher, a);
+  rig.pass(1000);
+  ipc::StreamHead row;
+  REQUIRE(Rig::map(rig.writer).find_stream("v/a/4", row));
+  CHECK(at_a(ipc::origin_of(row)));
   // The old one has gone: its table counts no more.
-  old.open(3, "v/a/3", Role::kPublisher, a);
   for (int i = 20; i < 29; ++i) rig.pass(2000);
+  old.open(3, "v/a/3", Role::kPublisher, a);
+  rig.pass(1000);
   const OriginRef idle = rig.add("c", 3);
   CHECK(rig.place("v/a/3", Role::kPlayer) == idle);
 }

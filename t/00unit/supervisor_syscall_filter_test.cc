@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,6 +71,9 @@ void try_processes(Expectations& expect, pid_t other) {
   char* const arguments[] = {name, nullptr};
   expect.refused("execve", ::execv(name, arguments));
   expect.refused("ptrace", ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr));
+  expect.refused("a Unix socket", ::socket(AF_UNIX, SOCK_DGRAM, 0));
+  const int inet = ::socket(AF_INET, SOCK_STREAM, 0);
+  expect.works("an Internet socket", inet >= 0 && ::close(inet) == 0);
   expect.refused("process_vm_writev",
                  ::syscall(SYS_process_vm_writev, other, nullptr, 0, nullptr, 0, 0));
   expect.refused("fork", ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
