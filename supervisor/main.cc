@@ -17,6 +17,7 @@
 #include "supervisor/listen_report.h"
 #include "supervisor/log_files.h"
 #include "supervisor/master.h"
+#include "supervisor/notify.h"
 #include "supervisor/pid_file.h"
 #include "supervisor/runtime_path.h"
 #include "supervisor/tls_check.h"
@@ -199,6 +200,17 @@ bool take_pid_file(const Config& config, weir::PidFile& file) {
   return optional;
 }
 
+// Of two programs in one service the one that runs is the service, whatever its manager knows.
+bool leave_to_running(const Config& config) {
+  const weir::Notifier notifier;
+  const auto pid = weir::read_pid_file(config.pid_file);
+  if (!notifier.has_manager() || !pid || !weir::is_of_our_service(*pid)) return false;
+  notifier.is_main(*pid);
+  weir::LogLine(weir::LogLevel::kNotice, "this service runs already: its manager knows now")
+      .field("pid", *pid);
+  return true;
+}
+
 // A service manager may have left 0, 1 or 2 closed; a socket must not get such a number.
 void fill_standard_descriptors() {
   int fd = 0;
@@ -221,7 +233,7 @@ int serve(weir::MasterOptions options, Config config) {
     weir::leave_last_words(options.ready, opened.error().text);
     return kFailed;
   }
-  if (!take_pid_file(config, options.pid_file)) return kFailed;
+  if (!take_pid_file(config, options.pid_file)) return leave_to_running(config) ? kFine : kFailed;
   weir::Master master(std::move(options), std::move(config));
   return master.run();
 }

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "common/base/clock.h"
 #include "common/base/fd.h"
@@ -26,7 +28,20 @@ std::uint64_t number(const std::string& text) {
   return value;
 }
 
+std::string control_group_of(const std::string& process) {
+  std::ifstream file("/proc/" + process + "/cgroup");
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
 }  // namespace
+
+bool is_of_our_service(pid_t pid) {
+  const std::string ours = control_group_of("self");
+  return ours.find(".service") != std::string::npos &&
+         ours == control_group_of(std::to_string(pid));
+}
 
 Notifier::Notifier() : socket_(variable("NOTIFY_SOCKET")) {
   const std::uint64_t interval_us = number(variable("WATCHDOG_USEC"));
@@ -67,6 +82,10 @@ void Notifier::send(const std::string& text, int fd_to_pass) const {
 void Notifier::ready(std::string_view status) {
   status_ = status;
   send("READY=1\nMAINPID=" + std::to_string(::getpid()) + "\nSTATUS=" + status_);
+}
+
+void Notifier::is_main(pid_t pid) const {
+  send("READY=1\nMAINPID=" + std::to_string(pid));
 }
 
 void Notifier::status(std::string_view text) {

@@ -2,6 +2,8 @@
 // Protocol: sd_notify(3), written without libsystemd: one datagram of NAME=value lines.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -15,6 +17,9 @@ class Notifier {
   bool has_manager() const { return !socket_.empty(); }
   // Of this process, which is the main one from now on.
   void ready(std::string_view status);
+  // The same of another process of this service, which runs already (an upgrade whose old program
+  // was killed before systemd knew of the new one).
+  void is_main(pid_t pid) const;
   void status(std::string_view text);  // is sent when it differs from the last one
   void reloading() const;
   // It may take so long.
@@ -35,5 +40,8 @@ class Notifier {
   std::string status_;
   std::uint64_t watchdog_ms_ = 0;
 };
+
+// Whether the process is in our control group, and that is a service's.
+bool is_of_our_service(pid_t pid);
 
 }  // namespace weir

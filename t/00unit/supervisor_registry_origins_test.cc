@@ -283,9 +283,9 @@ TEST_CASE("an upgraded master knows the origins and the streams of the one befor
   // Its streams have rows here, too, while it runs.
   old.open(4, "v/a/4", Role::kPublisher, a);
   rig.pass(1000);
-  ipc::StreamHead row;
+  weir::ipc::StreamHead row;
   REQUIRE(Rig::map(rig.writer).find_stream("v/a/4", row));
-  CHECK(at_a(ipc::origin_of(row)));
+  CHECK(at_a(weir::ipc::origin_of(row)));
   // The old one has gone: its table counts no more.
   for (int i = 20; i < 29; ++i) rig.pass(2000);
   old.open(3, "v/a/3", Role::kPublisher, a);

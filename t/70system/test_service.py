@@ -3,7 +3,6 @@
 import signal
 import socket
 import threading
-import time
 
 from weirtest import assert_same_media, poll
 from weirtest.load import play_once
@@ -182,6 +181,23 @@ def test_upgrade_that_fails(lab, media, root):
     root.put("/usr/sbin/weir", program, 0o755)
     upgrade(service, by_signal=True)
     goes_on(publisher, origin, "a")
+
+
+def test_death_during_an_upgrade(lab, media, root):
+    """Whoever is killed, and when: one master is left in the end, and it is the service's."""
+    origin = lab.origin()
+    service = Service(root, [origin]).start()
+    publishers = {}
+    for pause in (0, 0.02, 0.05, 0.2):
+        before, stream = service.main_pid, f"after{pause}"
+        publishers[stream] = live(lab, media, service, origin, stream)
+        root.run("sh", "-c", f"kill -USR2 {before}; sleep {pause}; kill -KILL {before}")
+        next_master(service, before)
+        poll("it is the only one", lambda: service.masters() == [service.main_pid], 20)
+        assert service.parent(service.main_pid) == 1
+        root.run("weirctl", "ready")
+        for name, publisher in publishers.items():
+            goes_on(publisher, origin, name)
 
 
 def test_reload(lab, root):
