@@ -7,6 +7,7 @@ import pathlib
 import signal
 import stat
 import subprocess
+import tarfile
 
 import pytest
 
@@ -67,6 +68,15 @@ def test_layout(root):
     assert {"weir", "libc6", "libssl3", "libcjson1"} <= licences
 
 
+def test_owners(root):
+    """In the image as in the root: only /run/weir is the account's."""
+    with tarfile.open(f"{root}.tar") as packed:
+        members = {m.name: m for m in packed.getmembers()}
+    assert {n: (m.uid, m.gid) for n, m in members.items() if m.uid or m.gid} == {"./run/weir": (ACCOUNT, ACCOUNT)}
+    assert members["./run/weir"].isdir() and {m.mtime for m in members.values()} == {1000000000}
+    assert len(members) == len(files(root)) + 2, "and . and proc"
+
+
 def test_runs_without_rights(root, lab):
     """The account of the image, no capability, nothing new to be gained, its own root: ready, and gone with 0 at
     STOPSIGNAL."""
@@ -92,6 +102,8 @@ def test_runs_without_rights(root, lab):
     weir.wait_port(control)
     weir.wait_port(int(ports["PROXY_RTMP_SERVER"]))
     poll("the session file", (root / "run/weir/sessions").exists)
+    ready = lab.run(["/usr/bin/weirctl", "ready"], preexec=enter, check=False)  # HEALTHCHECK, and preStop's way
+    assert ready.wait(1) == 1 and "no origin" in ready.log(), ready.log()
     assert " warn " not in weir.log() and " error " not in weir.log(), weir.log()
     weir.signal(signal.SIGQUIT)
     assert weir.wait(20) == 0
@@ -102,4 +114,4 @@ def test_containerfile():
     text = (repo_dir() / "packaging/container/Containerfile").read_text()
     assert f"USER {ACCOUNT}:{ACCOUNT}" in text and "STOPSIGNAL SIGQUIT" in text and "FROM scratch" in text
     assert 'CMD ["/usr/bin/weirctl", "ready"]' in text and 'ENTRYPOINT ["/usr/sbin/weir"]' in text
-    assert "\nRUN " not in text
+    assert "\nRUN " not in text and "\nADD root.tar /\n" in text
