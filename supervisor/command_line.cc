@@ -69,8 +69,9 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
 const char* usage() {
   return "usage: weir [-c FILE] [-t] [-T] [-k URL] [-s ORDER] [-v] [-h]\n"
          "  -c FILE   configuration; otherwise /etc/weir/weir.conf if present, else defaults\n"
-         "  -t        check the configuration and leave\n"
-         "  -T        the same, and print the effective configuration\n"
+         "  -t        check the configuration, and what else a start needs here (user, folders,\n"
+         "            addresses), and leave\n"
+         "  -T        check the configuration alone, and print the effective one\n"
          "  -k URL    print the stream key of an address of any protocol, the alias rule that has\n"
          "            made it, and its origin, by the running Weir or the configuration alone\n"
          "  -s reload|stop|quit|reopen|upgrade|dump\n"

@@ -76,7 +76,13 @@ void ControlSocket::open(const Config& config, UniqueFd inherited, const WorkerU
     fd_ = std::move(inherited);
     return;
   }
-  if (path_.empty()) return;
+  if (path_.empty()) {
+    if (config.control.socket != "off") {
+      LogLine(LogLevel::kInfo, "no control socket: weirctl cannot reach this instance")
+          .field("advice", "without root, control.socket must name a path");
+    }
+    return;
+  }
   auto fd = listen_at(path_, workers);
   if (!fd) {
     LogLine(LogLevel::kWarn,

@@ -20,6 +20,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/pid_file.h"
 #include "supervisor/runtime_path.h"
+#include "supervisor/start_check.h"
 #include "supervisor/tls_check.h"
 #include "supervisor/upgrade.h"
 #include "supervisor/worker_process.h"
@@ -133,6 +134,23 @@ int send_order(const CommandLine& line, const Config& config) {
     complain("cannot signal pid " + std::to_string(pid) + ": " + std::strerror(errno));
     return kFailed;
   }
+  return kFine;
+}
+
+// The configuration has no faults; does the rest?
+int test(const Config& config, const std::string& path) {
+  if (const std::string unasked = weir::unasked_listeners(config); !unasked.empty()) {
+    complain("notice: these listen although the configuration names none of them: " + unasked +
+             " (" + std::string(weir::kUnaskedRemedy) + ")");
+  }
+  const auto running = weir::read_pid_file(config.pid_file);
+  const auto cores = static_cast<unsigned>(weir::allowed_cores().size());
+  const weir::StartCheck found =
+      weir::check_start(config, kWorkerKinds, cores, running ? *running : 0);
+  for (const std::string& warning : found.warnings) complain("warning: " + warning);
+  for (const std::string& fault : found.faults) complain("a start would fail: " + fault);
+  if (!found.faults.empty()) return kFailed;
+  complain("configuration " + (path.empty() ? "(built-in defaults)" : path) + " is fine");
   return kFine;
 }
 
@@ -263,12 +281,7 @@ int run(const CommandLine& line, char** argv) {
   }
   switch (line.action) {
     case weir::Action::kTest:
-      if (const std::string unasked = weir::unasked_listeners(loaded.config); !unasked.empty()) {
-        complain("notice: these listen although the configuration names none of them: " + unasked +
-                 " (" + std::string(weir::kUnaskedRemedy) + ")");
-      }
-      complain("configuration " + (path.empty() ? "(built-in defaults)" : path) + " is fine");
-      return kFine;
+      return test(loaded.config, path);
     case weir::Action::kPrintConfig:
       std::fputs(weir::print_config(loaded.config).c_str(), stdout);
       return kFine;

@@ -28,8 +28,12 @@ std::string runtime_path(const std::string& option, std::string_view file) {
   return runtime_path(option, file, std::getenv("RUNTIME_DIRECTORY"), ::geteuid() == 0);
 }
 
+bool is_in_runtime_folder(const std::string& path) {
+  return path.starts_with(std::string(kRootFolder) + "/");
+}
+
 void make_runtime_folder(const std::string& path) {
-  if (path.starts_with(std::string(kRootFolder) + "/")) ::mkdir(kRootFolder, 0755);
+  if (is_in_runtime_folder(path)) ::mkdir(kRootFolder, 0755);
 }
 
 }  // namespace weir

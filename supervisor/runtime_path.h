@@ -13,6 +13,8 @@ std::string runtime_path(const std::string& option, std::string_view file,
                          const char* runtime_directory, bool root);
 // The same for this process.
 std::string runtime_path(const std::string& option, std::string_view file);
+// Whether the path is in /run/weir, which is made when it is needed.
+bool is_in_runtime_folder(const std::string& path);
 // Makes /run/weir if the path is in there.
 void make_runtime_folder(const std::string& path);
 
