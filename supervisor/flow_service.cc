@@ -99,7 +99,7 @@ void FlowService::begin_handover(UniqueFd successor) {
 }
 
 void FlowService::hand_over(std::uint64_t now_ms) {
-  if (flows_->hand_over(*to_successor_, handover_cursor_)) {
+  if (flows_->hand_over(*to_successor_, handover_cursor_, now_ms)) {
     to_successor_.reset();
     file_.reset();  // and with it our hold on the lock: whoever comes after the successor must get
                     // it

@@ -71,7 +71,7 @@ class Flows {
   // From now on nothing changes: the service ends and its file stays, or a new master takes over.
   void freeze() { frozen_ = true; }
   // In the old master: sends the sessions from `cursor` on; true when all are sent.
-  bool hand_over(ipc::Channel& to, std::uint32_t& cursor);
+  bool hand_over(ipc::Channel& to, std::uint32_t& cursor, std::uint64_t now_ms);
 
  private:
   struct Assignment {

@@ -107,7 +107,7 @@ void Flows::finish_adoption(std::uint64_t now_ms) {
   for (const PendingCreate& each : waiting) create(each.page, each.kind, each.message, now_ms);
 }
 
-bool Flows::hand_over(ipc::Channel& to, std::uint32_t& cursor) {
+bool Flows::hand_over(ipc::Channel& to, std::uint32_t& cursor, std::uint64_t now_ms) {
   for (; cursor < book_.limit(); ++cursor) {
     // Over TCP they stay with their workers, which leave when their connections end.
     if (!book_[cursor].live || book_[cursor].transport == ipc::FlowTransport::kTcp) continue;
@@ -119,6 +119,8 @@ bool Flows::hand_over(ipc::Channel& to, std::uint32_t& cursor) {
     switch (to.send(bytes, book_[cursor].upstream.get(), 0)) {
       case ipc::SendStatus::kSent:
         book_[cursor].upstream.reset();  // this master may live on for long
+        // It counts at the successor. In the table it stays: that is the file's until then.
+        registry_.close_session(Registry::kNoWorker, message.record.group, now_ms);
         break;
       case ipc::SendStatus::kQueued:
       case ipc::SendStatus::kFull:
