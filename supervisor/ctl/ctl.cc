@@ -407,6 +407,59 @@ int bad_usage(const std::string& text) {
   return kBadUsage;
 }
 
+// The command has options of its own: what follows is not looked at.
+constexpr std::string_view kCandidate = "k8s-candidate";
+
+struct Line {
+  std::string socket;
+  std::string config;
+  bool json = false;
+  std::uint64_t wait_ms = 0;
+  std::vector<std::string> words;     // the command first
+  std::span<const char* const> rest;  // behind kCandidate
+};
+
+// Of an option with a value. False: it is none; the error: what is wrong with the value.
+tl::expected<bool, std::string> take_option(Line& line, const std::string& word,
+                                            const char* value) {
+  if (word != "-S" && word != "-c" && word != "--wait") return false;
+  if (value == nullptr) return tl::unexpected(word + " needs a value");
+  if (word == "-S") line.socket = value;
+  if (word == "-c") line.config = value;
+  if (word != "--wait") return true;
+  const auto wait = parse_seconds(value);
+  if (!wait) return tl::unexpected(std::string("--wait takes seconds from 1 to 86400"));
+  line.wait_ms = *wait;
+  return true;
+}
+
+// An error is the exit code: everything has been said.
+tl::expected<Line, int> parse_line(std::span<const char* const> arguments) {
+  Line line;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string word = arguments[i];
+    const char* const next = i + 1 < arguments.size() ? arguments[i + 1] : nullptr;
+    const auto taken = take_option(line, word, next);
+    if (!taken) return tl::unexpected(bad_usage(taken.error()));
+    if (*taken) {
+      ++i;
+    } else if (word == "-j") {
+      line.json = true;
+    } else if (word == "-h" || word == "--help") {
+      std::fputs(usage().c_str(), stdout);
+      return tl::unexpected(kDone);
+    } else if (word.size() > 1 && word[0] == '-') {
+      return tl::unexpected(bad_usage("unknown argument \"" + word + "\""));
+    } else {
+      line.words.push_back(word);
+      line.rest = arguments.subspan(i + 1);
+      if (line.words.size() == 1 && word == kCandidate) return line;
+    }
+  }
+  if (line.words.empty()) return tl::unexpected(bad_usage("a command is missing"));
+  return line;
+}
+
 }  // namespace
 
 bool is_weirctl(std::string_view argv0) {
@@ -447,48 +500,23 @@ int give_order(const std::string& socket, std::string_view word) {
 }
 
 int run_weirctl(int argc, const char* const* argv) {
-  std::string socket;
-  std::string config;
-  Call call{Client(""), false, {}, 0};
-  std::vector<std::string> words;
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word == "k8s-candidate" && words.empty()) {  // with options of its own
-      const std::string at = socket.empty() ? default_socket(config) : socket;
-      return run_k8s_candidate({argv + i + 1, static_cast<std::size_t>(argc - i - 1)},
-                               [&at] { return reload_quietly(at); });
-    }
-    const bool takes_value = word == "-S" || word == "-c" || word == "--wait";
-    if (takes_value && i + 1 >= argc) return bad_usage(word + " needs a value");
-    if (word == "-S") {
-      socket = argv[++i];
-    } else if (word == "-c") {
-      config = argv[++i];
-    } else if (word == "--wait") {
-      const auto wait = parse_seconds(argv[++i]);
-      if (!wait) return bad_usage("--wait takes seconds from 1 to 86400");
-      call.wait_ms = *wait;
-    } else if (word == "-j") {
-      call.json = true;
-    } else if (word == "-h" || word == "--help") {
-      std::fputs(usage().c_str(), stdout);
-      return kDone;
-    } else if (word.size() > 1 && word[0] == '-') {
-      return bad_usage("unknown argument \"" + word + "\"");
-    } else {
-      words.push_back(word);
-    }
+  const auto line = parse_line({argv + 1, static_cast<std::size_t>(argc - 1)});
+  if (!line) return line.error();
+  const auto socket = [&line] {
+    return line->socket.empty() ? default_socket(line->config) : line->socket;
+  };
+  const std::string& name = line->words[0];
+  if (name == kCandidate) {
+    return run_k8s_candidate(line->rest, [at = socket()] { return reload_quietly(at); });
   }
-  if (words.empty()) return bad_usage("a command is missing");
-  const auto* command =
-      std::find_if(std::begin(kCommands), std::end(kCommands),
-                   [&words](const Command& each) { return each.name == words[0]; });
-  if (command == std::end(kCommands)) return bad_usage("unknown command \"" + words[0] + "\"");
-  call.words.assign(words.begin() + 1, words.end());
+  const auto* command = std::find_if(std::begin(kCommands), std::end(kCommands),
+                                     [&name](const Command& each) { return each.name == name; });
+  if (command == std::end(kCommands)) return bad_usage("unknown command \"" + name + "\"");
+  Call call{Client(socket()), line->json, {}, line->wait_ms};
+  call.words.assign(line->words.begin() + 1, line->words.end());
   if (call.words.size() < command->words_min || call.words.size() > command->words_max) {
-    return bad_usage("usage: " + words[0] + " " + command->arguments);
+    return bad_usage("usage: " + name + " " + command->arguments);
   }
-  call.client = Client(socket.empty() ? default_socket(config) : socket);
   return command->run(call);
 }
 

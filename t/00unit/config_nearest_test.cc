@@ -67,8 +67,9 @@ TEST_CASE("faults name what may have been meant") {
       {"aliases { preset SRS; }",
        "a.conf:1:18: aliases.preset: \"SRS\" is none of nginx_rtmp, nginx_http_flv, srs; did you "
        "mean srs?"}};
-  for (const auto& [text, fault] : cases) {
-    CAPTURE(text);
+  for (const auto& each : cases) {
+    const auto& [text, fault] = each;
+    CAPTURE(each.first);
     const LoadOutcome outcome = load_config_text("a.conf", text, {});
     REQUIRE(!outcome.faults.empty());
     CHECK(to_string(outcome.faults[0]) == fault);
