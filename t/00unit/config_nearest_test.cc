@@ -68,11 +68,10 @@ TEST_CASE("faults name what may have been meant") {
        "a.conf:1:18: aliases.preset: \"SRS\" is none of nginx_rtmp, nginx_http_flv, srs; did you "
        "mean srs?"}};
   for (const auto& each : cases) {
-    const auto& [text, fault] = each;
-    CAPTURE(each.first);
-    const LoadOutcome outcome = load_config_text("a.conf", text, {});
+    CAPTURE(each.text);
+    const LoadOutcome outcome = load_config_text("a.conf", each.text, {});
     REQUIRE(!outcome.faults.empty());
-    CHECK(to_string(outcome.faults[0]) == fault);
+    CHECK(to_string(outcome.faults[0]) == each.fault);
   }
   const LoadOutcome outcome = load_config_text("a.conf", "", {{"WEIR_API_TOKN", "x"}});
   REQUIRE(outcome.warnings.size() == 1);
