@@ -143,10 +143,11 @@ int test(const Config& config, const std::string& path) {
     complain("notice: these listen although the configuration names none of them: " + unasked +
              " (" + std::string(weir::kUnaskedRemedy) + ")");
   }
-  const auto running = weir::read_pid_file(config.pid_file);
+  const std::string socket = weir::runtime_path(config.control.socket, "ctl.sock");
+  const auto named = weir::read_pid_file(config.pid_file);
+  const pid_t running = named ? *named : weir::ctl::master_pid(socket);
   const auto cores = static_cast<unsigned>(weir::allowed_cores().size());
-  const weir::StartCheck found =
-      weir::check_start(config, kWorkerKinds, cores, running ? *running : 0);
+  const weir::StartCheck found = weir::check_start(config, kWorkerKinds, cores, running);
   for (const std::string& warning : found.warnings) complain("warning: " + warning);
   for (const std::string& fault : found.faults) complain("a start would fail: " + fault);
   if (!found.faults.empty()) return kFailed;

@@ -75,10 +75,10 @@ def test_what_was_found_is_told(lab):
     weir = RtcWeir(lab, three)
     for number in range(4):
         assert play(weir, f"z{number}", f"ufr{number}").status == 201
-    rows = poll("told", lambda: {name: place for name, place in places(weir).items()
-                                 if place == (2, "searched")} or None)
     found = int(weir.weir.metric("weir_searches_total", result="found"))
-    assert found >= 2 and len(rows) == found, (rows, found)
+    assert found >= 2
+    # Each worker tells the master by itself, so the last row may come a moment later.
+    poll("each that was found is told", lambda: list(places(weir).values()).count((2, "searched")) == found)
 
 
 def test_what_no_origin_has(lab, three):

@@ -144,12 +144,12 @@ def test_sessions_of_the_oldest_generation_end_when_there_is_no_room(lab, origin
 def test_a_generation_that_the_table_has_no_room_for_is_a_fault(lab, origin):
     weir = lab.weir(origins=[origin], workers=2, config={**QUIET, "max_workers": 16})
     weir.rewrite({**QUIET, "max_workers": 16, "worker_processes": 16})
-    checked = subprocess.run([weir.binary, "-t", "-c", weir.conf], capture_output=True, text=True,
+    checked = subprocess.run([weir.binary, "-T", "-c", weir.conf], capture_output=True, text=True,
                              check=False, timeout=20)
     assert checked.returncode == 2 and "max_workers 16" in checked.stderr, checked.stderr
     assert not hup(weir)
     weir.rewrite({**QUIET, "max_workers": 16, "worker_generations_max": 200})
-    checked = subprocess.run([weir.binary, "-t", "-c", weir.conf], capture_output=True, text=True,
+    checked = subprocess.run([weir.binary, "-T", "-c", weir.conf], capture_output=True, text=True,
                              check=False, timeout=20)
     assert checked.returncode == 0, checked.stderr
     assert "worker_generations_max 200 is out of reach" in checked.stderr
