@@ -11,7 +11,6 @@
 namespace weir {
 namespace {
 
-constexpr std::string_view kSeparators = ", \t\r\n";
 constexpr std::string_view kHttp = "http://";
 constexpr std::string_view kHttps = "https://";
 
@@ -88,11 +87,8 @@ bool HostList::add(std::string_view item) {
 Result<HostList> parse_host_list(std::string_view text) {
   HostList list;
   for (;;) {
-    const std::size_t begin = text.find_first_not_of(kSeparators);
-    if (begin == std::string_view::npos) return list;
-    text.remove_prefix(begin);
-    const std::string_view item = text.substr(0, text.find_first_of(kSeparators));
-    text.remove_prefix(item.size());
+    const std::string_view item = take_item(text);
+    if (item.empty()) return list;
     if (list.add(item)) continue;
     return fail("\"" + std::string(item.substr(0, 80)) +
                 "\" is no host, such as weir.example, *.example, 10.1.2.3, ::1 or "

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstring>
 
+#include "common/base/ascii.h"
+
 namespace weir {
 namespace {
 
@@ -108,14 +110,10 @@ bool NetworkList::contains(const Endpoint& address) const {
 }
 
 Result<NetworkList> parse_networks(std::string_view text) {
-  static constexpr std::string_view kSeparators = ", \t\r\n";
   NetworkList list;
   for (;;) {
-    const std::size_t begin = text.find_first_not_of(kSeparators);
-    if (begin == std::string_view::npos) return list;
-    text.remove_prefix(begin);
-    const std::string_view item = text.substr(0, text.find_first_of(kSeparators));
-    text.remove_prefix(item.size());
+    const std::string_view item = take_item(text);
+    if (item.empty()) return list;
     if (add_group(item, list)) continue;
     const auto network = parse_network(item);
     if (!network) return tl::unexpected<Error>(network.error());
