@@ -33,20 +33,8 @@ HttpResponse answer(const cJSON* json) {
   return response;
 }
 
-HttpResponse bad_method(const char* allow) {
-  HttpResponse response = make_error(405, api_code::kBadMethod, "method not allowed here");
-  response.headers.emplace_back("Allow", allow);
-  return response;
-}
-
 HttpResponse not_found() {
   return make_error(404, api_code::kNotFound, "there is nothing at this path");
-}
-
-HttpResponse retry_later(int code, std::string_view text) {
-  HttpResponse response = make_error(503, code, text);
-  response.headers.emplace_back("Retry-After", "5");
-  return response;
 }
 
 // By verdict, from kForeignHost on.

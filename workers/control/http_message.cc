@@ -14,6 +14,18 @@ HttpResponse make_error(int status, int code, std::string_view text) {
   return response;
 }
 
+HttpResponse bad_method(const char* allow) {
+  HttpResponse response = make_error(405, api_code::kBadMethod, "method not allowed here");
+  response.headers.emplace_back("Allow", allow);
+  return response;
+}
+
+HttpResponse retry_later(int code, std::string_view text) {
+  HttpResponse response = make_error(503, code, text);
+  response.headers.emplace_back("Retry-After", "5");
+  return response;
+}
+
 HttpResponse make_refusal(int status, std::string_view why) {
   switch (status) {
     case 403:

@@ -42,6 +42,10 @@ struct HttpResponse {
 
 // {"code":N,"error":"..."} with this status.
 HttpResponse make_error(int status, int code, std::string_view text);
+// 405; `allow`: the methods that are taken.
+HttpResponse bad_method(const char* allow);
+// 503, for what another try may change.
+HttpResponse retry_later(int code, std::string_view text);
 // The same for what the HTTP server refuses by itself; a status that the API does not know becomes
 // the nearest one that it does.
 HttpResponse make_refusal(int status, std::string_view why);

@@ -26,12 +26,6 @@ constexpr Row kRows[] = {
     {"/api/v1/stop", MasterAction::kStop},      {"/api/v1/drain", MasterAction::kDrain},
     {"/api/v1/undrain", MasterAction::kUndrain}};
 
-HttpResponse no_answer(std::string_view text) {
-  HttpResponse response = make_error(503, api_code::kNoAnswer, text);
-  response.headers.emplace_back("Retry-After", "5");
-  return response;
-}
-
 }  // namespace
 
 std::optional<MasterAction> MasterCommands::action_of(std::string_view path) {
@@ -49,8 +43,7 @@ bool MasterCommands::order(const HttpRequest& request, MasterAction action, http
     return false;
   }
   if (request.method != http::Method::kPost) {
-    response = make_error(405, api_code::kBadMethod, "method not allowed here");
-    response.headers.emplace_back("Allow", "POST");
+    response = bad_method("POST");
     return false;
   }
   ipc::MasterCommand message;
@@ -60,7 +53,7 @@ bool MasterCommands::order(const HttpRequest& request, MasterAction action, http
       .field("uid", request.uid);
   const std::uint32_t number = send_(message);
   if (number == 0) {
-    response = no_answer("the master cannot be reached");
+    response = retry_later(api_code::kNoAnswer, "the master cannot be reached");
     return false;
   }
   pending_[number] = {client, monotonic_ms() + kAnswerMs, {}};
@@ -95,7 +88,7 @@ void MasterCommands::expire(std::uint64_t now_ms) {
     }
     const http::ConnHandle client = it->second.client;
     it = pending_.erase(it);
-    respond_(client, no_answer("the master did not answer in time"));
+    respond_(client, retry_later(api_code::kNoAnswer, "the master did not answer in time"));
   }
 }
 
