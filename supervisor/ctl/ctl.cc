@@ -29,6 +29,7 @@ constexpr std::uint64_t kPageRows = 1000;
 
 struct Call {
   Client client;
+  std::string command;
   bool json = false;
   std::vector<std::string> words;  // after the command
   std::uint64_t wait_ms = 0;       // 0: not given
@@ -67,7 +68,7 @@ tl::expected<JsonPtr, int> list(const Call& call, const std::string& what) {
                           "/api/v1/" + what + "?start=" + std::to_string(start) +
                               "&count=" + std::to_string(kPageRows));
     if (!page) return tl::unexpected(page.error());
-    auto* rows = const_cast<cJSON*>(member(page->json.get(), what.c_str()));
+    cJSON* const rows = cJSON_GetObjectItemCaseSensitive(page->json.get(), what.c_str());
     std::uint64_t taken = 0;
     for (cJSON* row = rows != nullptr ? rows->child : nullptr; row != nullptr; ++taken) {
       cJSON* const next = row->next;
@@ -235,32 +236,22 @@ tl::expected<std::string, int> find_origin(const Call& call, const std::string& 
 }
 
 // With an origin: that one; without: the whole instance.
-int drain_or_undrain(const Call& call, const std::string& order) {
-  std::string target = "/api/v1/" + order;
+// Whoever sends SIGQUIT next wants balancers to have seen the answer of /readyz first.
+int drain(const Call& call) {
+  std::string target = "/api/v1/" + call.command;
   std::string what = "this instance";
   if (!call.words.empty()) {
     const auto id = find_origin(call, call.words[0]);
     if (!id) return id.error();
-    target = "/api/v1/origins/" + *id + "/" + order;
+    target = "/api/v1/origins/" + *id + "/" + call.command;
     what = "origin " + call.words[0];
   }
   const auto answer = ask(call, "POST", target);
   if (!answer) return answer.error();
-  print(call.json ? answer->body : what + (order == "drain" ? " drains" : " drains no longer"));
+  const bool on = call.command == "drain";
+  print(call.json ? answer->body : what + (on ? " drains" : " drains no longer"));
+  if (on && call.wait_ms != 0) ::poll(nullptr, 0, static_cast<int>(call.wait_ms));
   return kDone;
-}
-
-// Whoever sends SIGQUIT next wants balancers to have seen the answer of /readyz first.
-int drain(const Call& call) {
-  const int code = drain_or_undrain(call, "drain");
-  if (code == kDone && call.wait_ms != 0) {
-    ::poll(nullptr, 0, static_cast<int>(call.wait_ms));
-  }
-  return code;
-}
-
-int undrain(const Call& call) {
-  return drain_or_undrain(call, "undrain");
 }
 
 // By the id of the listing, or by the session's as it stands in the logs.
@@ -281,17 +272,14 @@ int kick(const Call& call) {
   return kDone;
 }
 
-int order(const Call& call, const std::string& word) {
+// Reload, upgrade, reopen: the answer says what has become of it.
+int order(const Call& call) {
   const auto answer =
-      ask(call, "POST", "/api/v1/" + word, call.wait_ms != 0 ? call.wait_ms : kOrderMs);
+      ask(call, "POST", "/api/v1/" + call.command, call.wait_ms != 0 ? call.wait_ms : kOrderMs);
   if (!answer) return answer.error();
   const std::string text = text_at(answer->json.get(), "text");
-  print(call.json ? answer->body : word + " done" + (text.empty() ? "" : ": " + text));
+  print(call.json ? answer->body : call.command + " done" + (text.empty() ? "" : ": " + text));
   return kDone;
-}
-
-int reload(const Call& call) {
-  return order(call, "reload");
 }
 
 // For a program that tries again: it decides itself what is worth telling.
@@ -300,14 +288,6 @@ Result<void> reload_quietly(const std::string& socket) {
   if (!answer) return tl::unexpected(answer.error());
   if (!answer->ok()) return fail(answer->error());
   return {};
-}
-
-int upgrade(const Call& call) {
-  return order(call, "upgrade");
-}
-
-int reopen(const Call& call) {
-  return order(call, "reopen");
 }
 
 // By a pidfd, which also sees the end of one that its parent has not waited for. (Linux 5.3; glibc
@@ -319,23 +299,16 @@ bool wait_for_end(int pid, std::uint64_t wait_ms) {
   return ::poll(&entry, 1, static_cast<int>(wait_ms)) == 1;
 }
 
-int end(const Call& call, const std::string& word) {
+// Quit, stop.
+int end(const Call& call) {
   const int pid = master_pid(call.client.socket());
-  const auto answer = ask(call, "POST", "/api/v1/" + word);
+  const auto answer = ask(call, "POST", "/api/v1/" + call.command);
   if (!answer) return answer.error();
   if (call.wait_ms != 0 && pid > 0 && !wait_for_end(pid, call.wait_ms)) {
     return complain("pid " + std::to_string(pid) + " has not ended yet");
   }
   if (call.json) print(answer->body);
   return kDone;
-}
-
-int quit(const Call& call) {
-  return end(call, "quit");
-}
-
-int stop(const Call& call) {
-  return end(call, "stop");
 }
 
 int passwd(const Call& call) {
@@ -370,16 +343,16 @@ constexpr Command kCommands[] = {
     {"origins", 0, 0, show_origins, "", "the origins and their health"},
     {"drain", 0, 1, drain, "[ORIGIN]",
      "an origin gets no new stream; without one: /readyz says no, so that balancers send nobody"},
-    {"undrain", 0, 1, undrain, "[ORIGIN]", "takes that back"},
+    {"undrain", 0, 1, drain, "[ORIGIN]", "takes that back"},
     {"kick", 1, 1, kick, "SESSION", "ends a session, by its id here or in the logs"},
-    {"reload", 0, 0, reload, "",
+    {"reload", 0, 0, order, "",
      "reads the configuration; prints its faults, if any, and changes nothing"},
-    {"upgrade", 0, 0, upgrade, "",
+    {"upgrade", 0, 0, order, "",
      "the installed program takes over; if it cannot, this one goes on"},
-    {"reopen", 0, 0, reopen, "", "opens the log files anew"},
-    {"quit", 0, 0, quit, "",
+    {"reopen", 0, 0, order, "", "opens the log files anew"},
+    {"quit", 0, 0, end, "",
      "ends when the sessions are over, after grace_quit_timeout at the latest"},
-    {"stop", 0, 0, stop, "", "ends at once"},
+    {"stop", 0, 0, end, "", "ends at once"},
     {"ready", 0, 0, show_ready, "", "exit 0 when it takes clients, else 1 and why not"},
     {"config", 0, 0, show_config, "", "the configuration in effect, secrets masked"},
     {"passwd", 2, 2, passwd, "NAME ROLE",
@@ -488,15 +461,15 @@ std::string usage() {
 }
 
 int master_pid(const std::string& socket) {
+  if (socket.empty()) return 0;
   const auto answer = Client(socket).ask("GET", "/api/v1/workers");
   if (!answer || !answer->ok()) return 0;
   return static_cast<int>(number_at(member(answer->json.get(), "master"), "pid"));
 }
 
 int give_order(const std::string& socket, std::string_view word) {
-  const Call call{Client(socket), false, {}, 0};
-  return word == "quit" || word == "stop" ? end(call, std::string(word))
-                                          : order(call, std::string(word));
+  const Call call{Client(socket), std::string(word), false, {}, 0};
+  return word == "quit" || word == "stop" ? end(call) : order(call);
 }
 
 int run_weirctl(int argc, const char* const* argv) {
@@ -512,7 +485,7 @@ int run_weirctl(int argc, const char* const* argv) {
   const auto* command = std::find_if(std::begin(kCommands), std::end(kCommands),
                                      [&name](const Command& each) { return each.name == name; });
   if (command == std::end(kCommands)) return bad_usage("unknown command \"" + name + "\"");
-  Call call{Client(socket()), line->json, {}, line->wait_ms};
+  Call call{Client(socket()), name, line->json, {}, line->wait_ms};
   call.words.assign(line->words.begin() + 1, line->words.end());
   if (call.words.size() < command->words_min || call.words.size() > command->words_max) {
     return bad_usage("usage: " + name + " " + command->arguments);

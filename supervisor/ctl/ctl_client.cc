@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -17,18 +18,6 @@ namespace weir::ctl {
 namespace {
 
 constexpr std::size_t kBodyBytes = std::size_t{256} << 20;  // 100,000 rows
-
-// False: not within the time.
-bool wait_for(int fd, short events, std::uint64_t until_ms) {
-  for (;;) {
-    const std::uint64_t now = monotonic_ms();
-    if (now >= until_ms) return false;
-    pollfd entry{fd, events, 0};
-    const int count = ::poll(&entry, 1, static_cast<int>(until_ms - now));
-    if (count > 0) return true;
-    if (count < 0 && errno != EINTR) return false;
-  }
-}
 
 Result<UniqueFd> connect_to(const std::string& path) {
   sockaddr_un address{};
@@ -45,6 +34,18 @@ Result<UniqueFd> connect_to(const std::string& path) {
 }
 
 }  // namespace
+
+bool wait_for(int fd, short events, std::uint64_t until_ms) {
+  for (;;) {
+    const std::uint64_t now = monotonic_ms();
+    if (now >= until_ms) return false;
+    pollfd entry{fd, events, 0};
+    const int count =
+        ::poll(&entry, 1, static_cast<int>(std::min<std::uint64_t>(until_ms - now, 60000)));
+    if (count > 0) return true;
+    if (count < 0 && errno != EINTR) return false;
+  }
+}
 
 std::string Answer::error() const {
   const std::string text = text_at(json.get(), "error");

@@ -20,6 +20,9 @@ struct Answer {
   std::string error() const;
 };
 
+// False: not within the time (CLOCK_MONOTONIC).
+bool wait_for(int fd, short events, std::uint64_t until_ms);
+
 class Client {
  public:
   explicit Client(std::string socket) : socket_(std::move(socket)) {}

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -20,6 +20,7 @@
 #include "common/net/tls_client.h"
 #include "common/proto/http/collected_response.h"
 #include "common/proto/http/head_writer.h"
+#include "supervisor/ctl/ctl_client.h"
 #include "supervisor/ctl/k8s_candidate.h"
 
 namespace weir::ctl {
@@ -41,25 +42,13 @@ class Exchange {
   Result<KubeAnswer> ask(const std::string& request);
 
  private:
-  bool wait(short events) const;
+  bool wait(short events) const { return wait_for(socket_.get(), events, until_); }
   Result<void> send(std::string_view bytes);
 
   std::uint64_t until_;
   UniqueFd socket_;
   std::unique_ptr<net::TlsStream> tls_;  // behind the socket that it uses
 };
-
-// False at the deadline.
-bool Exchange::wait(short events) const {
-  for (;;) {
-    const std::uint64_t now = monotonic_ms();
-    if (now >= until_) return false;
-    pollfd poll{socket_.get(), events, 0};
-    const int n = ::poll(&poll, 1, static_cast<int>(std::min<std::uint64_t>(until_ - now, 60000)));
-    if (n > 0) return true;
-    if (n < 0 && errno != EINTR) return false;
-  }
-}
 
 Result<void> Exchange::connect(const Endpoint& to) {
   auto socket = net::start_connect(to, {});
@@ -88,8 +77,7 @@ Result<void> Exchange::start_tls(net::TlsClient& client, const Endpoint& to,
 Result<void> Exchange::send(std::string_view bytes) {
   while (!bytes.empty()) {
     std::size_t sent = 0;
-    const auto status = tls_->write(
-        ByteView(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()), sent);
+    const auto status = tls_->write(as_bytes(bytes), sent);
     if (status == net::TlsStatus::kBlocked) {
       if (!wait(tls_->wants_write() ? POLLOUT : POLLIN)) return fail("no answer in time");
     } else if (status != net::TlsStatus::kOk) {
@@ -133,8 +121,7 @@ Result<std::vector<Endpoint>> look_up(const std::string& host, std::uint16_t por
   for (const addrinfo* one = found; one != nullptr && out.size() < kAddressesMax;
        one = one->ai_next) {
     sockaddr_storage address{};
-    std::copy_n(reinterpret_cast<const char*>(one->ai_addr), one->ai_addrlen,
-                reinterpret_cast<char*>(&address));
+    std::memcpy(&address, one->ai_addr, std::min<std::size_t>(one->ai_addrlen, sizeof address));
     const Endpoint endpoint = from_sockaddr(address);
     if (!endpoint.empty()) out.push_back(endpoint);
   }

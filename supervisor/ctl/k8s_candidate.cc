@@ -1,29 +1,14 @@
 #include "supervisor/ctl/k8s_candidate.h"
 
-#include <cjson/cJSON.h>
-
 #include <algorithm>
-#include <memory>
 
 #include "common/base/endpoint.h"
 #include "common/base/host_name.h"
 #include "common/base/public_address.h"
+#include "supervisor/ctl/ctl_json.h"
 
 namespace weir::ctl {
 namespace {
-
-struct FreeJson {
-  void operator()(cJSON* json) const { ::cJSON_Delete(json); }
-};
-
-// nullptr also when `object` is nullptr or something else than an object.
-const cJSON* member(const cJSON* object, const char* name) {
-  return ::cJSON_IsObject(object) != 0 ? ::cJSON_GetObjectItemCaseSensitive(object, name) : nullptr;
-}
-std::string_view text_of(const cJSON* object, const char* name) {
-  const char* text = ::cJSON_GetStringValue(member(object, name));
-  return text == nullptr ? std::string_view() : std::string_view(text);
-}
 
 bool is_usable_ip(std::string_view text) {
   if (text.empty() || text.front() == '[') return false;
@@ -38,8 +23,8 @@ void add(std::vector<std::string>& out, std::string_view address) {
 
 // A balancer names its entries by address or by name; the address is the shorter way.
 void add_ingress(std::vector<std::string>& out, const cJSON* entry) {
-  const std::string_view ip = text_of(entry, "ip");
-  const std::string_view name = text_of(entry, "hostname");
+  const std::string ip = text_at(entry, "ip");
+  const std::string name = text_at(entry, "hostname");
   if (is_usable_ip(ip)) {
     add(out, ip);
   } else if (is_host_name(name) || is_usable_ip(name)) {
@@ -48,8 +33,8 @@ void add_ingress(std::vector<std::string>& out, const cJSON* entry) {
 }
 
 void add_node_address(std::vector<std::string>& out, const cJSON* entry) {
-  const std::string_view address = text_of(entry, "address");
-  if (text_of(entry, "type") == "ExternalIP" && is_usable_ip(address)) add(out, address);
+  const std::string address = text_at(entry, "address");
+  if (text_at(entry, "type") == "ExternalIP" && is_usable_ip(address)) add(out, address);
 }
 
 // The list, and how it is called in the log.
@@ -60,9 +45,9 @@ const cJSON* find_list(KubeObject kind, const cJSON* root, KubeAddresses& out) {
     return member(status, "addresses");
   }
   out.missing = ".status.loadBalancer.ingress has no address yet";
-  if (const std::string_view type = text_of(member(root, "spec"), "type");
+  if (const std::string type = text_at(member(root, "spec"), "type");
       !type.empty() && type != "LoadBalancer") {
-    out.missing = "the Service is of type " + std::string(type.substr(0, 32)) +
+    out.missing = "the Service is of type " + type.substr(0, 32) +
                   ", not LoadBalancer: it will get no address";
   }
   return member(member(status, "loadBalancer"), "ingress");
@@ -89,8 +74,7 @@ KubeAddresses read_kube_addresses(KubeObject kind, std::string_view json) {
   KubeAddresses out;
   // The end is given, and nothing but white space may follow: half an answer is none.
   const std::string text(json);
-  const std::unique_ptr<cJSON, FreeJson> root(
-      ::cJSON_ParseWithLengthOpts(text.c_str(), text.size() + 1, nullptr, 1));
+  const JsonPtr root(::cJSON_ParseWithLengthOpts(text.c_str(), text.size() + 1, nullptr, 1));
   if (::cJSON_IsObject(root.get()) == 0) {
     out.missing = "the answer is no JSON object";
     return out;
