@@ -27,11 +27,10 @@ void Master::reload() {
   notifier_.reloading();
   LogLine(LogLevel::kNotice, "reload: reading the configuration")
       .field("config", options_.config_path.empty() ? "built-in defaults" : options_.config_path);
-  std::string faults;
-  const auto refuse = [this, &faults](std::string_view why) {
+  const auto refuse = [this](std::string_view why, std::string_view in_detail) {
     state_->header().reloads_failed.fetch_add(1, std::memory_order_relaxed);
     LogLine(LogLevel::kError, "reload refused, nothing has changed").field("reason", why);
-    commands_.reload_ended(false, faults.empty() ? why : faults);
+    commands_.reload_ended(false, in_detail);
     reload_trouble_ = why;
     notifier_.ready("serving; the last reload was refused");
   };
@@ -42,20 +41,18 @@ void Master::reload() {
   if (!loaded.ok()) {
     for (const Fault& fault : loaded.faults) {
       LogLine(LogLevel::kError, "configuration fault").field("at", to_string(fault));
-      faults += (faults.empty() ? "" : "\n") + to_string(fault);
     }
-    refuse("the configuration has faults");
-    return;
+    return refuse("the configuration has faults", lines_of(loaded.faults));
   }
   for (const std::string& option : restart_changes(*config_, loaded.config)) {
     LogLine(LogLevel::kWarn, "option needs a restart, its old value stays").field("option", option);
   }
   keep_restart_values(*config_, loaded.config);
   if (auto opened = open_logs(loaded.config, config_.get()); !opened)
-    return refuse(opened.error().text);
+    return refuse(opened.error().text, opened.error().text);
   if (auto staged = stage(std::make_shared<const Config>(std::move(loaded.config))); !staged) {
     static_cast<void>(open_logs(*config_, nullptr));
-    refuse(staged.error().text);
+    refuse(staged.error().text, staged.error().text);
   }
 }
 

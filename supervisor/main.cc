@@ -114,7 +114,7 @@ int dump(pid_t pid) {
 // names answers there; by a signal otherwise.
 int send_order(const CommandLine& line, const Config& config) {
   const std::string socket = weir::runtime_path(config.control.socket, "ctl.sock");
-  const int at_socket = socket.empty() ? 0 : weir::ctl::master_pid(socket);
+  const int at_socket = weir::ctl::master_pid(socket);
   pid_t pid = at_socket;
   if (!config.pid_file.empty()) {
     const auto named = weir::read_pid_file(config.pid_file);
@@ -272,12 +272,8 @@ int run(const CommandLine& line, char** argv) {
     return send_order(line, loaded.config);
   }
   if (!loaded.ok()) {
-    std::string words;
-    for (const weir::Fault& fault : loaded.faults) {
-      complain(weir::to_string(fault));
-      words += (words.empty() ? "" : "\n") + weir::to_string(fault);
-    }
-    weir::leave_last_words(inherited.ready, words);
+    for (const weir::Fault& fault : loaded.faults) complain(weir::to_string(fault));
+    weir::leave_last_words(inherited.ready, weir::lines_of(loaded.faults));
     return kBadUsage;
   }
   switch (line.action) {

@@ -64,7 +64,7 @@ Master::Master(MasterOptions options, Config config)
       commands_(pool_),
       forks_(pool_),
       predecessor_(std::move(options_.predecessor)) {
-  if (options_.ready) options_.store.expect(options_.inherited);
+  options_.store.expect(options_.inherited);
 }
 
 Master::~Master() = default;
@@ -310,25 +310,21 @@ void Master::report_status() {
 
 void Master::carry_out(ipc::MasterAction action, Commands::Asker asker) {
   std::atomic<ipc::Leaving>& leaving = state_->header().leaving;
-  const auto refuse_if_leaving = [&] {
-    if (stop_ == Stop::kNo) return false;
-    commands_.answer(asker, false,
-                     upgraded_ ? "another program has taken over" : "Weir is stopping");
-    return true;
-  };
+  const bool ends = action == ipc::MasterAction::kQuit || action == ipc::MasterAction::kStop;
+  if (stop_ != Stop::kNo && !ends && action != ipc::MasterAction::kReopen) {
+    return commands_.answer(asker, false,
+                            upgraded_ ? "another program has taken over" : "Weir is stopping");
+  }
   switch (action) {
     case ipc::MasterAction::kReload:
-      if (refuse_if_leaving()) return;
       commands_.wait_for_reload(asker);
       reload_wanted_ = true;
       return;
     case ipc::MasterAction::kUpgrade:
-      if (refuse_if_leaving()) return;
       commands_.wait_for_upgrade(asker);
       return start_upgrade();
     case ipc::MasterAction::kDrain:
     case ipc::MasterAction::kUndrain:
-      if (refuse_if_leaving()) return;
       leaving.store(
           action == ipc::MasterAction::kDrain ? ipc::Leaving::kDrained : ipc::Leaving::kNo,
           std::memory_order_relaxed);

@@ -16,7 +16,7 @@ class SocketStore {
  public:
   // What an earlier master has stored, if anything; the variables are removed from the environment.
   ListenSockets take();
-  // The sockets that this master holds over an upgrade are stored already.
+  // Those that this master has from another one are stored already.
   void expect(const ListenSockets& sockets);
   // From now on these are stored, and no others.
   void keep(const ListenSockets& sockets, const Notifier& notifier);

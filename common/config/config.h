@@ -115,6 +115,8 @@ struct Fault {
 };
 // `/etc/weir/weir.conf:12:3: rtmp.relay_delay: 2s is above the maximum 1s`
 std::string to_string(const Fault& fault);
+// A line for each.
+std::string lines_of(const std::vector<Fault>& faults);
 
 struct LoadOutcome {
   Config config;              // meaningful only when ok()

@@ -424,6 +424,12 @@ std::string to_string(const Fault& fault) {
   return out.empty() ? fault.text : out + ": " + fault.text;
 }
 
+std::string lines_of(const std::vector<Fault>& faults) {
+  std::string out;
+  for (const Fault& fault : faults) out += (out.empty() ? "" : "\n") + to_string(fault);
+  return out;
+}
+
 Environment read_environment(const char* const* list) {
   Environment environment;
   for (; list != nullptr && *list != nullptr; ++list) {
