@@ -60,7 +60,8 @@ def test_commands(lab, weirctl, media):
     says(weirctl(weir, "drain"))
     assert "drained" in says(weirctl(weir, "ready"), 1)
     assert weir.request("/readyz")[0] == 503
-    assert weir.request("/healthz")[0] == 200
+    lab.publish(media, weir.url("live/second"))
+    poll("another stream", lambda: "live/second" in says(weirctl(weir, "streams")))
     says(weirctl(weir, "reload"))
     assert weir.request("/readyz")[0] == 503
     says(weirctl(weir, "undrain"))
@@ -94,6 +95,23 @@ def test_reload_and_stop(lab, weirctl, origin):
     assert weir.process.wait(5) == 0
     assert not weir.control_socket.exists()
     assert "no Weir answers" in says(weirctl(weir, "status"), 3)
+
+
+def test_who_may_use_the_socket(lab, weirctl, origin):
+    """The workers' group, but not the workers' own user: one that was broken into orders nothing."""
+    weir = lab.weir(origins=[origin], config={"user": "nobody", "group": "nogroup"})
+    info = os.stat(weir.control_socket)
+    assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid) == (0o660, 0, 65534)
+    os.chmod(lab.path(""), 0o755)
+
+    def as_user(uid, gid):
+        return subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", lab.path("weirctl"), "-S",
+                               weir.control_socket, "reload"], capture_output=True, text=True, timeout=30, check=False)
+    assert "may not use" in says(as_user(65534, 65534), 1)
+    assert "Permission denied" in says(as_user(1, 1), 1)
+    assert weir.generation() == 1
+    assert "generation 2" in says(as_user(1, 65534))
+    weir.wait_log("order=reload uid=1")
 
 
 def test_orders_need_the_socket(lab, origin):

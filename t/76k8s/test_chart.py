@@ -10,6 +10,7 @@ import yaml
 from weirtest.kube import HelmError, check_names_meet, check_restricted, effective_config, helm, make_chart, of_kind, render
 from weirtest.process import repo_dir
 from weirtest.tls import Ca
+from weirtest.weir import merge
 
 FIXED = {"token": {"value": "secret-of-the-test"}}
 BALANCER = {"service": {"type": "LoadBalancer"}}
@@ -65,14 +66,6 @@ WRONG = {
 }
 
 
-def merged(base, extra):
-    out = dict(base)
-    for key, value in extra.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = merged(out[key], value) if both else value
-    return out
-
-
 @pytest.fixture(scope="module")
 def chart(tmp_path_factory):
     return make_chart(tmp_path_factory.mktemp("chart"))
@@ -83,7 +76,7 @@ def sets(chart):
     """The objects of each set by Helm 4, which are also those of Helm 3."""
     out = {}
     for name, values in SETS.items():
-        values = merged(FIXED, values)
+        values = merge(FIXED, values)
         objects = [render(major, chart, values) for major in (3, 4)]
         for rendered in objects:
             for secret in of_kind(rendered, "Secret"):
@@ -109,7 +102,7 @@ def main(objects):
 @pytest.mark.parametrize("major", [3, 4])
 def test_lint(chart, major):
     for values in SETS.values():
-        assert "0 chart(s) failed" in helm(major, "lint", "--strict", chart, values=merged(FIXED, values))
+        assert "0 chart(s) failed" in helm(major, "lint", "--strict", chart, values=merge(FIXED, values))
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -213,7 +206,7 @@ def test_metrics(sets):
 def test_notes(chart):
     """The notes of every set are rendered: they read nothing of a cluster."""
     for name, values in SETS.items():
-        text = helm(4, "install", "weir", chart, "-n", "media", "--dry-run=client", values=merged(FIXED, values)) \
+        text = helm(4, "install", "weir", chart, "-n", "media", "--dry-run=client", values=merge(FIXED, values)) \
             .partition("NOTES:")[2]
         assert "kubectl -n media exec" in text and "/api/v1/srs/register" in text
         assert ("several pods behind one address" in text) == (name in ("hpa", "keda")), name
