@@ -45,7 +45,8 @@ struct WorkerContext {
 };
 
 // Each runs the worker until it has drained and returns its exit code. By then the process has
-// dropped its privileges, has the log, and ignores SIGHUP, SIGPIPE and the terminal's signals.
+// dropped its privileges, has the log, ignores SIGHUP, SIGPIPE and the terminal's signals, and
+// takes SIGTERM for a Quit.
 int run_control_worker(WorkerContext&& context, const Config& config);
 int run_rtmp_worker(WorkerContext&& context, const Config& config);
 int run_http_worker(WorkerContext&& context, const Config& config);
